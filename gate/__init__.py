@@ -1,0 +1,3 @@
+"""Gate: an edge enforcement proxy for ICP filings."""
+
+__version__ = "0.1.0"
