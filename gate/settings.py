@@ -1,6 +1,7 @@
 """One typed model of the whole configuration.
 
-Every key has its default and its meaning here; `config/gate.yaml` shows them all. Unknown keys are errors.
+Every key has its default and its meaning here; `config/gate.yaml` shows them all.
+Unknown keys are errors.
 """
 
 from __future__ import annotations
