@@ -1,0 +1,76 @@
+"""What the parsers return: heads of requests and responses."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+HTTP_0_9 = -1
+"""`minor` of an HTTP/0.9 simple request: older than HTTP/1.0, so lower than 0."""
+
+
+class Framing(IntEnum):
+    """How the end of a message body is found (RFC 9112 6.3)."""
+
+    NONE = 0
+    """No body follows the head."""
+    LENGTH = 1
+    """`length` bytes follow."""
+    CHUNKED = 2
+    """Chunks follow, then trailers."""
+    CLOSE = 3
+    """The body ends with the connection; responses only."""
+
+
+@dataclass(slots=True, eq=False)
+class RequestHead:
+    """One request head, parsed and checked.
+
+    Do not change it: its byte strings may be shared with other requests.
+    """
+
+    method: bytes
+    target: bytes
+    """Origin form or `*`; an absolute-form target is already reduced."""
+    minor: int
+    """1, 0, or HTTP_0_9."""
+    host: bytes | None
+    """Authority as received, from the absolute-form target or else from Host."""
+    fields: bytes
+    """End-to-end fields as `Name: value CRLF` each, without those the gate sets."""
+    framing: Framing
+    length: int
+    """Body length in bytes where framing is LENGTH, else 0."""
+    keep_alive: bool
+    """The client lets the connection stay open after this exchange."""
+    expect_continue: bool
+    """The client waits for `100 Continue` before it sends its body."""
+    upgrade: bytes
+    """`websocket` where it was offered properly, else empty."""
+    forwarded_for: bytes
+    """X-Forwarded-For as the client sent it, several lines joined by a comma."""
+    via: bytes
+    """Via as the client sent it, several lines joined by a comma."""
+    consumed: int
+    """Bytes of the buffer that the head took, the empty line included."""
+    onward: bytes
+    """Ready-made part of the head for the upstream; see serialise_request."""
+
+
+@dataclass(slots=True, eq=False)
+class ResponseHead:
+    """One response head, parsed and checked. Do not change it."""
+
+    status: int
+    reason: bytes
+    minor: int
+    fields: bytes
+    """End-to-end fields as `Name: value CRLF` each, Via included, framing not."""
+    framing: Framing
+    length: int
+    """Content-Length, also where no body follows (HEAD, 304); -1 if there is none."""
+    keep_alive: bool
+    """The upstream connection can carry another request after this response."""
+    upgrade: bytes
+    """Lower-case protocol that a 101 switched to, else empty."""
+    consumed: int
+    onward: bytes
+    """Ready-made part of the head for the client; see serialise_response."""
