@@ -1,0 +1,135 @@
+"""What the processes of one gate tell each other without messages: a page of shared numbers.
+
+The supervisor makes the board before it forks. Each child writes its own row (a sign of life,
+whether it serves), the supervisor writes restarts, the control process whether the gate is
+ready. Each number is one aligned 64-bit word with one writer, so no lock is needed, and a
+process killed at any moment leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+
+class _Head(IntEnum):
+    READY = 0
+    DRAINING = 1
+    RELOADS = 2
+    RELOADS_REFUSED = 3
+
+
+class _Row(IntEnum):
+    PID = 0
+    RESTARTS = 1
+    BEAT = 2
+    SERVING = 3
+
+
+class Row:
+    """One child's numbers."""
+
+    __slots__ = ("_base", "_words", "name")
+
+    def __init__(self, name: str, words: memoryview, base: int) -> None:
+        self.name = name
+        self._words = words
+        self._base = base
+
+    def _get(self, field: _Row) -> int:
+        return int(self._words[self._base + field])
+
+    def _set(self, field: _Row, value: int) -> None:
+        self._words[self._base + field] = value
+
+    @property
+    def pid(self) -> int:
+        """Process id of the newest child in this row; 0 before the first."""
+        return self._get(_Row.PID)
+
+    @property
+    def restarts(self) -> int:
+        """How often the child was started again after it died."""
+        return self._get(_Row.RESTARTS)
+
+    @property
+    def serving(self) -> bool:
+        """Has the newest child said that it does its work?"""
+        return bool(self._get(_Row.SERVING))
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the last sign of life."""
+        return (time.monotonic_ns() - self._get(_Row.BEAT)) / 1e9
+
+    def begin(self, pid: int, *, restarted: bool) -> None:
+        """A child has been started (supervisor)."""
+        self._set(_Row.SERVING, 0)
+        self._set(_Row.BEAT, time.monotonic_ns())
+        self._set(_Row.PID, pid)
+        if restarted:
+            self._set(_Row.RESTARTS, self.restarts + 1)
+
+    def beat(self, *, serving: bool) -> None:
+        """A sign of life (child). A retired child is no longer the row's owner and writes nothing."""
+        if self.pid == os.getpid():
+            self._set(_Row.BEAT, time.monotonic_ns())
+            self._set(_Row.SERVING, int(serving))
+
+
+class Board:
+    """The page; rows in the order of `names`."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        count = len(_Head) + len(names) * len(_Row)
+        # MAP_SHARED and anonymous: inherited by fork, gone with the last process.
+        self._words = memoryview(mmap.mmap(-1, count * 8)).cast("q")
+        self._rows = {
+            name: Row(name, self._words, len(_Head) + index * len(_Row))
+            for index, name in enumerate(names)
+        }
+        self.born = time.time_ns()
+        """Tells this run of the gate from any other."""
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows.values())
+
+    def row(self, name: str) -> Row:
+        """The row of the child `name`; KeyError if there is none."""
+        return self._rows[name]
+
+    @property
+    def ready(self) -> bool:
+        """Does the whole gate take traffic? Written by the control process."""
+        return bool(self._words[_Head.READY])
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._words[_Head.READY] = int(value)
+
+    @property
+    def draining(self) -> bool:
+        """Is the gate on its way down? Written by the supervisor."""
+        return bool(self._words[_Head.DRAINING])
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._words[_Head.DRAINING] = int(value)
+
+    @property
+    def reloads(self) -> int:
+        """Reloads that took effect."""
+        return int(self._words[_Head.RELOADS])
+
+    @property
+    def reloads_refused(self) -> int:
+        """Reloads refused for an error in the settings."""
+        return int(self._words[_Head.RELOADS_REFUSED])
+
+    def count_reload(self, *, refused: bool) -> None:
+        """Counts one reload (supervisor)."""
+        field = _Head.RELOADS_REFUSED if refused else _Head.RELOADS
+        self._words[field] = int(self._words[field]) + 1

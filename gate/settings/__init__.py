@@ -1,0 +1,40 @@
+"""The configuration of one gate: a typed model, its loader and its description.
+
+A leaf: nothing here imports anything else of the project's.
+"""
+
+from gate.settings.load import ConfigError, Problem, load
+from gate.settings.model import (
+    Address,
+    Admin,
+    Limits,
+    Listener,
+    Log,
+    Mode,
+    Notice,
+    Policy,
+    Process,
+    Route,
+    Settings,
+    UpstreamPool,
+    Upstreams,
+)
+
+__all__ = [
+    "Address",
+    "Admin",
+    "ConfigError",
+    "Limits",
+    "Listener",
+    "Log",
+    "Mode",
+    "Notice",
+    "Policy",
+    "Problem",
+    "Process",
+    "Route",
+    "Settings",
+    "UpstreamPool",
+    "Upstreams",
+    "load",
+]

@@ -1,0 +1,189 @@
+"""The settings model as text: the commented `gate.yaml`, and the table in the docs.
+
+`gate_yaml()` and `markdown()` are what `make docs` writes; a test compares the files with them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from gate.settings.model import Address, Route, Settings, UpstreamPool
+from gate.settings.reload import needs_restart
+
+Key = str | int
+
+_WIDTH = 96
+_HEAD = """\
+Settings of the gate, every key with its default. Durations are seconds, sizes are bytes,
+relative paths start at the folder the gate is started in. An environment variable wins over
+this file: GATE_POLICY__IP_HOSTS=allow sets policy.ip_hosts.
+`gate config check --config FILE` checks a file. Written by `make docs`: change the model
+(gate/settings/model.py), not this file.
+"""
+_EXAMPLES: dict[type[BaseModel], BaseModel] = {
+    Route: Route(
+        match=".shop.example.cn",
+        upstream=UpstreamPool(
+            http=(Address(host="10.0.0.10", port=80), Address(host="10.0.0.11", port=80)),
+            tls=(Address(host="10.0.0.10", port=443),),
+        ),
+    ),
+}
+"""What a list that is empty by default may hold."""
+
+
+def path_text(path: tuple[Key, ...]) -> str:
+    """`("listeners", 0, "name")` -> `listeners[0].name`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def section(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a section or a list of sections; None for a plain value."""
+    for candidate in (info.annotation, *get_args(info.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return None if candidate is Address else candidate
+    return None
+
+
+def model_at(path: tuple[Key, ...]) -> type[BaseModel]:
+    """The model whose keys stand below `path`; the nearest one above where it has none."""
+    model: type[BaseModel] = Settings
+    for part in path:
+        if isinstance(part, int):
+            continue
+        info = model.model_fields.get(part)
+        below = section(info) if info else None
+        if below is None:
+            break
+        model = below
+    return model
+
+
+def plain(value: Any) -> Any:
+    """A setting's value as YAML and JSON have it."""
+    match value:
+        case Address() | Path() | Enum():
+            return str(value)
+        case BaseModel():
+            return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        case tuple():
+            return [plain(item) for item in value]
+        case _:
+            return value
+
+
+def gate_yaml() -> str:
+    """The text of config/gate.yaml."""
+    head = "".join(f"# {line}\n" for line in _HEAD.splitlines())
+    return head + "\n" + "\n".join(_section(Settings(), "", 0)) + "\n"
+
+
+def _section(model: BaseModel, indent: str, depth: int) -> Iterator[str]:
+    for name, info in type(model).model_fields.items():
+        if depth == 0 and name != next(iter(type(model).model_fields)):
+            yield ""
+        yield from _comment(info, indent)
+        yield from _field(name, info, getattr(model, name), indent, depth)
+
+
+def _comment(info: FieldInfo, indent: str) -> Iterator[str]:
+    text = (info.description or "") + (" Needs a restart." if needs_restart(info) else "")
+    for line in textwrap.wrap(text, _WIDTH - len(indent) - 2):
+        yield f"{indent}# {line}"
+
+
+def _field(name: str, info: FieldInfo, value: Any, indent: str, depth: int) -> Iterator[str]:
+    below = section(info)
+    if below is None or not value:
+        yield f"{indent}{name}: {_inline(value)}"
+        example = _EXAMPLES.get(below) if below else None
+        if example is not None:
+            yield f"{indent}# for example:"
+            yield f"{indent}# {name}:"
+            yield from (
+                f"{indent}# {line[len(indent) :]}" for line in _items((example,), indent, depth)
+            )
+        return
+    yield f"{indent}{name}:"
+    if isinstance(value, tuple):
+        yield from _items(value, indent, depth)
+    else:
+        yield from _section(value, indent + "  ", depth + 1)
+
+
+def _items(values: tuple[BaseModel, ...], indent: str, depth: int) -> Iterator[str]:
+    """A list of sections; only the first item is explained."""
+    for number, value in enumerate(values):
+        lines = list(_section(value, indent + "    ", depth + 1))
+        if number:
+            lines = [line for line in lines if not line.lstrip().startswith("#")]
+        first = next(i for i, line in enumerate(lines) if not line.lstrip().startswith("#"))
+        lines[first] = f"{indent}  - {lines[first].lstrip()}"
+        yield from lines
+
+
+def _inline(value: Any) -> str:
+    text = yaml.safe_dump(plain(value), default_flow_style=True, allow_unicode=True, width=1000)
+    # PyYAML reads YAML 1.1 and quotes the word `off`; gate.settings.load reads it as a word.
+    return text.removesuffix("\n").removesuffix("\n...").replace("'off'", "off")
+
+
+def markdown() -> str:
+    """The text of gate/docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "<!-- Written by `make docs` from gate/settings/model.py. -->",
+        "",
+        "The gate reads one YAML file (`--config FILE`, or `GATE_CONFIG`); without one, every key",
+        "has its default. An environment variable wins over the file: `GATE_` and the key's path",
+        "in capitals, with `__` between the parts, so `GATE_POLICY__IP_HOSTS=allow`. Lists are",
+        "given as YAML: `GATE_UPSTREAMS__DEFAULT__HTTP='[10.0.0.1:80]'`.",
+        "Durations are seconds, sizes are bytes.",
+        "",
+        "`gate config check` checks a file and prints one line for each error: where, which key,",
+        "what is wrong, what to do. A wrong setting ends the program with exit status 2.",
+        "",
+        "The last column says what a reload (`HUP`) does: *reload* takes effect on one, *restart*",
+        "keeps its old value until the gate is started again.",
+        "",
+        "| key | default | meaning | changes on |",
+        "| --- | --- | --- | --- |",
+        *_rows(Settings, Settings(), ""),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(model: type[BaseModel], defaults: BaseModel | None, prefix: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        key = prefix + name
+        below = section(info)
+        default = (
+            getattr(defaults, name)
+            if defaults is not None
+            else info.get_default(call_default_factory=True, validated_data={})
+        )
+        when = "restart" if needs_restart(info) else "reload"
+        if below is None:
+            shown = "(required)" if info.is_required() else f"`{_inline(default)}`"
+            yield f"| `{key}` | {shown} | {_cell(info)} | {when} |"
+        elif isinstance(default, BaseModel):
+            yield from _rows(below, default, f"{key}.")
+        else:
+            yield f"| `{key}` | a list | {_cell(info)} | {when} |"
+            yield from _rows(below, None, f"{key}[].")
+
+
+def _cell(info: FieldInfo) -> str:
+    return (info.description or "").replace("|", "\\|")
