@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lock test lint clean
+.PHONY: setup lock test lint clean bench-peers
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The gate beside HAProxy, nginx and Envoy (see benchmarks/README.md); options in ARGS.
+bench-peers: setup
+	command -v haproxy nginx wrk >/dev/null && test -e /usr/lib/nginx/modules/ngx_stream_module.so || \
+		apt-get install -y -q haproxy nginx libnginx-mod-stream wrk
+	$(BIN)/python -m benchmarks.side_by_side $(ARGS)
 
 clean:
 	rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

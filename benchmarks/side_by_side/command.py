@@ -1,0 +1,119 @@
+"""Options, the order of things, and where the results go."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from .bench import DIRECT, STARTERS, Bench
+from .process import LOAD_CORE, BenchError
+from .report import machine, row, table
+from .rounds import run_workload
+from .servers import Variant
+from .workloads import WORKLOADS
+
+VARIANTS = list(Variant)
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+LATEST = Path(__file__).with_name("latest.json")
+NEEDED = {
+    "haproxy": "apt-get install haproxy",
+    "nginx": "apt-get install nginx libnginx-mod-stream",
+    "wrk": "apt-get install wrk",
+}
+
+
+def _names(text: str, known: list[str], what: str) -> list[str]:
+    chosen = text.split(",") if text else known
+    for name in chosen:
+        if name not in known:
+            raise click.BadParameter(f"no {what} {name!r}; there are {', '.join(known)}")
+    return chosen
+
+
+def _check_installed() -> None:
+    missing = [how for program, how in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        raise click.ClickException("missing programs: " + "; ".join(missing))
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    click.echo(text, err=True)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--only", default="", help="Workloads, with commas; default: all.")
+@click.option("--servers", default="", help="Servers, with commas; default: all.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds that count.")
+@click.option("--quick", is_flag=True, help="A third of the work in each round.")
+@click.option("--size", default=100_000, show_default=True, help="Names in the list.")
+@click.option("--workers", default=1, show_default=True, help="Worker processes (or threads).")
+@click.option("--concurrency", default="64", show_default=True, help="Connections, with commas.")
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Where to put the JSON.")
+@click.option("--keep", is_flag=True, help="Keep the folder with configurations and logs.")
+@click.option("--list", "show", is_flag=True, help="List the workloads and end.")
+def main(
+    only: str,
+    servers: str,
+    rounds: int,
+    quick: bool,
+    size: int,
+    workers: int,
+    concurrency: str,
+    target: Path | None,
+    keep: bool,
+    show: bool,
+) -> None:
+    """Measure the gate beside HAProxy, nginx and Envoy: CPU time per unit of work."""
+    if show:
+        for workload in WORKLOADS:
+            click.echo(f"{workload.name:<20} {workload.title} (per {workload.unit})")
+        return
+    _check_installed()
+    chosen = _names(only, [w.name for w in WORKLOADS], "workload")
+    measured = _names(servers, [*STARTERS, DIRECT], "server")
+    if not servers:
+        measured.remove(DIRECT)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    folder = Path(tempfile.mkdtemp(prefix="gate-bench-"))
+    folder.chmod(0o755)  # nginx's workers give up root
+    rows = []
+    try:
+        bench = Bench.open(folder, size=size, scale=0.3 if quick else 1.0, workers=workers)
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        ordered = sorted(
+            (w for w in WORKLOADS if w.name in chosen), key=lambda w: VARIANTS.index(w.variant)
+        )
+        for workload in ordered:
+            for connections in map(int, concurrency.split(",")):
+                bench.concurrency = connections
+                bench.retire(keep=workload.variant)
+                cells = run_workload(bench, workload, measured, rounds, say)
+                item = row(workload, cells)
+                item["connections"] = connections
+                if connections != 64:
+                    item["workload"] += f" x{connections}"
+                rows.append(item)
+                say(table([item], measured) + "\n")
+    finally:
+        bench.close()
+        if keep:
+            say(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    click.echo(table(rows, measured))
+    RESULTS.mkdir(exist_ok=True)
+    target = target or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    document = {"machine": machine(), "names": size, "workers": workers, "rows": rows}
+    target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    say(f"results: {target}")
+    sys.exit(0 if all(not c["failures"] for r in rows for c in r["servers"].values()) else 1)

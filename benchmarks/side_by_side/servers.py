@@ -1,0 +1,84 @@
+"""What the bench knows of a server: how it is set up, where it listens, which processes it has."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from .process import Memory, cpu_seconds, descendants, descriptors, memory, stop
+
+NOTICE = "http://notice.example/"
+
+
+class Variant(StrEnum):
+    """One of the set-ups a server is measured in."""
+
+    KEEP = "keep"
+    """A redirect leaves the connection open, where the server can do that."""
+    CLOSE = "close"
+    """A redirect closes the connection."""
+    SINK = "sink"
+    """HTTP goes to the upstream that takes posted bodies."""
+
+
+@dataclass(slots=True, frozen=True)
+class Setup:
+    """What a server is to be started with."""
+
+    folder: Path
+    names: Path
+    size: int
+    variant: Variant
+    workers: int
+    http_port: int
+    tls_port: int
+    spare_ports: tuple[int, int]
+    http_upstream: int
+    tls_upstream: int
+    cores: frozenset[int]
+
+
+@dataclass(slots=True)
+class Running:
+    """A server that runs; `start_seconds` is from exec to the first accepted connection."""
+
+    name: str
+    setup: Setup
+    child: subprocess.Popen[bytes] | None
+    start_seconds: float
+    worker_pids: Callable[[], list[int]] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def pids(self) -> list[int]:
+        """All processes of the server, the first one first."""
+        return [] if self.child is None else descendants(self.child.pid)
+
+    def cpu(self) -> float:
+        """CPU seconds of all processes since their start."""
+        return sum(map(cpu_seconds, self.pids()))
+
+    def worker_cpu(self) -> float:
+        """CPU seconds of the processes that carry traffic."""
+        return sum(map(cpu_seconds, self.worker_pids() if self.worker_pids else self.pids()))
+
+    def memory(self) -> Memory:
+        """Memory of all processes."""
+        total = Memory(0, 0, 0)
+        for pid in self.pids():
+            total += memory(pid)
+        return total
+
+    def descriptors(self) -> int:
+        """Open descriptors of all processes."""
+        return sum(map(descriptors, self.pids()))
+
+    def stop(self) -> None:
+        """End the server."""
+        if self.child is not None:
+            stop(self.child)
+
+
+Starter = Callable[[Setup], Running]
