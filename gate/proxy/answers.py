@@ -1,0 +1,46 @@
+"""The responses that the gate gives by itself: the redirect to the notice page, and refusals."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from gate.policy import Verdict
+from gate.settings import Notice
+
+
+class Answers:
+    """Ready-made response bytes."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._location = notice.url.encode("ascii")
+        self._with_query = notice.with_query
+        self._joint = b"&" if "?" in notice.url else b"?"
+
+    def redirect(self, verdict: Verdict) -> bytes:
+        """`302` to the notice page; the connection closes after it."""
+        location = self._location
+        if self._with_query:
+            # A canonical name needs no encoding, but nothing here depends on that.
+            name = quote(verdict.name, safe="").encode("ascii")
+            location = b"%b%bdomain=%b&reason=%b" % (
+                location,
+                self._joint,
+                name,
+                verdict.reason.encode("ascii"),
+            )
+        return (
+            b"HTTP/1.1 302 Found\r\nLocation: %b\r\nCache-Control: no-store\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n" % location
+        )
+
+
+def refusal(status: int, detail: str) -> bytes:
+    """An error response in plain text that says what was wrong; the connection closes after it."""
+    phrase = HTTPStatus(status).phrase
+    text = f"{status} {phrase}: {detail}\n".encode()
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+        b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
+        % (status, phrase.encode("ascii"), len(text), text)
+    )

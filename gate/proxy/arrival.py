@@ -1,0 +1,168 @@
+"""A connection that cannot be judged yet: its first bytes are missing or incomplete.
+
+First a PROXY header where a trusted peer is to send one, then enough bytes to tell TLS from
+HTTP, then a whole ClientHello. HTTP is handed on at once; heads are the HTTP connection's work.
+"""
+
+from __future__ import annotations
+
+from socket import SocketType
+
+from gate.proxy.http import HttpConnection
+from gate.proxy.plane import ListenerState, Peer, Plane
+from gate.proxy.reactor import IN
+from gate.proxy.tls import judge_hello, pass_tls, refuse_tls
+from gate.wire import proxy_protocol
+from gate.wire.proxy_protocol import BadProxyHeader
+from gate.wire.tls import BadHello, ClientHelloReader, looks_like_http
+
+_READ_BYTES = 1 << 14
+
+
+class Arrival:
+    """One such connection. The plane has admitted it; it is counted out when it ends."""
+
+    __slots__ = ("_data", "_deadline", "_expects_header", "_hello", "_listener", "_peer", "_plane",
+                 "_sock", "bucket")  # fmt: skip
+
+    verdict = None  # not judged yet
+
+    def __init__(
+        self,
+        plane: Plane,
+        listener: ListenerState,
+        sock: SocketType,
+        peer: Peer,
+        *,
+        expects_header: bool,
+    ) -> None:
+        self._plane = plane
+        self._listener = listener
+        self._sock: SocketType | None = sock
+        self._peer = peer
+        self._expects_header = expects_header
+        self._hello: ClientHelloReader | None = None
+        self._data = b""
+        limits = plane.settings.limits
+        tls = listener.settings.kind == "tls"
+        self._deadline = plane.reactor.now + (limits.hello_seconds if tls else limits.head_seconds)
+        self.bucket = 0
+
+    def start(self, data: bytes) -> None:
+        """Begin with the first bytes, perhaps none."""
+        sock = self._sock
+        if sock is None:
+            return
+        self._plane.reactor.watch(sock.fileno(), IN, self.on_ready)
+        self._plane.reactor.schedule(self, self._deadline)
+        if data:
+            self._take(sock, data)
+
+    def on_ready(self, events: int) -> None:
+        """More bytes, or the end."""
+        sock = self._sock
+        if sock is None:
+            return
+        try:
+            data = sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._take(sock, data)
+        elif self._data:
+            self._refuse("malformed")  # a truncated hello or header
+        else:
+            self._end("silent")
+
+    def _take(self, sock: SocketType, data: bytes) -> None:
+        if self._hello is not None:
+            self._data += data
+            self._read_hello(sock, self._hello, data)
+            return
+        self._data += data
+        if self._expects_header and not self._read_header():
+            return
+        if not self._data:
+            return
+        # One byte tells TLS from everything else; HTTP is whatever can open a request line.
+        if self._data[0] == 0x16:
+            self._hello = ClientHelloReader()
+            self._read_hello(sock, self._hello, self._data)
+        elif looks_like_http(self._data):
+            self._plane.reactor.unwatch(sock.fileno())
+            self._plane.reactor.unschedule(self)
+            self._sock = None
+            HttpConnection(self._plane, self._listener, sock, self._peer).start(self._data)
+        else:
+            self._refuse("malformed")
+
+    def _read_header(self) -> bool:
+        """Take the PROXY header off; return whether it is complete."""
+        try:
+            parsed = proxy_protocol.parse(self._data)
+        except BadProxyHeader:
+            self._refuse("malformed")
+            return False
+        if parsed is None:
+            return False
+        header, used = parsed
+        self._expects_header = False
+        self._data = self._data[used:]
+        if header.source is not None:
+            before = self._peer[0]
+            self._peer = (str(header.source.ip), header.source.port)
+            if not self._plane.readmit(before, self._peer[0]):
+                self._refuse("limit")
+                return False
+        return True
+
+    def _read_hello(self, sock: SocketType, reader: ClientHelloReader, data: bytes) -> None:
+        plane = self._plane
+        try:
+            hello = reader.feed(data)
+        except BadHello:
+            self._refuse("malformed")
+            return
+        if hello is not None:
+            self._let_go(sock)
+            judge_hello(plane, self._listener, sock, self._peer, hello, self._data, True)
+
+    def _refuse(self, why: str) -> None:
+        """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same."""
+        sock, plane, listener = self._sock, self._plane, self._listener
+        if sock is None:
+            return
+        verdict = getattr(plane.decider, why)
+        self._let_go(sock)
+        if listener.enforcing or why == "limit" or listener.settings.kind == "http":
+            refuse_tls(plane, listener, sock, self._peer, verdict, True)
+        else:
+            listener.waved[1][verdict.code] += 1
+            pass_tls(plane, listener, sock, self._peer, verdict, self._data, True)
+
+    def _let_go(self, sock: SocketType) -> None:
+        self._plane.reactor.unwatch(sock.fileno())
+        self._plane.reactor.unschedule(self)
+        self._sock = None
+
+    def check(self, now: float) -> float:
+        """The first bytes have not come in time."""
+        if self._sock is None:
+            return 0.0
+        if now < self._deadline:
+            return self._deadline
+        self._refuse("timeout")
+        return 0.0
+
+    def abort(self, cause: str = "aborted") -> None:
+        """End at once, with a reset."""
+        self._end(cause)
+
+    def _end(self, cause: str) -> None:
+        sock = self._sock
+        if sock is not None:
+            self._let_go(sock)
+            sock.close()
+            self._plane.leave(self._peer[0], cause)

@@ -1,0 +1,186 @@
+"""The data plane of one worker, as its process sees it: start, figures, cut, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gate.policy import Decider, Reason, Verdict
+from gate.proxy.answers import Answers
+from gate.proxy.entry import PAUSE_SECONDS, Entry
+from gate.proxy.http import HttpConnection
+from gate.proxy.http_upstream import close_idle
+from gate.proxy.plane import LINGER_SECONDS, ListenerState, Observer, Plane
+from gate.proxy.reactor import ReactorLoop
+from gate.proxy.tunnel import Tunnel
+from gate.proxy.upstream import Router
+from gate.settings import Listener, Mode, Settings
+from gate.wire.http1 import RequestParser, ResponseParser
+
+_DRAIN_POLL_SECONDS = 0.05
+_SCHEMES = ("http", "tls")
+
+
+def _ignore(listener: str, scheme: str, address: str, verdict: Verdict, passed: bool) -> None:
+    """Observe nothing."""
+
+
+class DataPlane:
+    """All listeners and connections of one worker, inside one reactor loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        decider: Decider,
+        listeners: Sequence[tuple[Listener, socket.socket]],
+        *,
+        loop: ReactorLoop,
+        observe: Observer = _ignore,
+        observing: bool = False,
+    ) -> None:
+        limits, upstreams = settings.limits, settings.upstreams
+        self._loop = loop
+        self._plane = Plane(
+            settings=settings,
+            reactor=loop.reactor,
+            decider=decider,
+            router=Router(upstreams),
+            observe=observe,
+            observing=observing,
+            answers=Answers(settings.notice),
+            requests_parser=RequestParser(max_head=limits.head_bytes),
+            responses_parser=ResponseParser(),
+            response_timeout=upstreams.response_timeout,
+            blocks_ech=settings.policy.ech == "block",
+            shortest=min(
+                LINGER_SECONDS,
+                limits.head_seconds,
+                limits.idle_seconds,
+                limits.body_idle_seconds,
+                upstreams.response_timeout,
+            ),
+        )
+        self._listeners: dict[str, ListenerState] = {}
+        self._entries: list[Entry] = []
+        for listener, sock in listeners:
+            state = self._listeners.setdefault(listener.name, ListenerState(listener))
+            self._entries.append(Entry(self._plane, state, sock))
+        self._housekeeping: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        for entry in self._entries:
+            entry.open()
+        self._keep_house()
+
+    def _keep_house(self) -> None:
+        plane = self._plane
+        oldest = plane.reactor.now - plane.settings.upstreams.idle_timeout
+        for endpoint in plane.router.endpoints:
+            close_idle(endpoint, oldest)
+        for entry in self._entries:
+            entry.resume()
+        self._housekeeping = self._loop.call_later(PAUSE_SECONDS, self._keep_house)
+
+    # Control.
+
+    def set_mode(self, listener: str | None, mode: Mode) -> None:
+        """Switch one listener, or all, between enforcing and monitoring. Raises KeyError."""
+        chosen = self._listeners.values() if listener is None else [self._listeners[listener]]
+        for state in chosen:
+            state.enforcing = mode is Mode.ENFORCE
+
+    def cut(self, domains: Iterable[str]) -> int:
+        """Reset what is open for names at or below these domains; return how many that were."""
+        gone = frozenset(domains)
+        count = 0
+        for timed in self._plane.reactor.scheduled():
+            if not isinstance(timed, (Tunnel, HttpConnection)):
+                continue
+            verdict = timed.verdict
+            if verdict is not None and _at_or_below(verdict.name, gone):
+                timed.abort("revoked")
+                count += 1
+        return count
+
+    async def drain(self, seconds: float) -> int:
+        """Stop accepting and let what is open end; cut what is left after `seconds`.
+
+        Connections that wait in the kernel already are served first. Returns how many were cut.
+        """
+        for entry in self._entries:
+            entry.on_ready(0)
+            entry.close()
+        plane = self._plane
+        plane.draining = True
+        for timed in plane.reactor.scheduled():
+            if isinstance(timed, HttpConnection):
+                timed.end_if_idle()
+        deadline = self._loop.time() + seconds
+        while plane.open and self._loop.time() < deadline:  # noqa: ASYNC110 (cheaper than an event)
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        left = list(plane.reactor.scheduled())
+        for timed in left:
+            timed.abort()
+        return len(left)
+
+    def close(self) -> None:
+        """Stop at once."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        plane = self._plane
+        for entry in self._entries:
+            entry.close()
+        for timed in plane.reactor.scheduled():
+            timed.abort()
+        for endpoint in plane.router.endpoints:
+            close_idle(endpoint, float("inf"))
+        plane.pipes.close()
+
+    # Figures.
+
+    def stats(self) -> dict[str, Any]:
+        """All figures as nested dictionaries of plain ints."""
+        plane = self._plane
+        endpoints = list(plane.router.endpoints)
+        now = plane.reactor.now
+        return {
+            "decisions": {name: _decisions(state) for name, state in self._listeners.items()},
+            "connections_accepted": {n: state.accepted for n, state in self._listeners.items()},
+            "connections_open": plane.open,
+            "connections_ended": dict(plane.ends),
+            "requests": plane.requests,
+            "responses": {f"{c}xx": plane.responses[c] for c in range(1, 6)},
+            "bytes": {"up": plane.bytes_up, "down": plane.bytes_down},
+            "upstream_connects": {e.name: e.connects for e in endpoints},
+            "upstream_failures": {e.name: e.failures for e in endpoints},
+            "upstream_resting": {e.name: int(e.resting_until > now) for e in endpoints},
+            "upstream_idle": {e.name: len(e.idle) for e in endpoints},
+            "ech_hellos": plane.ech,
+            "handler_failures": plane.reactor.failures,
+        }
+
+
+def _decisions(state: ListenerState) -> dict[str, dict[str, dict[str, int]]]:
+    """Scheme, then verdict (`pass`, `block`, `monitor`), then reason, to a count; no zeros."""
+    return {
+        scheme: {
+            verdict: {reason.value: counts[reason.code] for reason in Reason if counts[reason.code]}
+            for verdict, counts in (
+                ("pass", state.passed[index]),
+                ("block", state.blocked[index]),
+                ("monitor", state.waved[index]),
+            )
+        }
+        for index, scheme in enumerate(_SCHEMES)
+    }
+
+
+def _at_or_below(name: str, domains: frozenset[str]) -> bool:
+    while name:
+        if name in domains:
+            return True
+        _, _, name = name.partition(".")
+    return False

@@ -1,0 +1,132 @@
+"""Reaching an upstream: one endpoint of a pool after the other, until one takes the connection."""
+
+from __future__ import annotations
+
+from select import EPOLLERR, EPOLLHUP
+from socket import SocketType
+from typing import Protocol
+
+from gate.proxy.plane import Plane
+from gate.proxy.reactor import OUT
+from gate.proxy.upstream import Endpoint, Pool
+
+_BROKEN = EPOLLERR | EPOLLHUP
+
+
+class Caller(Protocol):
+    """Who dials. Exactly one of these is called, possibly before `Dial.start` returns."""
+
+    def connected(self, sock: SocketType, endpoint: Endpoint, sent: int) -> None:
+        """`sock` is connected, not watched, and has taken `sent` bytes of the first ones."""
+        ...
+
+    def unreachable(self, timed_out: bool) -> None:
+        """Every endpoint was tried in vain; the last one failed by time-out or otherwise."""
+        ...
+
+
+class Dial:
+    """An attempt to connect, sending `first` as soon as may be."""
+
+    __slots__ = ("_caller", "_deadline", "_endpoint", "_first", "_plane", "_pool", "_sock",
+                 "_tries", "bucket")  # fmt: skip
+
+    def __init__(self, plane: Plane, pool: Pool, first: bytes, caller: Caller) -> None:
+        self._plane = plane
+        self._pool = pool
+        self._first = first
+        self._caller: Caller | None = caller
+        self._tries = len(pool.endpoints)
+        self._sock: SocketType | None = None
+        self._endpoint = pool.endpoints[0]
+        self._deadline = 0.0
+        self.bucket = 0
+
+    def start(self) -> None:
+        """Try endpoints until one is connected, one is under way, or all have failed."""
+        caller = self._caller
+        if caller is None:
+            return
+        reactor = self._plane.reactor
+        while self._tries > 0:
+            self._tries -= 1
+            self._endpoint = endpoint = self._pool.single or self._pool.pick(reactor.now)
+            try:
+                sock = endpoint.connect()
+            except OSError:
+                self._count_failure()
+                continue
+            try:
+                # An upstream that is near has accepted by now: no need to wait for readiness.
+                sent = sock.send(self._first)
+            except BlockingIOError:
+                self._sock = sock
+                self._deadline = reactor.now + self._plane.settings.upstreams.connect_timeout
+                reactor.watch(sock.fileno(), OUT, self.on_ready)
+                reactor.schedule(self, self._deadline)
+                return
+            except OSError:
+                sock.close()
+                self._count_failure()
+                continue
+            self._caller = None
+            endpoint.resting_until = 0.0
+            caller.connected(sock, endpoint, sent)
+            return
+        self._caller = None
+        caller.unreachable(timed_out=False)
+
+    def on_ready(self, events: int) -> None:
+        """The socket is connected or has failed."""
+        sock, caller = self._sock, self._caller
+        if sock is None or caller is None:
+            return
+        self._let_go()
+        try:
+            sent = 0 if events & _BROKEN else sock.send(self._first)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            events |= EPOLLERR
+        if events & _BROKEN:
+            self._plane.reactor.retire(sock)
+            self._count_failure()
+            self.start()
+            return
+        self._plane.reactor.unwatch(sock.fileno())
+        self._caller = None
+        self._endpoint.resting_until = 0.0
+        caller.connected(sock, self._endpoint, sent)
+
+    def check(self, now: float) -> float:
+        """Give up on an endpoint that does not answer, and try the next."""
+        if self._sock is None:
+            return 0.0
+        if now < self._deadline:
+            return self._deadline
+        caller = self._caller
+        self._plane.reactor.retire(self._sock)
+        self._sock = None
+        self._count_failure()
+        if self._tries:
+            self.start()
+        elif caller is not None:
+            self._caller = None
+            caller.unreachable(timed_out=True)
+        return 0.0
+
+    def abort(self) -> None:
+        """Stop dialling; the caller is not told."""
+        self._caller = None
+        sock = self._sock
+        if sock is not None:
+            self._let_go()
+            self._plane.reactor.retire(sock)
+
+    def _let_go(self) -> None:
+        self._plane.reactor.unschedule(self)
+        self._sock = None
+
+    def _count_failure(self) -> None:
+        rest = self._plane.settings.upstreams.rest_seconds
+        self._endpoint.failed(self._plane.reactor.now, rest)

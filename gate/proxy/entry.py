@@ -1,0 +1,170 @@
+"""Where connections come in: accepted in batches, and most of them decided on the spot.
+
+TCP_DEFER_ACCEPT lets a connection wait in the kernel until its first bytes are there, so one
+`recv` straight after `accept` usually has the whole ClientHello or request head. Only what is
+not complete by then becomes an `Arrival` and is watched.
+
+Listening sockets pass their options on to what they accept. A tls listener's is set to reset on
+close, so that refusing costs no system call beyond the close itself; whoever keeps a connection
+switches that off first.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from ipaddress import ip_address, ip_network
+from socket import MSG_DONTWAIT, SO_LINGER, SOL_SOCKET, SocketType
+
+from gate.proxy.arrival import Arrival
+from gate.proxy.http import HttpConnection
+from gate.proxy.plane import LINGER_OFF, LINGER_RESET, ListenerState, Peer, Plane
+from gate.proxy.reactor import IN
+from gate.proxy.tls import judge_hello, refuse_tls
+from gate.wire.tls import BadHello, looks_like_http, parse_client_hello
+
+log = logging.getLogger(__name__)
+
+_BATCH = 64
+_FIRST_BYTES = 1 << 14
+_DEFER_SECONDS = 1
+# Out of descriptors or memory: accepting again at once would only spin.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE_SECONDS = 0.25
+
+
+def prepare(sock: socket.socket, kind: str) -> None:
+    """Set the options that accepted connections inherit."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if kind == "tls":
+        sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_RESET)
+
+
+class Entry:
+    """Accepts one listening socket's connections."""
+
+    def __init__(self, plane: Plane, listener: ListenerState, sock: socket.socket) -> None:
+        self._plane = plane
+        self._listener = listener
+        self._sock = sock
+        # The public accept() wraps each descriptor in a Python-level socket with calls of its
+        # own; this is the one underneath, which the public one is built on.
+        self._accept = sock._accept  # type: ignore[attr-defined]
+        self._family = sock.family
+        self._tls = listener.settings.kind == "tls"
+        self._trusted = [ip_network(n) for n in listener.settings.proxy_protocol_from]
+        prepare(sock, listener.settings.kind)
+        self._paused = False
+        self._guess = 1  # how many connections wait
+
+    def open(self) -> None:
+        """Start accepting."""
+        self._paused = False
+        self._plane.reactor.watch(self._sock.fileno(), IN, self.on_ready)
+
+    def close(self) -> None:
+        """Stop accepting; the socket is the supervisor's, and stays open."""
+        self._paused = False
+        self._plane.reactor.unwatch(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Accept again after a pause, if there is one."""
+        if self._paused:
+            self.open()
+
+    def on_ready(self, _events: int) -> None:
+        """Accept as many as probably wait.
+
+        Asking once too often costs as much as being told again by epoll, so the guess is what
+        was there last time, doubled for as long as it was too low.
+        """
+        accept, family, listener = self._accept, self._family, self._listener
+        guess = self._guess
+        for count in range(guess):
+            try:
+                fd, peer = accept()
+            except BlockingIOError:
+                self._guess = count or 1
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(error)
+                    return
+                continue  # the client gave up while it waited
+            listener.accepted += 1
+            sock = SocketType(family, socket.SOCK_STREAM, 0, fd)
+            try:
+                data = sock.recv(_FIRST_BYTES, MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait(sock, peer, b"")
+                continue
+            except OSError:
+                sock.close()
+                continue
+            if not data:
+                sock.close()
+            elif self._trusted and self._is_trusted(peer):
+                self._wait(sock, peer, data)
+            elif data[0] == 0x16:
+                self._take_tls(sock, peer, data)
+            elif looks_like_http(data):
+                self._take_http(sock, peer, data)
+            else:
+                self._refuse(sock, peer)
+        self._guess = min(2 * guess, _BATCH)
+
+    def _take_tls(self, sock: SocketType, peer: Peer, data: bytes) -> None:
+        try:
+            hello = parse_client_hello(data)
+        except BadHello:
+            self._refuse(sock, peer)
+            return
+        if hello is None:
+            self._wait(sock, peer, data)
+        else:
+            judge_hello(self._plane, self._listener, sock, peer, hello, data, False)
+
+    def _take_http(self, sock: SocketType, peer: Peer, data: bytes) -> None:
+        if self._keep(sock, peer):
+            HttpConnection(self._plane, self._listener, sock, peer).start(data)
+
+    def _wait(self, sock: SocketType, peer: Peer, data: bytes) -> None:
+        """Watch a connection whose first bytes are not all there."""
+        if self._keep(sock, peer):
+            trusted = bool(self._trusted) and self._is_trusted(peer)
+            arrival = Arrival(self._plane, self._listener, sock, peer, expects_header=trusted)
+            arrival.start(data)
+
+    def _keep(self, sock: SocketType, peer: Peer) -> bool:
+        """Let a connection in if the limits allow; make it ready to be watched."""
+        if not self._plane.admit(peer[0]):
+            plane = self._plane
+            refuse_tls(plane, self._listener, sock, peer, plane.decider.limit, False)
+            return False
+        sock.setblocking(False)
+        if self._tls:
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
+        return True
+
+    def _refuse(self, sock: SocketType, peer: Peer) -> None:
+        """Neither TLS nor HTTP, or a ClientHello that is none."""
+        if self._listener.enforcing:
+            plane = self._plane
+            refuse_tls(plane, self._listener, sock, peer, plane.decider.malformed, False)
+        else:
+            self._wait(sock, peer, b"")
+
+    def _is_trusted(self, peer: Peer) -> bool:
+        address = ip_address(peer[0])
+        return any(address in network for network in self._trusted)
+
+    def _pause(self, error: OSError) -> None:
+        """Out of descriptors: wait for connections to end; what waits stays in the kernel."""
+        log.warning("accepting pauses on %s: %s", self._listener.settings.name, error.strerror)
+        self._plane.ends["accept_paused"] += 1
+        self._plane.reactor.unwatch(self._sock.fileno())
+        self._paused = True

@@ -1,0 +1,176 @@
+"""One direction of relayed bytes: from a source socket to a sink socket.
+
+Small amounts go through one buffer that all flows of the worker share; a flow that keeps filling
+it is bulk, and bulk goes through a kernel pipe with `splice`, so that no byte of it is copied
+into the process. Either way at most one buffer or pipe is on its way, and what the sink does not
+take stops the source: that is the back-pressure.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum, auto
+from socket import SHUT_WR, SocketType
+from typing import Final
+
+from gate.proxy.pipes import PIPE_BYTES, Pipe, PipePool
+
+BUFFER_BYTES = 1 << 16
+_SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+# Below this a splice moves too little to pay for its second system call.
+_SMALL_SPLICE = 1 << 14
+
+
+class Progress(Enum):
+    """How a pump of a flow ended."""
+
+    STARVED = auto()  # the source has nothing more for now
+    BLOCKED = auto()  # the sink takes no more for now
+    ENDED = auto()  # the source has ended, or the limit is reached, and the sink has it all
+
+
+# Reading a member from its class costs more than a function call; a global is free.
+_STARVED: Final = Progress.STARVED
+_BLOCKED: Final = Progress.BLOCKED
+_ENDED: Final = Progress.ENDED
+
+
+class Flow:
+    """Bytes from `source` to `sink`; with a `limit`, that many and no more.
+
+    Raises OSError from `pump` when either socket breaks.
+    """
+
+    __slots__ = ("_held", "_pipe", "_pipes", "bulk", "ended", "limit", "moved", "sink", "source")
+
+    def __init__(
+        self, source: SocketType, sink: SocketType, pipes: PipePool, limit: int = -1
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.limit = limit  # bytes still to be read from the source; -1: until it ends
+        self.ended = False
+        self.bulk = False
+        self.moved = 0
+        self._held: memoryview | None = None
+        self._pipe: Pipe | None = None
+        self._pipes = pipes
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source has given all that was expected of it."""
+        return self.limit <= 0
+
+    @property
+    def rest(self) -> bytes:
+        """What was read beyond the limit: nothing, ever."""
+        return b""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether bytes wait for the sink; the source is not read meanwhile."""
+        return self._held is not None or (self._pipe is not None and self._pipe.inside > 0)
+
+    def hold(self, data: bytes | memoryview) -> None:
+        """Put bytes in front, to be sent before anything is read."""
+        self._held = memoryview(data)
+
+    def pump(self, buffer: memoryview) -> Progress:
+        """Move what can be moved now, through `buffer` (shared, BUFFER_BYTES long)."""
+        if self._held is not None:
+            self._held = self._send(self._held)
+            if self._held is not None:
+                return _BLOCKED
+        if self.bulk:
+            return self._splice()
+        wanted = buffer if self.limit < 0 or self.limit >= BUFFER_BYTES else buffer[: self.limit]
+        if self.limit == 0:
+            self.ended = True
+            return _ENDED
+        try:
+            count = self.source.recv_into(wanted)
+        except BlockingIOError:
+            return _STARVED
+        if count == 0:
+            self.ended = True
+            return _ENDED
+        self.moved += count
+        if self.limit > 0:
+            self.limit -= count
+        try:
+            sent = self.sink.send(buffer[:count])
+        except BlockingIOError:
+            sent = 0
+        if sent < count:
+            self._held = memoryview(bytes(buffer[sent:count]))
+            return _BLOCKED
+        if self.limit == 0:
+            self.ended = True
+            return _ENDED
+        if count == BUFFER_BYTES:
+            self.bulk = True
+        return _STARVED
+
+    def end_sink(self) -> None:
+        """Tell the sink that nothing more comes (half-close)."""
+        self.sink.shutdown(SHUT_WR)
+
+    def close(self) -> None:
+        """Let go of what is held; the sockets belong to the connection."""
+        self._held = None
+        if self._pipe is not None:
+            self._pipes.give(self._pipe)
+            self._pipe = None
+
+    def _send(self, held: memoryview) -> memoryview | None:
+        """Send what waits; return what still does."""
+        try:
+            sent = self.sink.send(held)
+        except BlockingIOError:
+            return held
+        return held[sent:] if sent < len(held) else None
+
+    def _splice(self) -> Progress:
+        pipe = self._pipe
+        if pipe is None:
+            try:
+                pipe = self._pipe = self._pipes.take()
+            except OSError:  # out of descriptors: the shared buffer needs none
+                self.bulk = False
+                return _STARVED
+        count = 0
+        if pipe.inside == 0:
+            if self.limit == 0:
+                return self._end_splice(_ENDED)
+            wanted = PIPE_BYTES if self.limit < 0 else min(PIPE_BYTES, self.limit)
+            try:
+                count = os.splice(self.source.fileno(), pipe.writer, wanted, flags=_SPLICE)
+            except BlockingIOError:
+                return self._end_splice(_STARVED)
+            if count == 0:
+                return self._end_splice(_ENDED)
+            self.moved += count
+            if self.limit > 0:
+                self.limit -= count
+            pipe.inside = count
+        try:
+            pipe.inside -= os.splice(pipe.reader, self.sink.fileno(), pipe.inside, flags=_SPLICE)
+        except BlockingIOError:
+            return _BLOCKED
+        if pipe.inside:
+            return _BLOCKED
+        if self.limit == 0:
+            return self._end_splice(_ENDED)
+        if 0 < count < _SMALL_SPLICE:
+            self.bulk = False
+            return self._end_splice(_STARVED)
+        return _STARVED
+
+    def _end_splice(self, progress: Progress) -> Progress:
+        """Return the empty pipe."""
+        if progress is _ENDED:
+            self.ended = True
+        if self._pipe is not None:
+            self._pipes.give(self._pipe)
+            self._pipe = None
+        return progress

@@ -1,0 +1,421 @@
+"""The client's side of an HTTP connection: heads are read and judged here, one by one.
+
+Requests on one connection are handled strictly in turn: the next head is not looked at before
+the response to the last one is complete, so pipelined requests are answered in order, and a
+blocked one after all that came before it. What is forwarded is an `Exchange`'s business.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from select import EPOLLERR
+from socket import MSG_DONTWAIT, SHUT_WR, SocketType
+from typing import Final
+
+from gate.policy import Reason, Verdict
+from gate.proxy.answers import refusal
+from gate.proxy.http_exchange import Exchange
+from gate.proxy.http_parts import KnownRequest, known_request
+from gate.proxy.plane import LINGER_SECONDS, ListenerState, Peer, Plane, reset
+from gate.proxy.proxy_header import header_for
+from gate.proxy.reactor import IN, OUT
+from gate.proxy.upstream import Pool
+from gate.wire.http1 import (
+    HTTP_0_9,
+    BadMessage,
+    Framing,
+    RequestHead,
+    forwarded_part,
+)
+
+_READ_BYTES = 1 << 14
+_HTTP = 0  # index of HTTP in a listener's figures
+
+
+class State(Enum):
+    """Where a client connection stands."""
+
+    HEAD = auto()  # waiting for a request head, or for the rest of it
+    BUSY = auto()  # an exchange is under way
+    FLUSH = auto()  # the exchange is over; the client has yet to take the last bytes
+    LINGER = auto()  # the last response is out; what the client still sends is discarded
+    CLOSED = auto()
+
+
+# Reading a member from its class costs more than a function call; a global is free.
+_NO_BODY: Final = Framing.NONE
+_HEAD: Final = State.HEAD
+_BUSY: Final = State.BUSY
+_FLUSH: Final = State.FLUSH
+_LINGER: Final = State.LINGER
+_CLOSED: Final = State.CLOSED
+
+
+class HttpConnection:
+    """One client connection. The plane has admitted it; it is counted out when it ends."""
+
+    __slots__ = (
+        "_exchange",
+        "_searched",
+        "bucket",
+        "buffer",
+        "deadline",
+        "eof",
+        "events",
+        "forwarded",
+        "held",
+        "listener",
+        "peer",
+        "plane",
+        "sock",
+        "state",
+        "verdict",
+    )
+
+    def __init__(self, plane: Plane, listener: ListenerState, sock: SocketType, peer: Peer) -> None:
+        self.plane = plane
+        self.listener = listener
+        self.sock = sock
+        self.peer = peer
+        self.buffer = b""
+        self.held: memoryview | None = None  # response bytes that the client has yet to take
+        self.eof = False  # the client has ended its side
+        self.state = _HEAD
+        self.verdict: Verdict | None = None
+        self.bucket = 0
+        self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
+        self._exchange: Exchange | None = None
+        # The fields that tell the upstream who the client is.
+        self.forwarded = forwarded_part(peer[0], "http")
+        self._searched = 0
+        self.events = -1  # not watched
+
+    def start(self, data: bytes) -> None:
+        """Begin with the first bytes, perhaps none; the socket is not watched yet."""
+        if data:
+            self._first_bytes(data)
+        if self.state is not _CLOSED:
+            reactor = self.plane.reactor
+            if self.events < 0:
+                self.want(IN)
+            reactor.schedule(self, self.next_check(reactor.now))
+
+    def proxy_header(self, pool: Pool) -> bytes:
+        """The PROXY protocol header that goes first on a new connection to `pool`, if any."""
+        return header_for(pool, self.sock, self.peer)
+
+    # Readiness.
+
+    def on_client(self, events: int) -> None:
+        """The client's socket is ready."""
+        if events == IN and self.state is _HEAD and not self.buffer:
+            data = self._read()
+            if data:
+                self._first_bytes(data)
+            return
+        if events & OUT and self.state is not _CLOSED:
+            self._flush()
+        if events & ~OUT and self.state is not _CLOSED:
+            self._readable(events)
+
+    def _readable(self, events: int) -> None:
+        state = self.state
+        if state is _BUSY and self._exchange is not None and self._exchange.wants_body:
+            self._exchange.client_readable()
+            return
+        if self.eof or not self.events & IN:
+            # Nothing may be read now, so this is a hang-up or an error.
+            if events & EPOLLERR or state is not _BUSY:
+                self.end("peer_reset", cut=True)
+            else:
+                self.plane.reactor.unwatch(self.sock.fileno())
+                self.events = -1
+            return
+        data = self._read()
+        if not data:
+            return
+        if state is _HEAD:
+            self.buffer += data
+            self._process()
+        elif state is not _LINGER:
+            self.buffer += data
+            if self._exchange is not None and state is _BUSY:
+                self._exchange.watch()
+
+    def _read(self) -> bytes:
+        """What the client sent; nothing if that is nothing, or the end, which is acted on."""
+        try:
+            data = self.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            self.end("peer_reset", cut=True)
+            return b""
+        if not data:
+            self._client_ended()
+        return data
+
+    def _client_ended(self) -> None:
+        """The client sends nothing more. It may still wait for a response."""
+        self.eof = True
+        if self.state is _HEAD:
+            self.end("truncated" if self.buffer else "closed")
+        elif self.state is _LINGER:
+            self.end("closed")
+        else:
+            self.want(self.events & ~IN)
+
+    # Judging.
+
+    def _first_bytes(self, data: bytes) -> None:
+        """A head, or its beginning, has come while nothing else was under way."""
+        plane = self.plane
+        known = plane.known_requests.young.get(data)
+        if known is not None:
+            self._judge(known.head, known)
+            return
+        self.buffer = data
+        self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
+        self._process()
+
+    def _process(self) -> None:
+        """Take request heads from the buffer for as long as each is dealt with at once."""
+        while self.state is _HEAD and self.buffer:
+            try:
+                head = self.plane.requests_parser.parse(self.buffer, 0, self._searched)
+            except BadMessage as bad:
+                self.malformed(bad.status, bad.detail)
+                return
+            if head is None:
+                self._searched = len(self.buffer)
+                return
+            self._searched = 0
+            data = self.buffer
+            self.buffer = data[head.consumed :]
+            if not self.buffer and (known := known_request(data, head)) is not None:
+                self.plane.known_requests.store(data, known)
+            self._judge(head, None)
+
+    def _judge(self, head: RequestHead, known: KnownRequest | None) -> None:
+        plane, listener = self.plane, self.listener
+        plane.requests += 1
+        host = head.host
+        verdict = plane.decider.decide(host) if host else plane.decider.no_host
+        self.verdict = verdict
+        if verdict.allowed:
+            listener.passed[_HTTP][verdict.code] += 1
+            if plane.observing:
+                plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
+        elif verdict.reason is Reason.malformed:
+            self._count_blocked(verdict)
+            self.refuse(400, "the Host is not a valid domain name")
+            return
+        elif listener.enforcing:
+            self._count_blocked(verdict)
+            self._last(b"" if head.minor == HTTP_0_9 else plane.answers.redirect(verdict), head)
+            return
+        else:
+            listener.waved[_HTTP][verdict.code] += 1
+            plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
+        if head.minor == HTTP_0_9:
+            self.refuse(505, "HTTP/0.9 is not forwarded; use HTTP/1.1")
+            return
+        self.state = _BUSY
+        exchange = self._exchange
+        if exchange is None:
+            exchange = self._exchange = Exchange(self)
+        exchange.begin(head, verdict, known)
+
+    def _count_blocked(self, verdict: Verdict) -> None:
+        self.listener.blocked[_HTTP][verdict.code] += 1
+        self.plane.observe(self.listener.settings.name, "http", self.peer[0], verdict, False)
+
+    # Answering.
+
+    def malformed(self, status: int, detail: str) -> None:
+        """Refuse what the client sent as malformed, and count it so."""
+        self._count_blocked(self.plane.decider.malformed)
+        self.refuse(status, detail)
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer with an error and close. The client has been sent no part of a response yet."""
+        self.plane.responses[status // 100] += 1
+        self._last(refusal(status, detail), None)
+
+    def _last(self, response: bytes, head: RequestHead | None) -> None:
+        """Send a last response and close, without losing it to bytes that come unread."""
+        if head is not None:
+            self.plane.responses[3] += 1
+        rest = self.send(response)
+        if rest is not None:
+            self.held = rest
+            self.state = _FLUSH
+            self.closing()
+            return
+        if head is not None and head.framing is _NO_BODY and not self.buffer:
+            self.end("answered")  # all that the client sent was read: closing loses nothing
+            return
+        self._linger()
+
+    def closing(self) -> None:
+        """Close after what is held is flushed."""
+        self.eof = True
+        self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
+        self.want(OUT)
+
+    def _linger(self) -> None:
+        """End our side and discard what comes, so that no reset overtakes the response.
+
+        RFC 9112 9.6.
+        """
+        try:
+            self.sock.shutdown(SHUT_WR)
+        except OSError:
+            self.end("peer_reset", cut=True)
+            return
+        self.state = _LINGER
+        self.eof = False
+        self.buffer = b""
+        self.deadline = self.plane.reactor.now + LINGER_SECONDS
+        self.want(IN)
+
+    def send(self, data: bytes) -> memoryview | None:
+        """Send to the client; return what it does not take now.
+
+        A broken connection takes everything: its end is noticed by the next read.
+        """
+        if self.held is not None:
+            return memoryview(data)
+        self.plane.bytes_down += len(data)
+        try:
+            sent = self.sock.send(data, MSG_DONTWAIT)
+        except BlockingIOError:
+            return memoryview(data)
+        except OSError:
+            return None
+        return memoryview(data)[sent:] if sent < len(data) else None
+
+    def send_or_hold(self, data: bytes) -> None:
+        """Send to the client; what it does not take now is held for it."""
+        self.held = self.send(data)
+        if self.held is not None:
+            self.want(max(self.events, 0) | OUT)
+
+    def take_held(self, more: memoryview | None) -> memoryview:
+        """What is held for the client, with `more` after it; it is not held any more."""
+        held, self.held = self.held, None
+        if held is None:
+            return more if more is not None else memoryview(b"")
+        return held if more is None else memoryview(bytes(held) + bytes(more))
+
+    def _flush(self) -> None:
+        """The client takes more."""
+        if self.held is not None:
+            try:
+                sent = self.sock.send(self.held)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.end("peer_reset", cut=True)
+                return
+            self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
+            if sent < len(self.held):
+                self.held = self.held[sent:]
+                return
+            self.held = None
+        if self.state is _FLUSH:
+            self.want(self.events & ~OUT)
+            self._linger() if self.eof else self._next()
+        elif self._exchange is not None and self.state is _BUSY:
+            self._exchange.client_writable()
+
+    # Between exchanges, and the end.
+
+    def exchange_done(self, close: bool) -> None:
+        """The response is complete and all of it was sent or is held."""
+        if self.held is not None:
+            self.state = _FLUSH
+            self.want(OUT if close else max(self.events, 0) | OUT)
+            self.eof = self.eof or close
+        elif close:
+            unread = self._exchange is not None and self._exchange.unread_body
+            self._linger() if unread or self.buffer else self.end("closed")
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """Ready for the next request."""
+        self.state = _HEAD
+        limits = self.plane.settings.limits
+        if self.buffer:
+            self.deadline = self.plane.reactor.now + limits.head_seconds
+            if not self.eof:
+                self.want(IN)
+            self._process()
+        elif self.eof or self.plane.draining:
+            self.end("closed")
+        else:
+            self.deadline = self.plane.reactor.now + limits.idle_seconds
+            self.want(IN)
+
+    def want(self, events: int) -> None:
+        """Wait for these events on the client's socket, if they are other than before."""
+        if events != self.events:
+            self.events = events
+            self.plane.reactor.update(self.sock.fileno(), events, self.on_client)
+
+    def hand_over(self) -> None:
+        """The connection becomes a tunnel, which owns the socket and the admission from now on."""
+        self.state = _CLOSED
+        self.plane.reactor.unschedule(self)
+
+    def check(self, now: float) -> float:
+        """Act on the deadline, whatever it is for in this state."""
+        if self.state is _CLOSED:
+            return 0.0
+        waiting = self.state is _HEAD
+        if self.plane.draining and self.end_if_idle():
+            return 0.0
+        if now < self.deadline:
+            pass
+        elif waiting and self.buffer:
+            self._count_blocked(self.plane.decider.timeout)
+            self.refuse(408, "the request head was not complete in time")
+        elif self.state is _BUSY and self._exchange is not None:
+            self._exchange.timed_out()
+        else:
+            self.end("idle" if waiting else "timeout", cut=not waiting)
+        return 0.0 if self.closed else self.next_check(now)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.state is _CLOSED
+
+    def end_if_idle(self) -> bool:
+        """End a connection between two requests, as a drain does; return whether it was one."""
+        idle = self.state is _HEAD and not self.buffer
+        if idle:
+            self.end("drained")
+        return idle
+
+    def next_check(self, now: float) -> float:
+        """When to look at the deadline again: no later than any that may be set until then."""
+        return min(self.deadline, now + self.plane.shortest)
+
+    def abort(self, cause: str = "aborted") -> None:
+        """End at once, with a reset."""
+        self.end(cause, cut=True)
+
+    def end(self, cause: str, *, cut: bool = False) -> None:
+        """Close the client's connection and whatever the exchange holds."""
+        if self.state is _CLOSED:
+            return
+        self.state = _CLOSED
+        if self._exchange is not None:
+            self._exchange.abandon()
+        if cut:
+            reset(self.sock)
+        self.plane.reactor.unschedule(self)
+        self.plane.reactor.retire(self.sock)
+        self.plane.leave(self.peer[0], cause)

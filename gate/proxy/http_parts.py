@@ -1,0 +1,155 @@
+"""How the parts of an exchange are cut: what to send at once of a message, and what is left of it.
+
+Pure functions and plain values; sockets are the exchange's business. The two `Known` values are
+what the plane remembers of heads that came before, byte for byte the same: such a head needs no
+parsing and no serialising again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gate.policy import Verdict
+from gate.wire.http1 import (
+    REQUEST_CHUNKS,
+    RESPONSE_CHUNKS,
+    ChunkedBody,
+    Framing,
+    RequestHead,
+    ResponseHead,
+    serialise_request,
+    serialise_response,
+)
+
+# Reading a member from its class costs more than a function call; a global is free.
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
+
+KNOWN_HEAD_BYTES = 2048
+"""Longest head that is remembered whole."""
+_CUT = b"\0forwarded\0"  # cannot occur in a head
+
+
+@dataclass(slots=True, frozen=True)
+class KnownRequest:
+    """A bodiless request head as it goes upstream, but for the client's own part in between."""
+
+    head: RequestHead
+    before: bytes
+    after: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class KnownResponse:
+    """A response head as it goes to an HTTP/1.1 client whose connection stays open."""
+
+    head: ResponseHead
+    status_class: int
+    body: int  # bytes of body that follow
+    wire: bytes
+
+
+@dataclass(slots=True)
+class RequestPart:
+    """The first part of a request for the upstream, and what is to follow it.
+
+    `ahead` is what the client sent beyond this request's known part. `left` body bytes, or
+    `chunks`, are still to come.
+    """
+
+    data: bytes
+    ahead: bytes
+    left: int = 0
+    chunks: ChunkedBody | None = None
+
+
+@dataclass(slots=True)
+class ResponsePart:
+    """The first part of a response for the client, and what is to follow it.
+
+    `left` body bytes (-1: until the upstream closes), or `chunks`, are still to come. `close`
+    says that the client's connection ends with this response, `usable` that the upstream's can
+    carry another.
+    """
+
+    data: bytes
+    left: int
+    chunks: ChunkedBody | None
+    close: bool
+    usable: bool
+
+
+def known_request(data: bytes, head: RequestHead) -> KnownRequest | None:
+    """What to remember of a head that came alone, as `data`; None if it depends on more."""
+    plain = head.framing is _NONE and head.minor == 1 and not head.upgrade
+    host = head.host
+    if not plain or host is None or not host.isascii() or len(data) > KNOWN_HEAD_BYTES:
+        return None
+    before, _, after = serialise_request(head, host=host, forwarded=_CUT).partition(_CUT)
+    return KnownRequest(head, before, after)
+
+
+def known_response(head: ResponseHead) -> KnownResponse | None:
+    """What to remember of a response head; None if it says more than a length."""
+    if head.framing is not _LENGTH or not head.keep_alive or head.consumed > KNOWN_HEAD_BYTES:
+        return None
+    wire = serialise_response(head, close=False)
+    return KnownResponse(head, head.status // 100, head.length, wire)
+
+
+def first_of_request(
+    head: RequestHead, ahead: bytes, verdict: Verdict, forwarded: bytes
+) -> RequestPart:
+    """The request's head, and the body bytes that came with it.
+
+    Raises BadMessage if the body is malformed already.
+    """
+    host = head.host or b""
+    if not host.isascii():
+        host = _ascii_authority(host, verdict)
+    data = serialise_request(head, host=host, forwarded=forwarded)
+    if head.framing is _NONE:
+        return RequestPart(data, ahead)
+    if head.framing is _LENGTH:
+        length = head.length
+        left = max(length - len(ahead), 0)
+        return RequestPart(data + ahead[:length], ahead[length:], left)
+    chunks = ChunkedBody(REQUEST_CHUNKS, rechunk=True)
+    out, used, done = chunks.feed(ahead)
+    return RequestPart(data + out, ahead[used:], 0, None if done else chunks)
+
+
+def first_of_response(
+    head: ResponseHead, rest: bytes, minor: int, *, close: bool, whole: bool
+) -> ResponsePart:
+    """The response's head, and the body bytes that came with it in `rest`.
+
+    `minor` is the client's HTTP version, `close` whether its connection ends anyway, `whole`
+    whether all of its request has been read. Raises BadMessage for bad chunks.
+    """
+    framing = head.framing
+    close = close or not whole or framing is _CLOSE or (framing is _CHUNKED and minor < 1)
+    usable = head.keep_alive and whole and framing is not _CLOSE
+    out = serialise_response(head, close=close, client_minor=minor)
+    if framing is _CHUNKED:
+        chunks = ChunkedBody(RESPONSE_CHUNKS, rechunk=minor >= 1)
+        body, used, done = chunks.feed(rest)
+        usable = usable and used == len(rest)
+        return ResponsePart(out + body, 0, None if done else chunks, close, usable)
+    if framing is _CLOSE:
+        return ResponsePart(out + rest, -1, None, close, False)
+    length = head.length if framing is _LENGTH else 0
+    left = length - len(rest)
+    if left < 0:  # bytes that no request has asked for
+        return ResponsePart(out + rest[:length], 0, None, close, False)
+    return ResponsePart(out + rest, left, None, close, usable)
+
+
+def _ascii_authority(host: bytes, verdict: Verdict) -> bytes:
+    """The judged name for a Host in UTF-8, with its port: the origin sees what was judged."""
+    _, colon, port = host.rpartition(b":")
+    name = verdict.name.encode("ascii")
+    return name + b":" + port if colon and port.isdigit() else name

@@ -1,0 +1,85 @@
+"""Connections to HTTP upstreams: one exchange at a time, kept for reuse between exchanges."""
+
+from __future__ import annotations
+
+from select import EPOLLIN
+from socket import SocketType
+from typing import Protocol
+
+from gate.proxy.plane import Plane
+from gate.proxy.upstream import Endpoint
+
+
+class Exchange(Protocol):
+    """Who uses an upstream connection at the moment."""
+
+    def on_upstream(self, events: int) -> None:
+        """The upstream's socket is ready."""
+        ...
+
+    def abort(self) -> None:
+        """End at once."""
+        ...
+
+
+class UpstreamConnection:
+    """A connected, watched socket to one endpoint."""
+
+    __slots__ = ("bucket", "endpoint", "events", "idle_since", "owner", "plane", "reused", "sock")
+
+    def __init__(self, plane: Plane, sock: SocketType, endpoint: Endpoint, owner: Exchange) -> None:
+        self.plane = plane
+        self.sock = sock
+        self.endpoint = endpoint
+        self.owner: Exchange | None = owner
+        self.reused = False
+        self.idle_since = 0.0
+        self.events = EPOLLIN
+        plane.reactor.watch(sock.fileno(), EPOLLIN, self.on_ready)
+
+    def on_ready(self, events: int) -> None:
+        """Hand readiness to the exchange; between exchanges it can only mean the end."""
+        owner = self.owner
+        if owner is not None:
+            owner.on_upstream(events)
+        else:
+            self.endpoint.idle.remove(self)
+            self.plane.reactor.retire(self.sock)
+
+    def want(self, events: int) -> None:
+        """Wait for other events, if they are other."""
+        if events != self.events:
+            self.events = events
+            self.plane.reactor.update(self.sock.fileno(), events, self.on_ready)
+
+    def unwatch(self) -> None:
+        """Wait for nothing at all, not even the end."""
+        self.events = -1
+        self.plane.reactor.unwatch(self.sock.fileno())
+
+    def release(self) -> None:
+        """Keep the connection for the next exchange, or close it if enough are kept."""
+        idle = self.endpoint.idle
+        if len(idle) >= self.plane.settings.upstreams.max_idle_per_address:
+            self.close()
+            return
+        self.owner = None
+        self.reused = True
+        self.idle_since = self.plane.reactor.now
+        self.want(EPOLLIN)
+        idle.append(self)
+
+    def close(self) -> None:
+        """Close it for good."""
+        self.owner = None
+        self.plane.reactor.retire(self.sock)
+
+
+def close_idle(endpoint: Endpoint, older_than: float) -> None:
+    """Close idle connections that were released before `older_than` (monotonic seconds)."""
+    idle = endpoint.idle
+    stale = 0
+    while stale < len(idle) and idle[stale].idle_since < older_than:
+        idle[stale].close()
+        stale += 1
+    del idle[:stale]

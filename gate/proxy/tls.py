@@ -1,0 +1,87 @@
+"""A TLS connection after its ClientHello: pass it on untouched, or reset it."""
+
+from __future__ import annotations
+
+from socket import SO_LINGER, SOL_SOCKET, SocketType
+
+from gate.policy import Verdict
+from gate.proxy.plane import LINGER_OFF, ListenerState, Peer, Plane, reset
+from gate.proxy.proxy_header import header_for
+from gate.proxy.tunnel import Tunnel
+from gate.proxy.upstream import UpstreamError
+from gate.wire.tls import ClientHello
+
+_TLS = 1  # index of TLS in a listener's figures
+
+
+def judge_hello(
+    plane: Plane,
+    listener: ListenerState,
+    sock: SocketType,
+    peer: Peer,
+    hello: ClientHello,
+    first: bytes,
+    admitted: bool,
+) -> None:
+    """Decide on a connection by its hello; `first` is all that was read of it so far."""
+    decider = plane.decider
+    verdict = decider.decide(hello.sni) if hello.sni else decider.no_sni
+    if hello.ech:
+        plane.ech += 1
+        if plane.blocks_ech and verdict.allowed:
+            verdict = decider.ech
+    if verdict.allowed:
+        listener.passed[_TLS][verdict.code] += 1
+        if plane.observing:
+            plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
+    elif listener.enforcing:
+        refuse_tls(plane, listener, sock, peer, verdict, admitted)
+        return
+    else:
+        listener.waved[_TLS][verdict.code] += 1
+        plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
+    pass_tls(plane, listener, sock, peer, verdict, first, admitted)
+
+
+def pass_tls(
+    plane: Plane,
+    listener: ListenerState,
+    sock: SocketType,
+    peer: Peer,
+    verdict: Verdict,
+    first: bytes,
+    admitted: bool,
+) -> None:
+    """Open a tunnel to the upstream of the name, if the limits let the connection in."""
+    if not admitted:
+        if not plane.admit(peer[0]):
+            refuse_tls(plane, listener, sock, peer, plane.decider.limit, admitted)
+            return
+        sock.setblocking(False)
+        sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
+    tunnel = Tunnel(plane, sock, peer, verdict)
+    try:
+        pool = plane.router.tls(verdict.name)
+    except UpstreamError:
+        tunnel.abort("no_upstream")
+        return
+    tunnel.dial(pool, header_for(pool, sock, peer) + first)
+
+
+def refuse_tls(
+    plane: Plane,
+    listener: ListenerState,
+    sock: SocketType,
+    peer: Peer,
+    verdict: Verdict,
+    admitted: bool,
+) -> None:
+    """Reset a connection that is not watched; no byte has been sent on it."""
+    listener.blocked[_TLS][verdict.code] += 1
+    plane.observe(listener.settings.name, "tls", peer[0], verdict, False)
+    if admitted:
+        plane.leave(peer[0], verdict.reason)
+        reset(sock)
+    elif listener.settings.kind == "http":
+        reset(sock)
+    sock.close()
