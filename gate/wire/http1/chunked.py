@@ -13,10 +13,13 @@ from enum import Enum, auto
 
 from gate.wire.http1.diagnosis import what_is_wrong
 from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import FIELD_TEXT, HEADER_BLOCK, TCHAR
+from gate.wire.http1.grammar import FIELD_TEXT, MAX_LENGTH, TCHAR, header_block
 
-# A size line that is already in the gate's own form.
-_PLAIN = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,14}+)\r\n")
+# What may stand between two chunks' data, or before the first, where it is already in the
+# gate's own form: a plain size, or the last chunk without trailers (no group then).
+_PLAIN_SIZE = rb"(?:([1-9A-Fa-f][0-9A-Fa-f]{0,14}+)|0\r\n)\r\n"
+_FIRST = re.compile(_PLAIN_SIZE)
+_NEXT = re.compile(rb"\r\n" + _PLAIN_SIZE)
 # RFC 9112 7.1.1: BWS around ";" and "=", values are tokens or quoted strings.
 _QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\" + FIELD_TEXT + rb")*+\""
 _EXTENSION = (
@@ -24,6 +27,7 @@ _EXTENSION = (
 )
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n")
 _LINE = re.compile(rb"[^\n]*+\n")
+_TRAILER = header_block(1)
 
 # RFC 9110 6.5.1: fields for framing, routing, authentication, request modifiers,
 # response control and content handling mean nothing, or harm, after the body.
@@ -43,6 +47,8 @@ class ChunkLimits:
 
     line: int = 512
     """Bytes in one size line with its extensions."""
+    extension_bytes: int = 8192
+    """Bytes of extensions in the whole body; they are read and dropped."""
     trailer_bytes: int = 8192
     trailers: int = 32
     status: int = 400
@@ -61,6 +67,10 @@ class _State(Enum):
     DONE = auto()
 
 
+# Members as globals: on the path of each chunk, one lookup rather than two.
+_SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = _State
+
+
 class ChunkedBody:
     """Reads a chunked body.
 
@@ -68,93 +78,119 @@ class ChunkedBody:
     is the bare data, for a client that is older than HTTP/1.1.
     """
 
-    __slots__ = ("_held", "_left", "_limits", "_rechunk", "_state", "_trailer_size", "_trailers")
+    __slots__ = (
+        "_extensions",
+        "_held",
+        "_left",
+        "_limits",
+        "_rechunk",
+        "_state",
+        "_trailer_size",
+        "_trailers",
+    )
 
     def __init__(self, limits: ChunkLimits = REQUEST_CHUNKS, rechunk: bool = True) -> None:
         self._limits = limits
         self._rechunk = rechunk
-        self._state = _State.SIZE
+        self._state = _SIZE
         self._left = 0
-        self._held = b""
+        """Bytes of the present chunk's data that are still to come."""
+        self._held = bytearray()
+        """Start of a line whose end has not come yet."""
+        self._extensions = 0
         self._trailers: list[bytes] = []
         self._trailer_size = 0
 
     def feed(self, data: bytes | memoryview) -> tuple[bytes | memoryview, int, bool]:
         """Takes in data; see body.py for the result. Raises BadMessage."""
         size = len(data)
-        view = memoryview(data)
+        state, left, rechunk = self._state, self._left, self._rechunk
+        if state is _DATA and left > size:
+            self._left = left - size
+            return data, size, False
         out: list[bytes | memoryview] = []
         pos = 0
-        kept = 0  # data[kept:pos] goes out as it is, if rechunk
-        rechunk = self._rechunk
-        while pos < size and self._state is not _State.DONE:
-            if self._state is _State.DATA:
-                take = min(self._left, size - pos)
+        kept = 0  # data[kept:pos] goes out as it is, when chunked again
+        while pos < size and state is not _DONE:
+            if state is _DATA:
+                end = pos + left
+                found = _NEXT.match(data, end) if end < size else None
                 if not rechunk:
-                    out.append(view[pos : pos + take])
-                pos += take
-                self._left -= take
-                if self._left == 0:
-                    self._state = _State.DATA_END
-                continue
-            if self._state is _State.DATA_END and not self._held and data[pos : pos + 2] == b"\r\n":
-                pos += 2
-                self._state = _State.SIZE
-                continue
-            if self._state is _State.SIZE and not self._held:
-                plain = _PLAIN.match(data, pos)
-                if plain is not None:
-                    self._left = int(plain[1], 16)
-                    self._state = _State.DATA
-                    pos = plain.end()
+                    out.append(memoryview(data)[pos:end])
+                if found is None:
+                    pos = min(end, size)
+                    left = end - pos
+                    if left == 0:
+                        state = _DATA_END
                     continue
-            # Anything else: a line to be taken apart, and perhaps not yet complete.
-            if rechunk and kept < pos:
-                out.append(view[kept:pos])
-            pos, line = self._take_line(data, pos)
-            kept = pos
-            if line is not None:
-                written = self._read_line(line)
+            else:
+                found = _FIRST.match(data, pos) if state is _SIZE and not self._held else None
+            if found is None:
+                # A line to be taken apart, and perhaps not yet complete.
+                if rechunk and kept < pos:
+                    out.append(memoryview(data)[kept:pos])
+                self._state = state
+                pos, written = self._take_line(data, pos)
+                kept = pos
                 if rechunk and written:
                     out.append(written)
+                state, left = self._state, self._left
+                continue
+            pos = found.end()
+            digits = found[1]
+            if digits is None:
+                state = _DONE
+            else:
+                state = _DATA
+                left = int(digits, 16)
+        self._state, self._left = state, left
+        done = state is _DONE
         if rechunk and kept < pos:
-            out.append(view[kept:pos])
-        done = self._state is _State.DONE
+            if pos == size and kept == 0:
+                return data, pos, done
+            out.append(memoryview(data)[kept:pos])
         if len(out) == 1:
             return out[0], pos, done
         return b"".join(out), pos, done
 
-    def _take_line(self, data: bytes | memoryview, pos: int) -> tuple[int, bytes | None]:
-        """A whole line from data, or what there is of it put aside."""
+    def _take_line(self, data: bytes | memoryview, pos: int) -> tuple[int, bytes]:
+        """Reads a line that ends in data, or puts aside what there is of it.
+
+        Returns where it stopped, and what to write for the line.
+        """
         found = _LINE.match(data, pos)
         end = len(data) if found is None else found.end()
-        limit = self._limits.line
-        if self._state is _State.TRAILERS:
-            limit = self._limits.trailer_bytes
-        if len(self._held) + end - pos > limit + 2:
-            raise self._bad(f"chunk size or trailer line is longer than {limit} bytes")
-        line = self._held + bytes(data[pos:end])
+        held = self._held
+        size = len(held) + end - pos
+        if self._state is _DATA_END:
+            if size > 2:
+                raise self._bad("chunk data is longer than its size says")
+        elif self._state is _SIZE:
+            if size > self._limits.line + 2:
+                raise self._bad(f"chunk size line is longer than {self._limits.line} bytes")
+        elif self._trailer_size + size > self._limits.trailer_bytes + 2:
+            raise self._bad(f"trailers are larger than {self._limits.trailer_bytes} bytes")
+        cr_held = held.endswith(b"\r")
+        held += data[pos:end]
         if found is None:
-            if b"\r" in line[:-1]:
+            if cr_held or held.find(b"\r", len(held) - (end - pos), len(held) - 1) >= 0:
                 raise self._bad("bare CR in a chunked body: lines end with CRLF")
-            self._held = line
-            return end, None
-        self._held = b""
-        if not line.endswith(b"\r\n"):
+            return end, b""
+        if not held.endswith(b"\r\n"):
             raise self._bad("bare LF in a chunked body: lines end with CRLF")
-        return end, line
+        line = bytes(held)
+        held.clear()
+        return end, self._read_line(line)
 
     def _read_line(self, line: bytes) -> bytes:
         """Moves on by one complete line; returns what to write for it."""
-        if self._state is _State.SIZE:
+        if self._state is _SIZE:
             return self._read_size(line)
-        if self._state is _State.DATA_END:
-            if line != b"\r\n":
-                raise self._bad("chunk data is longer than its size says")
-            self._state = _State.SIZE
+        if self._state is _DATA_END:
+            self._state = _SIZE
             return line
         if line == b"\r\n":
-            self._state = _State.DONE
+            self._state = _DONE
             return b"".join((b"0\r\n", *self._trailers, b"\r\n"))
         self._read_trailer(line)
         return b""
@@ -163,20 +199,25 @@ class ChunkedBody:
         found = _SIZE_LINE.fullmatch(line)
         if found is None:
             raise self._bad(f"bad chunk size line: {line[:60]!r}")
+        self._extensions += len(line) - len(found[1]) - 2
+        if self._extensions > self._limits.extension_bytes:
+            raise self._bad(
+                f"chunk extensions are larger than {self._limits.extension_bytes} bytes in all"
+            )
         self._left = int(found[1], 16)
+        if self._left > MAX_LENGTH:
+            raise self._bad(f"chunk size is not below 2**63: {line[:20]!r}")
         if self._left == 0:
             # The last chunk is written with the trailers, when the body is whole.
-            self._state = _State.TRAILERS
+            self._state = _TRAILERS
             return b""
-        self._state = _State.DATA
+        self._state = _DATA
         return b"%x\r\n" % self._left
 
     def _read_trailer(self, line: bytes) -> None:
         self._trailer_size += len(line)
-        if self._trailer_size > self._limits.trailer_bytes:
-            raise self._bad(f"trailers are larger than {self._limits.trailer_bytes} bytes")
         block = b"\r\n" + line[:-2]
-        if HEADER_BLOCK.fullmatch(block) is None:
+        if _TRAILER.fullmatch(block) is None:
             raise self._bad("trailers: " + what_is_wrong(block))
         if len(self._trailers) >= self._limits.trailers:
             raise self._bad(f"more than {self._limits.trailers} trailers")

@@ -1,17 +1,15 @@
 """The Connection field and what it removes (RFC 9110 7.6.1)."""
 
 from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import TOKEN
 
-# Fields that the gate itself writes, or that carry framing or routing. A client
-# that lists one of them as hop-by-hop wants the gate to judge by a field that the
-# upstream will not see; no honest client does it.
-PROTECTED = frozenset(
+# Fields that the gate itself writes. A client that lists one of them as hop-by-hop wants
+# the upstream not to see what the gate judged by or vouches for; no honest client does it.
+_PROTECTED = frozenset(
     {
         b"host",
         b"content-length",
-        b"transfer-encoding",
         b"via",
+        b"forwarded",
         b"x-forwarded-for",
         b"x-forwarded-proto",
         b"x-forwarded-host",
@@ -25,6 +23,7 @@ _FLAGS = frozenset(
         b"keep-alive",
         b"upgrade",
         b"te",
+        b"transfer-encoding",
         b"http2-settings",
         b"proxy-connection",
         b"proxy-authorization",
@@ -33,26 +32,25 @@ _FLAGS = frozenset(
 )
 
 
-def connection_options(value: bytes, status: int) -> frozenset[bytes]:
+def connection_options(value: bytes) -> frozenset[bytes]:
     """Lower-case options of a (joined) Connection field value.
 
-    Raises BadMessage(status) for an option that is no token or names a field that
-    must reach the upstream.
+    An option that is no token stays in; it names no field and so removes none.
     """
-    options = frozenset(option.strip(b" \t").lower() for option in value.split(b","))
-    for option in options - _FLAGS:
-        if not TOKEN.fullmatch(option):
-            raise BadMessage(status, f"Connection option {option[:40]!r} is not a token")
-        if option in PROTECTED:
-            raise BadMessage(
-                status, f"Connection lists {option.decode()}, which is not a hop-by-hop field"
-            )
-    return options
+    return frozenset(option.strip(b" \t").lower() for option in value.split(b","))
+
+
+def check_request_options(options: frozenset[bytes]) -> None:
+    """Raises BadMessage(400) for options that name a field which the gate writes."""
+    for option in options & _PROTECTED:
+        raise BadMessage(
+            400, f"Connection lists {option.decode()}, which is not a hop-by-hop field"
+        )
 
 
 def without_listed(fields: bytes, options: frozenset[bytes]) -> bytes:
     """`fields` (each line with CRLF in front) without the lines that options name."""
-    listed = options - _FLAGS
+    listed = options - _FLAGS - _PROTECTED
     if not listed:
         return fields
     return b"".join(

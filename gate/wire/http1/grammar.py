@@ -8,6 +8,7 @@ no input makes the matcher backtrack.
 """
 
 import re
+from functools import cache
 
 # RFC 9110 5.6.2: token
 TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -16,8 +17,31 @@ TOKEN = re.compile(TCHAR + rb"++")
 # RFC 9110 5.5: field values are VCHAR, SP, HTAB and obs-text (0x80-0xff).
 FIELD_TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
+
 # RFC 9112 5, without obs-fold and without whitespace before the colon.
-HEADER_BLOCK = re.compile(rb"(?:\r\n" + TCHAR + rb"++:" + FIELD_TEXT + rb"*+)*+")
+_FIELD_LINE = rb"\r\n" + TCHAR + rb"++:" + FIELD_TEXT + rb"*+"
+
+
+@cache
+def header_block(max_fields: int) -> re.Pattern[bytes]:
+    """Matches a whole header block of at most max_fields lines."""
+    return re.compile(rb"(?:%b){0,%d}+" % (_FIELD_LINE, max_fields))
+
+
+@cache
+def request_block(max_fields: int) -> re.Pattern[bytes]:
+    """As header_block, and takes off what most clients send first.
+
+    Group 1 is the value of Host, group 2 is there if `Connection: keep-alive` follows,
+    group 3 is the rest. A Host that is not in front, or is more than an LDH name with a
+    usual port, stays in the rest and is looked at there, as is any other Connection.
+    """
+    return re.compile(
+        rb"(?:\r\n[Hh]ost:[ \t]*+([0-9A-Za-z.-]++(?::[1-5]?+[0-9]{0,4}+)?+)(?=\r\n|\Z))?+"
+        rb"(\r\n[Cc]onnection: [Kk]eep-[Aa]live(?=\r\n|\Z))?+"
+        rb"((?:%b){0,%d}+)" % (_FIELD_LINE, max_fields)
+    )
+
 
 # Request targets: every visible ASCII byte but "#" (a fragment never leaves a
 # client, RFC 9112 3.2). Stricter URI grammar (RFC 3986) would refuse the "|", "{"
@@ -25,7 +49,11 @@ HEADER_BLOCK = re.compile(rb"(?:\r\n" + TCHAR + rb"++:" + FIELD_TEXT + rb"*+)*+"
 # sends a path as it was typed, and browsers in IE mode send query strings in raw
 # GBK; nginx, Apache and Go accept both, and no such byte delimits anything.
 TARGET_BYTE = rb"[\x21\x22\x24-\x7e\x80-\xff]"
-ORIGIN_LINE = re.compile(rb"(" + TCHAR + rb"++) (/" + TARGET_BYTE + rb"*+) HTTP/1\.([01])")
+# The common request line, with its line end in sight. Methods that are refused are left
+# to request_line.py, and so is every other form. Group 3 is there for HTTP/1.0 only.
+ORIGIN_LINE = re.compile(
+    rb"(?!CONNECT |TRACE )(" + TCHAR + rb"++) (/" + TARGET_BYTE + rb"*+) HTTP/1\.(?:1|(0))(?=\r\n)"
+)
 ANY_LINE = re.compile(
     rb"(?P<method>" + TCHAR + rb"++) (?P<target>" + TARGET_BYTE + rb"++)"
     rb"(?: HTTP/(?P<major>[0-9])\.(?P<minor>[0-9]))?"
@@ -43,6 +71,8 @@ AUTHORITY = re.compile(
     rb"(\[[0-9A-Fa-f:.]++\]|[^\x00-\x20\x7f\"#,/:<>?@\[\\\]^`{|}]++)(?::([0-9]{0,5}+))?"
 )
 
+# RFC 9110 8.6 sets no limit; what counts in 63 bits is enough, and never overflows an origin.
+MAX_LENGTH = 2**63 - 1
 DIGITS = re.compile(rb"[0-9]{1,19}+")
 
 # A line end that is not exactly CRLF; a CR at the very end may yet become one.

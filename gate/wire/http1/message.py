@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+PSEUDONYM = b"gate"
+"""The gate's name in Via."""
+
 HTTP_0_9 = -1
 """`minor` of an HTTP/0.9 simple request: older than HTTP/1.0, so lower than 0."""
 
@@ -57,7 +60,10 @@ class RequestHead:
 
 @dataclass(slots=True, eq=False)
 class ResponseHead:
-    """One response head, parsed and checked. Do not change it."""
+    """One response head, parsed and checked.
+
+    Do not change it: equal heads share one object.
+    """
 
     status: int
     reason: bytes
@@ -72,5 +78,7 @@ class ResponseHead:
     upgrade: bytes
     """Lower-case protocol that a 101 switched to, else empty."""
     consumed: int
+    line: bytes
+    """Status line for the client, with its CRLF."""
     onward: bytes
-    """Ready-made part of the head for the client; see serialise_response."""
+    """Fields for the client: `fields`, framing and the gate's Via."""

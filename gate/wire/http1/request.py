@@ -5,14 +5,15 @@ which is looked up in a memo first (see memo.py) and parsed by request_fields.py
 it is new. What depends on both is decided here.
 """
 
-from gate.wire.http1.diagnosis import bare_line_end
+from gate.wire.http1.diagnosis import bare_line_end, what_is_wrong
 from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import ORIGIN_LINE
-from gate.wire.http1.memo import BlockMemo
+from gate.wire.http1.grammar import ORIGIN_LINE, request_block
+from gate.wire.http1.memo import HeadMemo
 from gate.wire.http1.message import HTTP_0_9, Framing, RequestHead
 from gate.wire.http1.request_fields import RequestFields, onward_fields, parse_request_fields
 from gate.wire.http1.request_line import RequestLine, parse_request_line, same_authority
 
+_END = b"\r\n\r\n"
 _SIMPLE_ONWARD = onward_fields(RequestFields(), HTTP_0_9, False, b"")
 
 
@@ -20,10 +21,11 @@ class RequestParser:
     """Parses request heads; one per worker, shared by all connections.
 
     Limits: `max_head` bytes for the whole head, `max_line` bytes for the request
-    line, `max_fields` field lines.
+    line, `max_fields` field lines. The memo holds `memo_entries` blocks in each of
+    its two generations, `memo_bytes` of them.
     """
 
-    __slots__ = ("_max_fields", "_max_head", "_max_line", "_memo")
+    __slots__ = ("_grammar", "_max_fields", "_max_head", "_max_line", "_memo")
 
     def __init__(
         self,
@@ -31,12 +33,13 @@ class RequestParser:
         max_line: int = 8192,
         max_fields: int = 128,
         memo_entries: int = 2048,
-        memo_bytes: int = 4 << 20,
+        memo_bytes: int = 1 << 20,
     ) -> None:
         self._max_head = max_head
         self._max_line = max_line
         self._max_fields = max_fields
-        self._memo: BlockMemo[RequestFields] = BlockMemo(memo_entries, memo_bytes)
+        self._grammar = request_block(max_fields)
+        self._memo: HeadMemo[RequestFields] = HeadMemo(memo_entries, memo_bytes)
 
     def parse(
         self, buf: bytes | bytearray, start: int = 0, searched: int = 0
@@ -50,109 +53,91 @@ class RequestParser:
         Raises BadMessage as soon as the bytes at hand can no longer become an
         acceptable head.
         """
-        end = buf.find(b"\r\n\r\n", max(start, searched - 3) if searched else start)
-        if end < 0:
-            return self._incomplete(buf, start, searched)
-        line_end = buf.find(b"\r\n", start)
-        if line_end == start:
-            return self._after_empty_line(buf, start, searched)
-        if end + 4 - start > self._max_head:
-            raise self._too_large()
-        line = ORIGIN_LINE.fullmatch(buf, start, line_end)
-        if line is None:
-            return self._odd_line(buf, start, line_end, end)
-        block = bytes(buf[line_end:end])
-        entry = self._memo.young.get(block)
-        if entry is None:
-            entry = self._fields(block)
-        method, target, minor = line.groups()
-        if minor == b"1" and entry.plain and line_end - start <= self._max_line:
-            # The common case: nothing in the fields depends on the request line.
-            if method == b"TRACE" or method == b"CONNECT":
-                raise _method_refused(method)
-            return RequestHead(
-                method,
-                target,
-                1,
-                entry.host,
-                entry.fields,
-                entry.framing,
-                entry.length,
-                entry.keep_alive,
-                entry.expect_continue,
-                b"",
-                entry.forwarded_for,
-                entry.via,
-                end + 4 - start,
-                entry.onward,
-            )
-        return self._combine(
-            RequestLine(method, target, 1 if minor == b"1" else 0), entry, start, line_end, end
-        )
-
-    def _fields(self, block: bytes) -> RequestFields:
-        entry = self._memo.recall(block)
-        if entry is None:
-            entry = parse_request_fields(block, self._max_fields)
-            self._memo.store(block, entry)
-        return entry
-
-    def _combine(
-        self, line: RequestLine, entry: RequestFields, start: int, line_end: int, end: int
-    ) -> RequestHead:
-        """A head from a line and fields that may depend on each other."""
+        if searched > start:
+            return self._resume(buf, start, searched)
+        found = ORIGIN_LINE.match(buf, start)
+        if found is None:
+            return self._odd(buf, start, searched)
+        line_end = found.end()
+        # One request and nothing after it, most likely: then what follows the line is the
+        # header block and its end, and a known or a good block needs no search for that end.
+        rest = bytes(buf[line_end : start + self._max_head])
+        entry = self._memo.young.get(rest)
+        if entry is None and (not rest.endswith(_END) or (entry := self._known(rest)) is None):
+            end = rest.find(_END)
+            if end < 0:
+                return self._incomplete(buf, start, searched)
+            rest = rest[: end + 4]
+            entry = self._entry(rest)
+        consumed = line_end - start + len(rest)
         if line_end - start > self._max_line:
             raise self._line_too_long()
-        method, minor = line.method, line.minor
-        if method in (b"TRACE", b"CONNECT"):
-            raise _method_refused(method)
-        host = entry.host or None
-        if minor == 1 and host is None:
-            if entry.host is None:
-                raise BadMessage(400, "HTTP/1.1 request without a Host field")
-            raise BadMessage(400, "Host field is empty")
-        if line.authority is not None:
-            if host is not None and not same_authority(host, line.authority, line.scheme):
-                raise BadMessage(
-                    400, f"Host {host[:80]!r} disagrees with the target's {line.authority[:80]!r}"
-                )
-            host = line.authority
-        if minor == 0 and entry.framing is Framing.CHUNKED:
-            raise BadMessage(400, "Transfer-Encoding on HTTP/1.0 (RFC 9112 6.1)")
-        upgrade = b""
-        if minor == 1 and method == b"GET" and entry.length == 0:
-            # A body in front of the switch would be read by one side only.
-            upgrade = entry.upgrade if entry.framing is not Framing.CHUNKED else b""
-        expect = entry.expect_continue and minor == 1
+        method, target, old = found.groups()
+        if old or not entry.plain:
+            return _combine(RequestLine(method, target, 0 if old else 1), entry, consumed)
         return RequestHead(
             method,
-            line.target,
-            minor,
-            host,
+            target,
+            1,
+            entry.host,
             entry.fields,
             entry.framing,
             entry.length,
-            entry.keep_alive if minor == 1 else entry.keep_alive_1_0,
-            expect,
-            upgrade,
+            entry.keep_alive,
+            entry.expect_continue,
+            b"",
             entry.forwarded_for,
             entry.via,
-            end + 4 - start,
-            onward_fields(entry, minor, expect, upgrade),
+            consumed,
+            entry.onward,
         )
 
-    def _odd_line(self, buf: bytes | bytearray, start: int, line_end: int, end: int) -> RequestHead:
-        """A complete head whose request line is not plain origin form."""
-        bare = bare_line_end(bytes(buf[start : end + 4]))
+    def _resume(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:
+        """As parse(), where the head was not complete before."""
+        if buf.find(_END, max(start, searched - 3)) < 0:
+            return self._incomplete(buf, start, searched)
+        return self.parse(buf, start)
+
+    def _odd(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:
+        """As parse(), where no request line in common form is at `start`."""
+        end = buf.find(_END, start)
+        if end < 0:
+            return self._incomplete(buf, start, searched)
+        if buf.startswith(b"\r\n", start):
+            return self._after_empty_line(buf, start, searched)
+        end += 4
+        bare = bare_line_end(bytes(buf[start:end]))
         if bare:
             raise BadMessage(400, bare)
+        if end - start > self._max_head:
+            raise self._too_large()
+        line_end = buf.find(b"\r\n", start)
         if line_end - start > self._max_line:
             raise self._line_too_long()
         line = parse_request_line(bytes(buf[start:line_end]))
         if line.minor == HTTP_0_9:
             return _simple_request(line, line_end + 2 - start)
-        entry = self._fields(bytes(buf[line_end:end]))
-        return self._combine(line, entry, start, line_end, end)
+        return _combine(line, self._entry(bytes(buf[line_end:end])), end - start)
+
+    def _entry(self, rest: bytes) -> RequestFields:
+        """The fields in rest, which is a header block and the empty line after it."""
+        entry = self._memo.young.get(rest) or self._known(rest)
+        if entry is None:
+            block = rest[:-4]
+            if block.count(b"\r\n") > self._max_fields:
+                raise BadMessage(431, f"more than {self._max_fields} header fields")
+            raise BadMessage(400, what_is_wrong(block))
+        return entry
+
+    def _known(self, rest: bytes) -> RequestFields | None:
+        """As _entry, for a rest that is not in the young memo; None if it is not well formed."""
+        entry = self._memo.recall(rest)
+        if entry is None:
+            found = self._grammar.fullmatch(rest, 0, len(rest) - 4)
+            if found is not None:
+                entry = parse_request_fields(found)
+                self._memo.store(rest, entry)
+        return entry
 
     def _incomplete(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:
         """Refuses what can be refused already; recognises HTTP/0.9."""
@@ -160,20 +145,20 @@ class RequestParser:
         bare = bare_line_end(buf, max(start, searched - 1))
         if bare:
             raise BadMessage(400, bare)
-        length = len(buf) - start
-        if searched - start <= self._max_line:
-            # The first line was perhaps not complete last time.
-            line_end = buf.find(b"\r\n", start, start + self._max_line + 2)
-            if line_end == start:
-                if length > 2:
-                    return self._after_empty_line(buf, start, searched)
-            elif line_end > 0:
-                line = parse_request_line(bytes(buf[start:line_end]))
-                if line.minor == HTTP_0_9:
-                    return _simple_request(line, line_end + 2 - start)
-            elif length > self._max_line + 1:
+        size = len(buf) - start
+        line_end = buf.find(b"\r", start, start + self._max_line + 1)
+        if line_end < 0:
+            if size > self._max_line:
                 raise self._line_too_long()
-        if length > self._max_head:
+        elif line_end == start:
+            if size > 2:
+                return self._after_empty_line(buf, start, searched)
+        elif searched < line_end + 2 <= len(buf):
+            # The first line is complete now, and was not last time.
+            line = parse_request_line(bytes(buf[start:line_end]))
+            if line.minor == HTTP_0_9:
+                return _simple_request(line, line_end + 2 - start)
+        if size > self._max_head:
             raise self._too_large()
         return None
 
@@ -181,9 +166,9 @@ class RequestParser:
         self, buf: bytes | bytearray, start: int, searched: int
     ) -> RequestHead | None:
         """Skips the one empty line that RFC 9112 2.2 asks servers to tolerate."""
-        if buf[start + 2 : start + 4] == b"\r\n":
+        if buf.startswith(b"\r\n", start + 2):
             raise BadMessage(400, "more than one empty line before the request line")
-        head = self.parse(buf, start + 2, max(searched, start + 2) if searched else 0)
+        head = self.parse(buf, start + 2, searched)
         if head is not None:
             head.consumed += 2
         return head
@@ -195,8 +180,57 @@ class RequestParser:
         return BadMessage(414, f"request line is longer than {self._max_line} bytes")
 
 
-def _method_refused(method: bytes) -> BadMessage:
-    return BadMessage(405, f"method {method.decode()} is not allowed")
+def _combine(line: RequestLine, entry: RequestFields, consumed: int) -> RequestHead:
+    """A head from a line and fields that may depend on each other."""
+    method, minor = line.method, line.minor
+    host, keep_alive, expect = entry.host, entry.keep_alive, entry.expect_continue
+    upgrade, onward = b"", entry.onward
+    if not entry.plain or minor != 1 or line.authority is not None:
+        host = _host(line, entry)
+        if minor != 1:
+            if entry.framing is Framing.CHUNKED:
+                raise BadMessage(400, "Transfer-Encoding on HTTP/1.0 (RFC 9112 6.1)")
+            keep_alive = entry.keep_alive_1_0
+            # RFC 9110 10.1.1: an expectation in HTTP/1.0 is ignored.
+            expect = False
+        elif method == b"GET" and entry.framing is not Framing.CHUNKED and entry.length == 0:
+            # With a body in front of the switch, the two sides could disagree on where
+            # HTTP ends.
+            upgrade = entry.upgrade
+        if upgrade or minor != 1:
+            onward = onward_fields(entry, minor, expect, upgrade)
+    return RequestHead(
+        method,
+        line.target,
+        minor,
+        host,
+        entry.fields,
+        entry.framing,
+        entry.length,
+        keep_alive,
+        expect,
+        upgrade,
+        entry.forwarded_for,
+        entry.via,
+        consumed,
+        onward,
+    )
+
+
+def _host(line: RequestLine, entry: RequestFields) -> bytes | None:
+    """The authority asked for (RFC 9112 3.2 and 3.2.2)."""
+    if not entry.host and line.minor == 1:
+        if entry.host is None:
+            raise BadMessage(400, "HTTP/1.1 request without a Host field")
+        raise BadMessage(400, "Host field is empty")
+    host = entry.host or None
+    if line.authority is None:
+        return host
+    if host is not None and not same_authority(host, line.authority, line.scheme):
+        raise BadMessage(
+            400, f"Host {host[:80]!r} disagrees with the target's {line.authority[:80]!r}"
+        )
+    return line.authority
 
 
 def _simple_request(line: RequestLine, consumed: int) -> RequestHead:

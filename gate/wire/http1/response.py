@@ -1,56 +1,40 @@
 """Parses response heads (RFC 9112 4-6).
 
-Built like request.py. A refusal is always 502: the upstream is wrong, not the client.
+A head that was seen before, status line and all, is found in a memo; the same head
+answers many requests. A refusal is always 502: the upstream is wrong, not the client.
 """
 
-import re
-from dataclasses import dataclass
-
-from gate.wire.http1.connection import connection_options, without_listed
-from gate.wire.http1.diagnosis import bare_line_end, what_is_wrong
+from gate.wire.http1.diagnosis import bare_line_end
 from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import DIGITS, HEADER_BLOCK, STATUS_LINE
-from gate.wire.http1.memo import BlockMemo
-from gate.wire.http1.message import Framing, ResponseHead
+from gate.wire.http1.grammar import STATUS_LINE, header_block
+from gate.wire.http1.memo import HeadMemo
+from gate.wire.http1.message import PSEUDONYM, Framing, ResponseHead
+from gate.wire.http1.response_fields import ResponseFields, parse_response_fields
 
-_SPECIAL = re.compile(
-    rb"\r\n((?i:connection|content-length|transfer-encoding|upgrade|te|keep-alive"
-    rb"|proxy-connection|proxy-authenticate|proxy-authorization)):[ \t]*+([^\r]*+)"
-)
-MAX_LENGTH = 2**63 - 1
-_LINES_KEPT = 256
+VIA_LINE = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
 
-
-@dataclass(slots=True, eq=False)
-class ResponseFields:
-    """What a response's header block says, whatever its status line."""
-
-    fields: bytes = b""
-    length: int = -1
-    chunked: bool = False
-    close: bool = False
-    keep_alive_1_0: bool = False
-    upgrade: bytes = b""
-    onward: bytes = b""
-    """Fields with framing, for a response that has a body."""
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing
 
 
 class ResponseParser:
-    """Parses response heads; one per worker, shared by all connections."""
+    """Parses response heads; one per worker, shared by all connections.
 
-    __slots__ = ("_lines", "_max_fields", "_max_head", "_memo")
+    Limits and memo are as for RequestParser, the limits larger.
+    """
+
+    __slots__ = ("_grammar", "_max_fields", "_max_head", "_memo")
 
     def __init__(
         self,
         max_head: int = 65536,
         max_fields: int = 256,
         memo_entries: int = 2048,
-        memo_bytes: int = 4 << 20,
+        memo_bytes: int = 1 << 20,
     ) -> None:
         self._max_head = max_head
         self._max_fields = max_fields
-        self._memo: BlockMemo[ResponseFields] = BlockMemo(memo_entries, memo_bytes)
-        self._lines: dict[bytes, tuple[int, bytes, int]] = {}
+        self._grammar = header_block(max_fields)
+        self._memo: HeadMemo[ResponseHead] = HeadMemo(memo_entries, memo_bytes)
 
     def parse(
         self,
@@ -64,51 +48,46 @@ class ResponseParser:
         `request_method` is that of the request which this answers; `searched` is as
         for RequestParser.parse. Raises BadMessage(502).
         """
-        end = buf.find(b"\r\n\r\n", max(start, searched - 3) if searched else start)
+        end = buf.find(b"\r\n\r\n", searched - 3 if searched - 3 > start else start)
         if end < 0:
             return self._incomplete(buf, start, searched)
-        if end + 4 - start > self._max_head:
+        raw = bytes(buf[start : end + 4])
+        if request_method == b"HEAD" or request_method == b"CONNECT":
+            # Rare, and framed by rules of their own: kept out of the memo.
+            return self._parse(raw, request_method)
+        head = self._memo.young.get(raw) or self._memo.recall(raw)
+        if head is None:
+            head = self._parse(raw, request_method)
+            self._memo.store(raw, head)
+        return head
+
+    def _parse(self, raw: bytes, request_method: bytes) -> ResponseHead:
+        """Parses one whole head, with the empty line that ends it."""
+        if len(raw) > self._max_head:
             raise self._too_large()
-        line_end = buf.find(b"\r\n", start)
-        raw_line = bytes(buf[start:line_end])
-        line = self._lines.get(raw_line)
+        line_end = raw.find(b"\r\n")
+        line = STATUS_LINE.fullmatch(raw, 0, line_end)
         if line is None:
-            line = self._status_line(raw_line)
-        block = bytes(buf[line_end:end])
-        entry = self._memo.young.get(block)
-        if entry is None:
-            entry = self._fields(block)
-        status, reason, minor = line
-        length = entry.length
-        onward = entry.onward
-        upgrade = b""
-        keep_alive = entry.keep_alive_1_0 if minor == 0 else not entry.close
-        if request_method == b"HEAD" or status == 304:
-            framing = Framing.NONE
-            if entry.chunked:
-                onward = entry.fields
-        elif status < 200 or status == 204:
-            # RFC 9110 8.6: no Content-Length here; one that is here says nothing.
-            framing = Framing.NONE
-            length = -1
-            onward = entry.fields
-            if status == 101:
-                upgrade = entry.upgrade
-                keep_alive = False
-                if not upgrade:
-                    raise BadMessage(502, "101 without an Upgrade field to name the protocol")
-        elif request_method == b"CONNECT" and status < 300:
-            framing = Framing.NONE
+            bare = bare_line_end(raw[:line_end])
+            raise BadMessage(502, bare or f"not an HTTP/1 status line: {raw[:80]!r}")
+        minor = 0 if line[1] == b"0" else 1
+        status = int(line[2])
+        reason = line[3] or b""
+        entry = parse_response_fields(raw[line_end:-4], self._grammar, self._max_fields)
+        framing, length = _framing(status, minor, request_method, entry)
+        upgrade = entry.upgrade if status == 101 else b""
+        if status == 101 and not upgrade:
+            raise BadMessage(502, "101 without an Upgrade field to name the protocol")
+        if framing is _CLOSE or status == 101 or request_method == b"CONNECT":
             keep_alive = False
-        elif entry.chunked:
-            if minor == 0:
-                raise BadMessage(502, "Transfer-Encoding in an HTTP/1.0 response")
-            framing = Framing.CHUNKED
-        elif length >= 0:
-            framing = Framing.LENGTH
         else:
-            framing = Framing.CLOSE
-            keep_alive = False
+            keep_alive = not entry.close if minor else entry.keep_alive_1_0
+        if length >= 0:
+            onward = b"%bContent-Length: %d\r\n%b" % (entry.fields, length, VIA_LINE)
+        elif framing is _CHUNKED:
+            onward = b"%bTransfer-Encoding: chunked\r\n%b" % (entry.fields, VIA_LINE)
+        else:
+            onward = entry.fields + VIA_LINE
         return ResponseHead(
             status,
             reason,
@@ -118,27 +97,10 @@ class ResponseParser:
             length,
             keep_alive,
             upgrade,
-            end + 4 - start,
+            len(raw),
+            b"HTTP/1.1 %b %b\r\n" % (line[2], reason),
             onward,
         )
-
-    def _status_line(self, line: bytes) -> tuple[int, bytes, int]:
-        found = STATUS_LINE.fullmatch(line)
-        if found is None:
-            bare = bare_line_end(line)
-            raise BadMessage(502, bare or f"not an HTTP/1 status line: {line[:80]!r}")
-        minor, status, reason = found.groups()
-        result = int(status), reason or b"", int(minor)
-        if len(self._lines) < _LINES_KEPT and len(line) < 64:
-            self._lines[line] = result
-        return result
-
-    def _fields(self, block: bytes) -> ResponseFields:
-        entry = self._memo.recall(block)
-        if entry is None:
-            entry = parse_response_fields(block, self._max_fields)
-            self._memo.store(block, entry)
-        return entry
 
     def _incomplete(self, buf: bytes | bytearray, start: int, searched: int) -> ResponseHead | None:
         bare = bare_line_end(buf, max(start, searched - 1))
@@ -154,48 +116,19 @@ class ResponseParser:
         return BadMessage(502, f"response head is larger than {self._max_head} bytes")
 
 
-def parse_response_fields(block: bytes, max_fields: int) -> ResponseFields:
-    """Parses a header block (see grammar.py for its shape). Raises BadMessage(502)."""
-    if HEADER_BLOCK.fullmatch(block) is None:
-        raise BadMessage(502, what_is_wrong(block))
-    if block.count(b"\r\n") > max_fields:
-        raise BadMessage(502, f"more than {max_fields} header fields")
-    result = ResponseFields()
-    parts = _SPECIAL.split(block)
-    values: dict[bytes, bytes] = {}
-    for index in range(1, len(parts), 3):
-        name = parts[index].lower()
-        value = parts[index + 1].rstrip(b" \t")
-        values[name] = values[name] + b"," + value if name in values else value
-    rest = b"".join(parts[::3]) if len(parts) > 1 else block
-    connection = values.get(b"connection")
-    if connection is not None:
-        options = connection_options(connection, 502)
-        rest = without_listed(rest, options)
-        result.close = b"close" in options
-        result.keep_alive_1_0 = b"keep-alive" in options and not result.close
-    result.fields = result.onward = rest[2:] + b"\r\n" if rest else b""
-    coding = values.get(b"transfer-encoding")
-    length = values.get(b"content-length")
-    if coding is not None:
-        if length is not None:
-            raise BadMessage(502, "Content-Length with Transfer-Encoding (RFC 9112 6.3)")
-        if coding.lower() != b"chunked":
-            raise BadMessage(502, f"Transfer-Encoding is not chunked alone: {coding[:80]!r}")
-        result.chunked = True
-        result.onward += b"Transfer-Encoding: chunked\r\n"
-    elif length is not None:
-        result.length = _content_length(length)
-        result.onward += b"Content-Length: %d\r\n" % result.length
-    result.upgrade = values.get(b"upgrade", b"").lower()
-    return result
-
-
-def _content_length(value: bytes) -> int:
-    """One length; identical repeated ones count as one (RFC 9112 6.3, case 5)."""
-    first, *others = (length.strip(b" \t") for length in value.split(b","))
-    if DIGITS.fullmatch(first) is None or int(first) > MAX_LENGTH:
-        raise BadMessage(502, f"Content-Length is not a number below 2**63: {value[:80]!r}")
-    if any(other != first for other in others):
-        raise BadMessage(502, f"Content-Lengths that differ: {value[:80]!r}")
-    return int(first)
+def _framing(
+    status: int, minor: int, request_method: bytes, entry: ResponseFields
+) -> tuple[Framing, int]:
+    """How the body ends, and the Content-Length to tell the client (RFC 9112 6.3)."""
+    if status < 200 or status == 204:
+        # RFC 9110 8.6: no Content-Length here; one that is here says nothing.
+        return _NONE, -1
+    if status == 304 or request_method == b"HEAD":
+        return _NONE, entry.length
+    if request_method == b"CONNECT" and status < 300:
+        return _NONE, -1
+    if entry.chunked:
+        if minor == 0:
+            raise BadMessage(502, "Transfer-Encoding in an HTTP/1.0 response")
+        return _CHUNKED, -1
+    return (_CLOSE if entry.length < 0 else _LENGTH), entry.length

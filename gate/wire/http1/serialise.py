@@ -5,9 +5,7 @@ with that block (`onward`); what is left is one join.
 """
 
 from gate.wire.http1.message import Framing, RequestHead, ResponseHead
-from gate.wire.http1.request_fields import PSEUDONYM
-
-VIA_LINE = b"Via: 1.1 " + PSEUDONYM + b"\r\n"
+from gate.wire.http1.response import VIA_LINE
 
 
 def forwarded_part(client: str, scheme: str) -> bytes:
@@ -55,7 +53,7 @@ def serialise_response(head: ResponseHead, *, close: bool, client_minor: int = 1
     onward = head.onward
     framing = head.framing
     if framing is Framing.CHUNKED and client_minor < 1:
-        onward = head.fields
+        onward = head.fields + VIA_LINE
         close = True
     elif framing is Framing.CLOSE:
         close = True
@@ -67,4 +65,4 @@ def serialise_response(head: ResponseHead, *, close: bool, client_minor: int = 1
         last = b"Connection: keep-alive\r\n\r\n"
     else:
         last = b"\r\n"
-    return b"HTTP/1.1 %d %b\r\n%b%b%b" % (head.status, head.reason, onward, VIA_LINE, last)
+    return b"".join((head.line, onward, last))
