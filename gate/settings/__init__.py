@@ -3,9 +3,9 @@
 A leaf: nothing here imports anything else of the project's.
 """
 
+from gate.settings.base import Address
 from gate.settings.load import ConfigError, Problem, load
 from gate.settings.model import (
-    Address,
     Admin,
     Limits,
     Listener,
@@ -19,6 +19,7 @@ from gate.settings.model import (
     UpstreamPool,
     Upstreams,
 )
+from gate.settings.registry import Registry, RegistryTls
 
 __all__ = [
     "Address",
@@ -32,6 +33,8 @@ __all__ = [
     "Policy",
     "Problem",
     "Process",
+    "Registry",
+    "RegistryTls",
     "Route",
     "Settings",
     "UpstreamPool",

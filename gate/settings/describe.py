@@ -15,7 +15,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gate.settings.model import Address, Route, Settings, UpstreamPool
+from gate.settings.base import Address
+from gate.settings.model import Route, Settings, UpstreamPool
 from gate.settings.reload import needs_restart
 
 Key = str | int

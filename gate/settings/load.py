@@ -12,6 +12,7 @@ begins with `[` or `{`, and `null`, are read as YAML.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -29,6 +30,8 @@ from gate.settings.model import Settings
 
 PREFIX = "GATE_"
 CONFIG_VARIABLE = "GATE_CONFIG"  # names the file itself; not a key
+# No keys either: where the `gate registry` commands find the registry.
+CLIENT_VARIABLES = frozenset({"GATE_REGISTRY_URL", "GATE_REGISTRY_TOKEN", "GATE_REGISTRY_DB"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,13 +91,18 @@ class _Source:
         return self.name
 
 
-def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of the file at `path` (None: the defaults) and of the environment.
+def load(
+    path: Path | None,
+    environ: Mapping[str, str] | None = None,
+    base: dict[str, Any] | None = None,
+) -> Settings:
+    """The settings of the file at `path` and of the environment.
 
+    Without a file, `base` (shaped as the file would be) and the defaults count.
     Raises ConfigError for a missing or unreadable file, a YAML error, an unknown key or a
     value that its key does not take.
     """
-    source = _read(path) if path is not None else _Source()
+    source = _read(path) if path is not None else _Source(copy.deepcopy(base or {}))
     problems = list(_override(source, os.environ if environ is None else environ))
     if problems:
         raise ConfigError(*problems)
@@ -169,6 +177,8 @@ def _override(source: _Source, environ: Mapping[str, str]) -> Iterator[Problem]:
     """Puts the environment's values over the file's."""
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if variable in CLIENT_VARIABLES:
             continue
         path = tuple(variable[len(PREFIX) :].lower().split("__"))
         where = f"environment {variable}"

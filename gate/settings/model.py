@@ -4,7 +4,7 @@ Every key has its default and its meaning here. `config/gate.yaml` and `gate/doc
 are written from this model (see `gate.settings.describe`), and a test fails when they differ.
 Durations are seconds, sizes are bytes. Unknown keys are errors.
 
-A field marked with `_restart` is fixed while the gate runs; a reload names it and keeps the
+A field marked with `restart` is fixed while the gate runs; a reload names it and keeps the
 old value. All others take effect on a reload.
 """
 
@@ -13,16 +13,13 @@ from __future__ import annotations
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-_restart: dict[str, Any] = {"restart": True}
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from gate.settings.base import Address, AddressText, Section, restart
+from gate.settings.registry import Registry
 
 
 class Mode(StrEnum):
@@ -30,36 +27,6 @@ class Mode(StrEnum):
 
     ENFORCE = "enforce"
     MONITOR = "monitor"
-
-
-class Address(_Model):
-    """A host (IPv4 or IPv6 literal, or a name resolved at start) and a TCP port."""
-
-    host: str
-    port: int = Field(ge=0, le=65535)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _parse_address(value: object) -> object:
-    """HOST:PORT -> the fields of an `Address`; a bad text raises ValueError."""
-    if not isinstance(value, str):
-        if isinstance(value, (Address, dict)):
-            return value
-        raise ValueError(f"{value!r} is not HOST:PORT; write 127.0.0.1:8080 or [::1]:8080")
-    host, colon, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not host or not colon or not port.isascii() or not port.isdigit():
-        raise ValueError(f"{value!r} is not HOST:PORT; write 127.0.0.1:8080 or [::1]:8080")
-    if ":" in host and not bracketed:
-        raise ValueError(f"{value!r}: an IPv6 address stands in brackets; write [::1]:8080")
-    if int(port) > 65535:
-        raise ValueError(f"{value!r}: a port is at most 65535")
-    return {"host": host.strip("[]"), "port": int(port)}
-
-
-AddressText = Annotated[Address, BeforeValidator(_parse_address)]
 
 
 def _network(value: object) -> object:
@@ -82,7 +49,7 @@ def _http_url(value: str) -> str:
     return value
 
 
-class Listener(_Model):
+class Listener(Section):
     """One data-plane listener."""
 
     name: str = Field(
@@ -107,7 +74,7 @@ class Listener(_Model):
     )
 
 
-class UpstreamPool(_Model):
+class UpstreamPool(Section):
     """Addresses that serve one route; round-robin, a failed one rests."""
 
     http: tuple[AddressText, ...] = Field(
@@ -123,7 +90,7 @@ class UpstreamPool(_Model):
     )
 
 
-class Route(_Model):
+class Route(Section):
     """Sends one domain, or with a leading dot every name below it, to its own upstream pool."""
 
     match: str = Field(
@@ -133,7 +100,7 @@ class Route(_Model):
     upstream: UpstreamPool = Field(description="The pool that serves the matching names.")
 
 
-class Upstreams(_Model):
+class Upstreams(Section):
     """Where allowed traffic goes."""
 
     default: UpstreamPool = Field(
@@ -159,7 +126,7 @@ class Upstreams(_Model):
     )
 
 
-class Limits(_Model):
+class Limits(Section):
     """Bounds on what one client, one connection and one worker may take."""
 
     head_bytes: int = Field(
@@ -188,7 +155,7 @@ class Limits(_Model):
     )
 
 
-class Policy(_Model):
+class Policy(Section):
     """What is decided where the filings alone do not say."""
 
     ip_hosts: Literal["block", "allow"] = Field(
@@ -212,7 +179,7 @@ class Policy(_Model):
     )
 
 
-class Notice(_Model):
+class Notice(Section):
     """Where unfiled HTTP visitors are sent."""
 
     url: Annotated[str, AfterValidator(_http_url)] = Field(
@@ -226,21 +193,21 @@ class Notice(_Model):
         Address(host="127.0.0.1", port=8081),
         description="HOST:PORT where the gate serves its own notice page; null for none (then url "
         "is a page of yours).",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
 
 
-class Admin(_Model):
+class Admin(Section):
     """The port for health checks, metrics and the admin API."""
 
     listen: AddressText = Field(
         Address(host="127.0.0.1", port=9464),
         description="HOST:PORT of /healthz, /readyz and /metrics. Keep it off public networks.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
 
 
-class Log(_Model):
+class Log(Section):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -251,25 +218,25 @@ class Log(_Model):
     )
 
 
-class Process(_Model):
+class Process(Section):
     """The process family: privileges, limits, start and stop."""
 
     user: str | None = Field(
         None,
         description="User to become once the ports are bound; null to stay who started the gate.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     group: str | None = Field(
         None,
         description="Group to become; null for the user's own group.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     open_files: int = Field(
         65536,
         ge=256,
         description="Open files wanted per process (a tunnel takes up to 6). Raised up to the "
         "hard limit; less is logged.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     drain_delay: float = Field(
         0.0,
@@ -303,7 +270,7 @@ def _default_listeners() -> tuple[Listener, ...]:
     )
 
 
-class Settings(_Model):
+class Settings(Section):
     """The whole configuration of one gate."""
 
     workers: int = Field(
@@ -311,17 +278,17 @@ class Settings(_Model):
         ge=0,
         le=256,
         description="Worker processes; 0 is one per core.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     state_dir: Path = Field(
         Path(".run"),
         description="Folder for the replica, the control socket and the process id.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     replica_dir: Path | None = Field(
         None,
         description="Folder of the replica; null is `replica` in state_dir.",
-        json_schema_extra=_restart,
+        json_schema_extra=restart,
     )
     listeners: tuple[Listener, ...] = Field(
         default_factory=_default_listeners,
@@ -341,6 +308,9 @@ class Settings(_Model):
     )
     process: Process = Field(
         Process(), description="The process family: privileges, limits, start and stop."
+    )
+    registry: Registry = Field(
+        Registry(), description="The filing registry that this machine runs, if it runs one."
     )
     log: Log = Field(Log(), description="What is written to standard error.")
 
