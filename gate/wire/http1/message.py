@@ -37,8 +37,6 @@ class RequestHead:
     """1, 0, or HTTP_0_9."""
     host: bytes | None
     """Authority as received, from the absolute-form target or else from Host."""
-    fields: bytes
-    """End-to-end fields as `Name: value CRLF` each, without those the gate sets."""
     framing: Framing
     length: int
     """Body length in bytes where framing is LENGTH, else 0."""
@@ -56,6 +54,13 @@ class RequestHead:
     """Bytes of the buffer that the head took, the empty line included."""
     onward: bytes
     """Ready-made part of the head for the upstream; see serialise_request."""
+    fields_size: int
+    """How much of `onward` the end-to-end fields are; they come first."""
+
+    @property
+    def fields(self) -> bytes:
+        """End-to-end fields as `Name: value CRLF` each, without those the gate sets."""
+        return self.onward[: self.fields_size]
 
 
 @dataclass(slots=True, eq=False)
@@ -68,8 +73,6 @@ class ResponseHead:
     status: int
     reason: bytes
     minor: int
-    fields: bytes
-    """End-to-end fields as `Name: value CRLF` each, Via included, framing not."""
     framing: Framing
     length: int
     """Content-Length, also where no body follows (HEAD, 304); -1 if there is none."""
@@ -82,3 +85,10 @@ class ResponseHead:
     """Status line for the client, with its CRLF."""
     onward: bytes
     """Fields for the client: `fields`, framing and the gate's Via."""
+    fields_size: int
+    """How much of `onward` the end-to-end fields are; they come first."""
+
+    @property
+    def fields(self) -> bytes:
+        """End-to-end fields as `Name: value CRLF` each, Via included, framing not."""
+        return self.onward[: self.fields_size]

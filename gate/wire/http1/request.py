@@ -80,7 +80,6 @@ class RequestParser:
             target,
             1,
             entry.host,
-            entry.fields,
             entry.framing,
             entry.length,
             entry.keep_alive,
@@ -90,6 +89,7 @@ class RequestParser:
             entry.via,
             consumed,
             entry.onward,
+            entry.fields_size,
         )
 
     def _resume(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:
@@ -204,7 +204,6 @@ def _combine(line: RequestLine, entry: RequestFields, consumed: int) -> RequestH
         line.target,
         minor,
         host,
-        entry.fields,
         entry.framing,
         entry.length,
         keep_alive,
@@ -214,6 +213,7 @@ def _combine(line: RequestLine, entry: RequestFields, consumed: int) -> RequestH
         entry.via,
         consumed,
         onward,
+        entry.fields_size,
     )
 
 
@@ -239,7 +239,6 @@ def _simple_request(line: RequestLine, consumed: int) -> RequestHead:
         line.target,
         HTTP_0_9,
         None,
-        b"",
         Framing.NONE,
         0,
         False,
@@ -249,4 +248,5 @@ def _simple_request(line: RequestLine, consumed: int) -> RequestHead:
         b"",
         consumed,
         _SIMPLE_ONWARD,
+        0,
     )

@@ -20,9 +20,9 @@ from gate.wire.http1.special import special_fields, take_out
 # (RFC 7239) is dropped: the gate speaks for the client in X-Forwarded-* only, and what it
 # does not write must not contradict it.
 _SPECIAL = special_fields(
-    rb"host|connection|content[-_]length|transfer[-_]encoding|upgrade|expect|te|via"
-    rb"|keep-alive|proxy-connection|proxy-authenticate|proxy-authorization|http2-settings"
-    rb"|forwarded|x[-_]forwarded[-_]" + TCHAR + rb"*+"
+    rb"host connection content[-_]length transfer[-_]encoding upgrade expect te via keep-alive "
+    rb"proxy-connection proxy-authenticate proxy-authorization http2-settings forwarded "
+    rb"x[-_]forwarded[-_]" + TCHAR + rb"*+"
 )
 
 _NONE, _LENGTH, _CHUNKED, _ = Framing
@@ -34,10 +34,11 @@ class RequestFields:
 
     host: bytes | None = None
     """Value of Host; empty if the field is."""
-    fields: bytes = b""
+    onward: bytes = b""
+    """See RequestHead; for HTTP/1.1 without an upgrade."""
+    fields_size: int = 0
     plain: bool = False
     """An HTTP/1.1 request in origin form can take all values as they are."""
-    onward: bytes = b""
     keep_alive: bool = True
     keep_alive_1_0: bool = False
     framing: Framing = _NONE
@@ -58,9 +59,8 @@ def parse_request_fields(found: re.Match[bytes]) -> RequestFields:
     host, kept_alive, block = found.groups()
     values, rest = take_out(_SPECIAL, block)
     if not values:
-        fields = rest[2:] + b"\r\n" if rest else b""
         return RequestFields(
-            host, fields, host is not None, fields + _PLAIN_ONWARD, True, kept_alive is not None
+            host, rest[2:] + _plain_end(rest), len(rest), host is not None, True, bool(kept_alive)
         )
     if b"host" in values:
         if host is not None:
@@ -69,14 +69,14 @@ def parse_request_fields(found: re.Match[bytes]) -> RequestFields:
         if host:
             check_authority(host, "Host field")
     result = RequestFields(host)
-    result.keep_alive_1_0 = kept_alive is not None
+    result.keep_alive_1_0 = bool(kept_alive)
     connection = values.pop(b"connection", None)
     if connection is not None:
         rest = _read_connection(result, connection.lower(), values, rest)
-    result.fields = rest[2:] + b"\r\n" if rest else b""
     result.plain = bool(host) and not result.upgrade
+    result.fields_size = len(rest)
     if not values:
-        result.onward = result.fields + _PLAIN_ONWARD
+        result.onward = rest[2:] + _plain_end(rest)
         return result
     _read_framing(result, values)
     if b"te" in values:
@@ -85,6 +85,7 @@ def parse_request_fields(found: re.Match[bytes]) -> RequestFields:
         _read_expect(result, values[b"expect"])
     result.forwarded_for = values.get(b"x-forwarded-for", b"")
     result.via = values.get(b"via", b"")
+    result.onward = rest[2:] + b"\r\n" if rest else b""
     result.onward = onward_fields(result, 1, result.expect_continue, b"")
     return result
 
@@ -163,7 +164,7 @@ def onward_fields(entry: RequestFields, minor: int, expect: bool, upgrade: bytes
 
     Ends inside X-Forwarded-For, after what the client's own value was.
     """
-    onward = entry.fields
+    onward = entry.onward[: entry.fields_size]
     if entry.framing is _LENGTH:
         onward += b"Content-Length: %d\r\n" % entry.length
     elif entry.framing is _CHUNKED:
@@ -183,4 +184,10 @@ def onward_fields(entry: RequestFields, minor: int, expect: bool, upgrade: bytes
     return onward
 
 
-_PLAIN_ONWARD = onward_fields(RequestFields(), 1, False, b"")
+_NO_FIELDS_END = _ONWARD_END[1]
+_FIELDS_END = b"\r\n" + _NO_FIELDS_END
+
+
+def _plain_end(rest: bytes) -> bytes:
+    """What follows rest[2:] in `onward` where the block has nothing special in it."""
+    return _FIELDS_END if rest else _NO_FIELDS_END

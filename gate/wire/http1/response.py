@@ -82,24 +82,23 @@ class ResponseParser:
             keep_alive = False
         else:
             keep_alive = not entry.close if minor else entry.keep_alive_1_0
+        onward = entry.fields
         if length >= 0:
-            onward = b"%bContent-Length: %d\r\n%b" % (entry.fields, length, VIA_LINE)
+            onward += b"Content-Length: %d\r\n" % length
         elif framing is _CHUNKED:
-            onward = b"%bTransfer-Encoding: chunked\r\n%b" % (entry.fields, VIA_LINE)
-        else:
-            onward = entry.fields + VIA_LINE
+            onward += b"Transfer-Encoding: chunked\r\n"
         return ResponseHead(
             status,
             reason,
             minor,
-            entry.fields,
             framing,
             length,
             keep_alive,
             upgrade,
             len(raw),
             b"HTTP/1.1 %b %b\r\n" % (line[2], reason),
-            onward,
+            onward + VIA_LINE,
+            len(entry.fields),
         )
 
     def _incomplete(self, buf: bytes | bytearray, start: int, searched: int) -> ResponseHead | None:

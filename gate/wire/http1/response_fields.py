@@ -15,8 +15,8 @@ from gate.wire.http1.grammar import DIGITS, MAX_LENGTH, TCHAR
 from gate.wire.http1.special import special_fields, take_out
 
 _SPECIAL = special_fields(
-    rb"connection|content-length|transfer-encoding|upgrade|te|keep-alive"
-    rb"|proxy-connection|proxy-authenticate|proxy-authorization"
+    b"connection content-length transfer-encoding upgrade te keep-alive proxy-connection "
+    b"proxy-authenticate proxy-authorization"
 )
 _SPACE_BEFORE_COLON = re.compile(rb"(\r\n" + TCHAR + rb"++)[ \t]++:")
 _FOLD = re.compile(rb"(?<=[^\r\n])\r\n[ \t]++")
@@ -86,13 +86,11 @@ def _mended(block: bytes) -> bytes:
 
 def _content_length(value: bytes) -> int:
     """One length; identical repeated ones count as one (RFC 9112 6.3, case 5)."""
-    if DIGITS.fullmatch(value) is None:
+    if b"," in value:
         first, *others = (length.strip(b" \t") for length in value.split(b","))
-        if DIGITS.fullmatch(first) is None:
-            raise BadMessage(502, f"Content-Length is not a number below 2**63: {value[:80]!r}")
         if any(other != first for other in others):
             raise BadMessage(502, f"Content-Lengths that differ: {value[:80]!r}")
         value = first
-    if int(value) > MAX_LENGTH:
-        raise BadMessage(502, f"Content-Length is not a number below 2**63: {value!r}")
-    return int(value)
+    if DIGITS.fullmatch(value) is None or (length := int(value)) > MAX_LENGTH:
+        raise BadMessage(502, f"Content-Length is not a number below 2**63: {value[:80]!r}")
+    return length

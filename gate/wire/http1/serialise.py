@@ -7,6 +7,8 @@ with that block (`onward`); what is left is one join.
 from gate.wire.http1.message import Framing, RequestHead, ResponseHead
 from gate.wire.http1.response import VIA_LINE
 
+_, _, _CHUNKED, _CLOSE = Framing
+
 
 def forwarded_part(client: str, scheme: str) -> bytes:
     """What one client connection adds to each of its requests, made once.
@@ -52,10 +54,10 @@ def serialise_response(head: ResponseHead, *, close: bool, client_minor: int = 1
     """
     onward = head.onward
     framing = head.framing
-    if framing is Framing.CHUNKED and client_minor < 1:
+    if framing is _CHUNKED and client_minor < 1:
         onward = head.fields + VIA_LINE
         close = True
-    elif framing is Framing.CLOSE:
+    elif framing is _CLOSE:
         close = True
     if head.upgrade:
         last = b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade
