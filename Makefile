@@ -26,7 +26,8 @@ lint: setup
 
 # The gate beside HAProxy, nginx and Envoy (see benchmarks/README.md); options in ARGS.
 bench-peers: setup
-	command -v haproxy nginx wrk >/dev/null && test -e /usr/lib/nginx/modules/ngx_stream_module.so || \
+	command -v haproxy >/dev/null && command -v nginx >/dev/null && command -v wrk >/dev/null && \
+		test -e /usr/lib/nginx/modules/ngx_stream_module.so || \
 		apt-get install -y -q haproxy nginx libnginx-mod-stream wrk
 	$(BIN)/python -m benchmarks.side_by_side $(ARGS)
 

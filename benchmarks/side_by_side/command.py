@@ -8,10 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
+from . import idle, latency, lists
 from .bench import DIRECT, STARTERS, Bench
 from .process import LOAD_CORE, BenchError
 from .report import machine, row, table
@@ -26,6 +30,22 @@ NEEDED = {
     "haproxy": "apt-get install haproxy",
     "nginx": "apt-get install nginx libnginx-mod-stream",
     "wrk": "apt-get install wrk",
+}
+
+
+@dataclass(slots=True, frozen=True)
+class Study:
+    """A measurement with a table of its own."""
+
+    title: str
+    run: Callable[[Bench, list[str], int, Callable[[str], None]], dict[str, Any]]
+    table: Callable[[dict[str, Any]], str]
+
+
+STUDIES = {
+    "idle": Study("10,000 idle tunnels: memory and CPU", idle.study, idle.table),
+    "latency": Study("latency added at an equal load", latency.study, latency.table),
+    "lists": Study("1,000 to 1,000,000 names: memory, start, change", lists.study, lists.table),
 }
 
 
@@ -75,9 +95,11 @@ def main(
     if show:
         for workload in WORKLOADS:
             click.echo(f"{workload.name:<20} {workload.title} (per {workload.unit})")
+        for name, study in STUDIES.items():
+            click.echo(f"{name:<20} {study.title}")
         return
     _check_installed()
-    chosen = _names(only, [w.name for w in WORKLOADS], "workload")
+    chosen = _names(only, [*(w.name for w in WORKLOADS), *STUDIES], "workload")
     measured = _names(servers, [*STARTERS, DIRECT], "server")
     if not servers:
         measured.remove(DIRECT)
@@ -104,16 +126,25 @@ def main(
                     item["workload"] += f" x{connections}"
                 rows.append(item)
                 say(table([item], measured) + "\n")
+        studies: dict[str, Any] = {}
+        bench.concurrency = 64
+        for name in (n for n in STUDIES if n in chosen):
+            if name != "latency":
+                bench.retire()
+            studies[name] = STUDIES[name].run(bench, measured, rounds, say)
     finally:
         bench.close()
         if keep:
             say(f"kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    click.echo(table(rows, measured))
+    if rows:
+        click.echo(table(rows, measured))
+    for name, found in studies.items():
+        click.echo("\n" + STUDIES[name].table(found))
     RESULTS.mkdir(exist_ok=True)
     target = target or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    document = {"machine": machine(), "names": size, "workers": workers, "rows": rows}
+    document = {"machine": machine(), "names": size, "workers": workers, "rows": rows, **studies}
     target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     say(f"results: {target}")
     sys.exit(0 if all(not c["failures"] for r in rows for c in r["servers"].values()) else 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 
 from .process import BenchError, accepts, spawn, wait_until
@@ -42,10 +43,10 @@ def _ready(port: int) -> bool:
         return False
 
 
-def import_names(config: Path, names: Path) -> None:
+def import_names(config: Path, names: Path, *options: str) -> None:
     """Load the list into the replica. Raises BenchError when the importer refuses."""
     run = subprocess.run(
-        [PROGRAM, "import", str(names), "--config", str(config)],
+        [PROGRAM, "import", str(names), "--config", str(config), *options],
         capture_output=True,
         text=True,
         check=False,
@@ -86,3 +87,16 @@ def start(setup: Setup) -> Running:
         child=child,
     )
     return Running("gate", setup, child, took)
+
+
+def change(running: Running, added: Iterable[str], removed: Iterable[str]) -> None:
+    """Apply one batch of changes to the running gate with `gate import --merge`.
+
+    The command returns when every worker has the changes in force.
+    """
+    batch = running.setup.folder / "changes.csv"
+    lines = ["domain,licence,status"]
+    lines += [f"{name},,filed" for name in added]
+    lines += [f"{name},,absent" for name in removed]
+    batch.write_text("\n".join(lines) + "\n", encoding="ascii")
+    import_names(running.setup.folder / "gate.yaml", batch, "--merge")

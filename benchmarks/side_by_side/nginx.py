@@ -47,6 +47,7 @@ stream {{
         preread_timeout 5s;
         proxy_connect_timeout 5s;
         proxy_timeout 1h;
+        proxy_buffer_size 64k;
         proxy_pass $target;
     }}
 }}
@@ -70,6 +71,7 @@ http {{
     keepalive_timeout {keepalive};
     keepalive_requests 1000000;
     client_max_body_size 0;
+    client_body_buffer_size 128k;
     client_body_temp_path {folder}/nginx-body;
     proxy_temp_path {folder}/nginx-proxy;
     fastcgi_temp_path {folder}/nginx-fastcgi;

@@ -37,14 +37,17 @@ def run(
     """Send `rate * seconds` requests when they are due, each on a connection that is free."""
     gc.disable()
     poll = select.epoll()
-    socks = {}
-    for _ in range(connections):
+    socks: dict[int, socket.socket] = {}
+
+    def connect() -> int:
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
         socks[sock.fileno()] = sock
         poll.register(sock.fileno(), select.EPOLLIN)
-    free = deque(socks)
+        return sock.fileno()
+
+    free = deque(connect() for _ in range(connections))
     due_at: dict[int, float] = {}
     result = Latencies([], 0)
     clock = time.perf_counter
@@ -58,19 +61,29 @@ def run(
         while sent < total and free and began + sent / rate <= now:
             fd = free.popleft()
             due_at[fd] = began + sent / rate
-            socks[fd].send(requests[sent % len(requests)])
             sent += 1
+            try:
+                socks[fd].send(requests[sent % len(requests)])
+            except ConnectionError:
+                continue  # the read that follows counts it
         wait = 0.5 if sent >= total or not free else max(0.0, began + sent / rate - clock())
         # select() waits to the microsecond, epoll only to the millisecond
         select.select((poll,), (), (), wait)
         for fd, _ in poll.poll(0, 256):
-            data = socks[fd].recv(65536)
-            if data[9:12] != b"200" or fd not in due_at:
-                result.failures += 1
-                if not data:
-                    return result
-            result.microseconds.append((clock() - due_at.pop(fd, began)) * 1e6)
-            free.append(fd)
+            try:
+                data = socks[fd].recv(65536)
+            except ConnectionError:
+                data = b""
+            if data[9:12] == b"200" and fd in due_at:
+                result.microseconds.append((clock() - due_at.pop(fd)) * 1e6)
+                free.append(fd)
+                continue
+            # a server may close an idle connection (as on a reload); one in use it may not
+            result.failures += bool(data) or fd in due_at
+            due_at.pop(fd, None)
+            socks.pop(fd).close()
+            free = deque(other for other in free if other != fd)
+            free.append(connect())
     return result
 
 

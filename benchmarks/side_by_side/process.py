@@ -83,6 +83,16 @@ def cpu_seconds(pid: int) -> float:
         return 0.0
 
 
+def waited_cpu_seconds(pid: int) -> float:
+    """CPU time of children that the process has waited for, in ticks of 10 ms."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return 0.0
+    fields = text[text.rindex(")") + 2 :].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(slots=True, frozen=True)
 class Memory:
     """Bytes; `pss` shares out pages that several processes map, `rss` does not."""

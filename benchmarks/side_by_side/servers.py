@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from .process import Memory, cpu_seconds, descendants, descriptors, memory, stop
+from .process import (
+    Memory,
+    cpu_seconds,
+    descendants,
+    descriptors,
+    memory,
+    stop,
+    waited_cpu_seconds,
+)
 
 NOTICE = "http://notice.example/"
 
@@ -57,8 +65,9 @@ class Running:
         return [] if self.child is None else descendants(self.child.pid)
 
     def cpu(self) -> float:
-        """CPU seconds of all processes since their start."""
-        return sum(map(cpu_seconds, self.pids()))
+        """CPU seconds of all processes since their start, with those that have ended."""
+        waited = waited_cpu_seconds(self.child.pid) if self.child else 0.0
+        return sum(map(cpu_seconds, self.pids())) + waited
 
     def worker_cpu(self) -> float:
         """CPU seconds of the processes that carry traffic."""

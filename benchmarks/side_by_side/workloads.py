@@ -81,7 +81,7 @@ def _prepare_flood(bench: Bench) -> None:
     bench.visits("tls-reset-flood", [Visit(Kind.REFUSED, client_hello(h)) for h in hosts])
 
 
-def _short_visits(bench: Bench, *, post_quantum: bool = False) -> list[Visit]:
+def short_visits(bench: Bench, *, post_quantum: bool = False) -> list[Visit]:
     known: dict[str, Visit] = {}
     drawn = dataset.skewed(bench.filed, 50_000)
     for host in drawn:
@@ -248,8 +248,8 @@ def _filed_requests(label: str, path: str = "", *, close: bool = False) -> Calla
 
 def _prepare_mixed(bench: Bench) -> None:
     """70 % TLS, 5 % of the names unfiled; three requests on each HTTP connection of a filed one."""
-    filed = _short_visits(bench)
-    filed_pq = _short_visits(bench, post_quantum=True)
+    filed = short_visits(bench)
+    filed_pq = short_visits(bench, post_quantum=True)
     hellos = bench.skewed_hellos(bench.unfiled, Answer.SHORT, SHORT)
     filed_http = bench.skewed_requests(bench.filed)
     unfiled_http = bench.skewed_requests(bench.unfiled)
@@ -278,7 +278,7 @@ def _mixed(bench: Bench, running: Running) -> Sample:
 
 
 def _short_prepare(label: str, *, post_quantum: bool = False) -> Callable[[Bench], None]:
-    return lambda bench: void(bench.visits(label, _short_visits(bench, post_quantum=post_quantum)))
+    return lambda bench: void(bench.visits(label, short_visits(bench, post_quantum=post_quantum)))
 
 
 LARGE = "/large"
