@@ -122,7 +122,8 @@ def _read_framing(result: RequestFields, values: dict[bytes, bytes]) -> None:
             raise BadMessage(400, "Content-Length with Transfer-Encoding (RFC 9112 6.3)")
         if coding.lower() != b"chunked":
             # RFC 9112 6.1: 501 for a coding that is not known, if the framing is sound.
-            status = 501 if coding.lower().endswith(b", chunked") else 400
+            others, _, last = coding.lower().rpartition(b", ")
+            status = 501 if last == b"chunked" and b"chunked" not in others else 400
             raise BadMessage(status, f"Transfer-Encoding is not chunked alone: {coding[:80]!r}")
         result.framing = _CHUNKED
     elif length is not None:
