@@ -14,9 +14,18 @@ from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, pass_tls, refuse_tls
 from gate.wire import proxy_protocol
 from gate.wire.proxy_protocol import BadProxyHeader
-from gate.wire.tls import BadHello, ClientHelloReader, looks_like_http
+from gate.wire.tls import BadHello, ClientHelloReader, looks_like_http, looks_like_tls
 
 _READ_BYTES = 1 << 14
+
+
+def opens_http(kind: str, first: bytes) -> bool:
+    """Whether a connection that opens with `first` is to be read as HTTP.
+
+    On a tls port that takes what can open a request line. On an http port all but TLS is HTTP,
+    so that a malformed request is answered by a 400 and not by a bare reset.
+    """
+    return looks_like_http(first) or (kind == "http" and not looks_like_tls(first))
 
 
 class Arrival:
@@ -86,11 +95,11 @@ class Arrival:
             return
         if not self._data:
             return
-        # One byte tells TLS from everything else; HTTP is whatever can open a request line.
+        # One byte tells TLS from everything else.
         if self._data[0] == 0x16:
             self._hello = ClientHelloReader()
             self._read_hello(sock, self._hello, self._data)
-        elif looks_like_http(self._data):
+        elif opens_http(self._listener.settings.kind, self._data):
             self._plane.reactor.unwatch(sock.fileno())
             self._plane.reactor.unschedule(self)
             self._sock = None

@@ -17,12 +17,12 @@ import socket
 from ipaddress import ip_address, ip_network
 from socket import MSG_DONTWAIT, SO_LINGER, SOL_SOCKET, SocketType
 
-from gate.proxy.arrival import Arrival
+from gate.proxy.arrival import Arrival, opens_http
 from gate.proxy.http import HttpConnection
 from gate.proxy.plane import LINGER_OFF, LINGER_RESET, ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls
-from gate.wire.tls import BadHello, looks_like_http, parse_client_hello
+from gate.wire.tls import BadHello, parse_client_hello
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Entry:
                 self._wait(sock, peer, data)
             elif data[0] == 0x16:
                 self._take_tls(sock, peer, data)
-            elif looks_like_http(data):
+            elif opens_http(listener.settings.kind, data):
                 self._take_http(sock, peer, data)
             else:
                 self._refuse(sock, peer)
