@@ -24,12 +24,14 @@ _SMALL_SPLICE = 1 << 14
 class Progress(Enum):
     """How a pump of a flow ended."""
 
+    MORE = auto()  # something was moved, and there may be more to read at once
     STARVED = auto()  # the source has nothing more for now
     BLOCKED = auto()  # the sink takes no more for now
     ENDED = auto()  # the source has ended, or the limit is reached, and the sink has it all
 
 
 # Reading a member from its class costs more than a function call; a global is free.
+_MORE: Final = Progress.MORE
 _STARVED: Final = Progress.STARVED
 _BLOCKED: Final = Progress.BLOCKED
 _ENDED: Final = Progress.ENDED
@@ -107,9 +109,10 @@ class Flow:
         if self.limit == 0:
             self.ended = True
             return _ENDED
-        if count == BUFFER_BYTES:
-            self.bulk = True
-        return _STARVED
+        if count < BUFFER_BYTES:
+            return _STARVED  # a short read has emptied the socket
+        self.bulk = True
+        return _MORE
 
     def end_sink(self) -> None:
         """Tell the sink that nothing more comes (half-close)."""
@@ -137,7 +140,7 @@ class Flow:
                 pipe = self._pipe = self._pipes.take()
             except OSError:  # out of descriptors: the shared buffer needs none
                 self.bulk = False
-                return _STARVED
+                return _MORE
         count = 0
         if pipe.inside == 0:
             if self.limit == 0:
@@ -163,8 +166,8 @@ class Flow:
             return self._end_splice(_ENDED)
         if 0 < count < _SMALL_SPLICE:
             self.bulk = False
-            return self._end_splice(_STARVED)
-        return _STARVED
+            return self._end_splice(_MORE)
+        return _MORE
 
     def _end_splice(self, progress: Progress) -> Progress:
         """Return the empty pipe."""

@@ -21,7 +21,7 @@ from gate.proxy.reactor import Reactor
 from gate.proxy.upstream import Router
 from gate.settings import Listener, Mode, Settings
 from gate.wire.http1 import RequestParser, ResponseParser
-from gate.wire.http1.memo import BlockMemo
+from gate.wire.http1.memo import HeadMemo
 
 LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is queued and sends a RST
 LINGER_OFF = struct.pack("ii", 0, 0)
@@ -56,8 +56,8 @@ class ListenerState:
         self.waved = ([0] * reasons, [0] * reasons)
 
 
-def _memo() -> BlockMemo[Any]:
-    return BlockMemo(_KNOWN_HEADS, _KNOWN_BYTES)
+def _memo() -> HeadMemo[Any]:
+    return HeadMemo(_KNOWN_HEADS, _KNOWN_BYTES)
 
 
 @dataclass(slots=True)
@@ -74,8 +74,8 @@ class Plane:
     responses_parser: ResponseParser
     response_timeout: float
     # Whole heads that came before, by their exact bytes.
-    known_requests: BlockMemo[KnownRequest] = field(default_factory=_memo)
-    known_responses: BlockMemo[KnownResponse] = field(default_factory=_memo)
+    known_requests: HeadMemo[KnownRequest] = field(default_factory=_memo)
+    known_responses: HeadMemo[KnownResponse] = field(default_factory=_memo)
     blocks_ech: bool = False
     observing: bool = False  # whether allowed traffic is observed too
     shortest: float = LINGER_SECONDS  # the shortest time-out that an HTTP connection may set

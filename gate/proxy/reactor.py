@@ -29,8 +29,10 @@ from typing import Any, Protocol, runtime_checkable
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
+ERR = select.EPOLLERR
 RDHUP = select.EPOLLRDHUP
-BROKEN = select.EPOLLERR | select.EPOLLHUP
+# For sockets that are read until they are empty: each change is reported once.
+EDGE = select.EPOLLET
 
 TICK_SECONDS = 0.25
 _MAX_EVENTS = 512
@@ -78,12 +80,8 @@ class Reactor(selectors.BaseSelector):
     # The data plane's side.
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
-        """Call `handler(events)` whenever `fd` is ready for one of `events` (level-triggered)."""
+        """Call `handler(events)` whenever `fd` is ready for one of `events`."""
         self._epoll.register(fd, events)
-        self._handlers[fd] = handler
-
-    def rewatch(self, fd: int, handler: Handler) -> None:
-        """Give a watched descriptor to another handler; its events stay as they are."""
         self._handlers[fd] = handler
 
     def change(self, fd: int, events: int) -> None:

@@ -2,11 +2,14 @@
 
 TLS pass-through dials its upstream here; an upgraded HTTP connection brings its own. Half-close
 is passed on in both directions; a reset on one side becomes a reset on the other.
+
+Both sockets are watched edge-triggered, so that a tunnel that never fills a socket buffer costs
+two calls of epoll_ctl in its life. What this asks for in return: read until a source is empty,
+and after a wait for the sink, too.
 """
 
 from __future__ import annotations
 
-from select import EPOLLERR
 from socket import SocketType
 from typing import Final
 
@@ -14,11 +17,18 @@ from gate.policy import Verdict
 from gate.proxy.dial import Dial
 from gate.proxy.flow import Flow, Progress
 from gate.proxy.plane import Peer, Plane, reset
-from gate.proxy.reactor import IN, OUT
+from gate.proxy.reactor import EDGE, ERR, IN, OUT, RDHUP
 from gate.proxy.upstream import Endpoint, Pool
 
-_STARVED: Final = Progress.STARVED  # globals: see http.py
+_MORE: Final = Progress.MORE  # globals: see http_parts.py
+_STARVED: Final = Progress.STARVED
 _ENDED: Final = Progress.ENDED
+
+_READING: Final = IN | RDHUP | EDGE
+_BOTH: Final = _READING | OUT
+_HEARD: Final = IN | RDHUP
+# How often one readiness may move bytes before other connections have their turn.
+_TURNS = 16
 
 
 class Tunnel:
@@ -29,14 +39,12 @@ class Tunnel:
 
     __slots__ = (
         "_client",
-        "_client_events",
         "_dial",
         "_down",
         "_first",
         "_plane",
         "_touched",
         "_up",
-        "_upstream_events",
         "bucket",
         "peer",
         "verdict",
@@ -49,8 +57,6 @@ class Tunnel:
         self._down: Flow | None = None  # upstream to client
         self._dial: Dial | None = None
         self._first = b""
-        self._client_events = 0
-        self._upstream_events = 0
         self._touched = plane.reactor.now
         self.peer = peer
         self.bucket = 0
@@ -77,13 +83,13 @@ class Tunnel:
         plane.bytes_up += len(first)
         self._up = up = Flow(client, sock, plane.pipes)
         self._down = Flow(sock, client, plane.pipes)
-        self._client_events = self._upstream_events = IN
+        events = _READING
         if sent < len(first):
             up.hold(memoryview(first)[sent:])
-            self._client_events, self._upstream_events = 0, IN | OUT
+            events = _BOTH
         reactor = plane.reactor
-        reactor.watch(client.fileno(), self._client_events, self.on_client)
-        reactor.watch(sock.fileno(), self._upstream_events, self.on_upstream)
+        reactor.watch(client.fileno(), _READING, self.on_client)
+        reactor.watch(sock.fileno(), events, self.on_upstream)
         reactor.schedule(self, reactor.now + plane.settings.limits.tunnel_idle_seconds)
 
     def unreachable(self, timed_out: bool) -> None:
@@ -103,84 +109,75 @@ class Tunnel:
             self._up.hold(up)
         if down:
             self._down.hold(down)
-        plane.reactor.rewatch(client.fileno(), self.on_client)
-        plane.reactor.rewatch(upstream.fileno(), self.on_upstream)
-        plane.reactor.schedule(self, plane.reactor.now + plane.settings.limits.tunnel_idle_seconds)
-        self._client_events = self._upstream_events = 0
-        self._pump(self._down, resuming=True)
-        self._pump(self._up, resuming=True)
+        reactor = plane.reactor
+        reactor.update(client.fileno(), _BOTH, self.on_client)
+        reactor.update(upstream.fileno(), _BOTH, self.on_upstream)
+        reactor.schedule(self, reactor.now + plane.settings.limits.tunnel_idle_seconds)
 
     # Readiness.
 
     def on_client(self, events: int) -> None:
         """The client's socket is ready."""
         up, down = self._up, self._down
-        if up is None or down is None:
-            return
-        self._touched = self._plane.reactor.now
-        if events & OUT:
-            self._pump(down, resuming=True)
-        if events & ~OUT and self._up is not None:
-            self._readable(up, events)
+        if up is not None and down is not None:
+            self._ready(events, up, down)
 
     def on_upstream(self, events: int) -> None:
         """The upstream's socket is ready."""
         up, down = self._up, self._down
-        if up is None or down is None:
-            return
+        if up is not None and down is not None:
+            self._ready(events, down, up)
+
+    def _ready(self, events: int, reading: Flow, writing: Flow) -> None:
+        """A socket is ready; `reading` has it as its source, `writing` as its sink."""
         self._touched = self._plane.reactor.now
-        if events & OUT:
-            self._pump(up, resuming=True)
-        if events & ~OUT and self._down is not None:
-            self._readable(down, events)
-
-    def _readable(self, flow: Flow, events: int) -> None:
-        """The source of `flow` has bytes, has ended, or is broken."""
-        if not flow.ended and not flow.blocked:
-            self._pump(flow)
-        elif events & EPOLLERR:
+        if events & OUT and writing.blocked:
+            self._pump(writing, True)
+        if events & _HEARD and not reading.blocked and not reading.ended:
+            self._pump(reading, bool(events & RDHUP))
+        elif events & ERR:
             self._end("peer_reset", cut=True)
-        else:
-            # Hung up, and nothing may be read now: level-triggered, this would never be quiet.
-            self._plane.reactor.unwatch(flow.source.fileno())
-            if flow is self._up:
-                self._client_events = 0
-            else:
-                self._upstream_events = 0
 
-    def _pump(self, flow: Flow | None, resuming: bool = False) -> None:
-        """Move bytes; `resuming` says that the flow's sink may have just become writable."""
+    def _pump(self, flow: Flow, ending: bool) -> None:
+        """Move bytes until the source is empty, or the sink is full, or the turn is over.
+
+        `ending` says that the source may have ended too, which an empty read is to tell.
+        """
         up, down = self._up, self._down
-        if flow is None or up is None or down is None:
+        if up is None or down is None:
             return
         plane = self._plane
         before = flow.moved
+        progress = _MORE
         try:
-            progress = flow.pump(plane.buffer)
-            if flow is up:
-                plane.bytes_up += flow.moved - before
-            else:
-                plane.bytes_down += flow.moved - before
-            if progress is _STARVED and not resuming:
-                return
-            if progress is _ENDED:
-                if up.ended and down.ended:
-                    self._end("closed")
-                    return
-                flow.end_sink()
+            for _ in range(_TURNS):
+                progress = flow.pump(plane.buffer)
+                if progress is _STARVED and ending:
+                    ending = False
+                elif progress is not _MORE:
+                    break
         except OSError:
             self._end("peer_reset", cut=True)
             return
-        # Watch each socket for what its flows can use now.
-        reactor = plane.reactor
-        events = _events(up, down)
-        if events != self._client_events:
-            self._client_events = events
-            reactor.update(up.source.fileno(), events, self.on_client)
-        events = _events(down, up)
-        if events != self._upstream_events:
-            self._upstream_events = events
-            reactor.update(down.source.fileno(), events, self.on_upstream)
+        if flow is up:
+            plane.bytes_up += flow.moved - before
+        else:
+            plane.bytes_down += flow.moved - before
+        if progress is _STARVED:
+            return
+        if progress is _ENDED:
+            if up.ended and down.ended:
+                self._end("closed")
+                return
+            try:
+                flow.end_sink()
+            except OSError:
+                self._end("peer_reset", cut=True)
+            return
+        # The sink is full, or the turn is over: setting the events anew reports them anew.
+        waits_for = flow.sink if flow.blocked else flow.source
+        handler = self.on_client if waits_for is up.source else self.on_upstream
+        plane.reactor.update(waits_for.fileno(), _BOTH, handler)
 
     # Ending.
 
@@ -217,8 +214,3 @@ class Tunnel:
             if flow is not None:
                 flow.close()
         self._plane.leave(self.peer[0], cause)
-
-
-def _events(reading: Flow, writing: Flow) -> int:
-    """What to wait for on the socket that `reading` reads from and `writing` writes to."""
-    return (0 if reading.ended or reading.blocked else IN) | (OUT if writing.blocked else 0)
