@@ -20,6 +20,9 @@ from gate.settings import Listener, Mode, Settings
 from gate.wire.http1 import RequestParser, ResponseParser
 
 _DRAIN_POLL_SECONDS = 0.05
+_NAMELESS = frozenset(
+    (Reason.no_host, Reason.no_sni, Reason.malformed, Reason.timeout, Reason.limit)
+)
 _SCHEMES = ("http", "tls")
 
 
@@ -140,6 +143,15 @@ class DataPlane:
         plane.pipes.close()
 
     # Figures.
+
+    def named_decisions(self) -> int:
+        """How often the decider was asked about a host."""
+        return sum(
+            sum(counts[reason.code] for reason in Reason if reason not in _NAMELESS)
+            for state in self._listeners.values()
+            for pair in (state.passed, state.blocked, state.waved)
+            for counts in pair
+        )
 
     def stats(self) -> dict[str, Any]:
         """All figures as nested dictionaries of plain ints."""
