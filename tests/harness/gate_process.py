@@ -1,0 +1,183 @@
+"""The real program: `gate serve` in its own process, on free ports, in its own directory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.ports import free_port
+from tests.harness.waiting import wait_for
+
+GATE = str(Path(sys.executable).parent / "gate")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def listener(name: str, kind: str, host: str = "127.0.0.1", **more: Any) -> dict[str, Any]:
+    """One entry of `listeners`, on a free port."""
+    shown = f"[{host}]" if ":" in host else host
+    return {"name": name, "kind": kind, "address": f"{shown}:{free_port()}", **more}
+
+
+def run_gate(
+    *arguments: str, check: bool = True, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a `gate` command to its end."""
+    return subprocess.run(
+        [GATE, *arguments], capture_output=True, text=True, check=check, timeout=60, input=stdin
+    )
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """What one process has used: resident bytes now and at most, CPU seconds, descriptors."""
+
+    rss: int
+    peak: int
+    cpu: float
+    descriptors: int
+
+
+def usage(pid: int) -> Usage:
+    """Read it from /proc."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    rss, peak = (int(status[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+    cpu = (int(stat[11]) + int(stat[12])) / _TICKS
+    return Usage(rss, peak, cpu, len(os.listdir(f"/proc/{pid}/fd")))
+
+
+@dataclass(slots=True)
+class Gate:
+    """A gate with `settings` (as in its YAML file) that keeps its state in `directory`."""
+
+    directory: Path
+    settings: dict[str, Any]
+    descriptors: int | None = None
+    process: subprocess.Popen[bytes] | None = None
+    ports: dict[str, int] = field(default_factory=dict)
+    admin: int = 0
+
+    def __post_init__(self) -> None:
+        self.settings.setdefault("state_dir", str(self.directory))
+        self.settings.setdefault("admin", {"listen": f"127.0.0.1:{free_port()}"})
+        self.settings.setdefault("notice", {})
+        self.settings["notice"].setdefault("listen", f"127.0.0.1:{free_port()}")
+        self.settings["notice"].setdefault(
+            "url", f"http://{self.settings['notice']['listen']}/notice"
+        )
+        for entry in self.settings["listeners"]:
+            self.ports[entry["name"]] = int(entry["address"].rpartition(":")[2])
+        self.admin = int(self.settings["admin"]["listen"].rpartition(":")[2])
+        self.config.write_text(yaml.safe_dump(self.settings, allow_unicode=True))
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "gate.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "gate.log"
+
+    @property
+    def notice_url(self) -> str:
+        return str(self.settings["notice"]["url"])
+
+    def start(self) -> Gate:
+        """Start the program and return when it says that it is ready."""
+        limit = self.descriptors
+
+        def lower_limit() -> None:
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [GATE, "serve", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=lower_limit,
+            )
+        wait_for(self._is_ready, f"the gate to be ready; its log is {self.log}", 20)
+        return self
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        status = self.process.poll()
+        assert status is None, f"gate ended with {status}: {self.log.read_text()[-2000:]}"
+        return self.ask_admin("/readyz")[0] == 200
+
+    def ask_admin(self, path: str) -> tuple[int, str]:
+        """GET from the admin listener; status 0 where nothing listens."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.admin}{path}", timeout=5
+            ) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def total(self, metric: str, **labels: str) -> float:
+        """The sum of all samples of `metric` whose labels include `labels`."""
+        status, text = self.ask_admin("/metrics")
+        assert status == 200, f"/metrics answered {status}"
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == metric and _has(sample.labels, labels)
+        )
+
+    def decisions(self, **labels: str) -> float:
+        """How many decisions there were, by listener, scheme, outcome or reason."""
+        return self.total("gate_decisions_total", **labels)
+
+    def workers(self) -> list[int]:
+        """Process ids of the data-plane workers: children of the supervisor, forked last."""
+        return sorted(self.children())[-int(self.settings["workers"]) :]
+
+    def stop(self) -> int:
+        """End the program by SIGTERM; SIGKILL for the whole family when it does not obey."""
+        if self.process is None:
+            return 0
+        family = [self.process.pid, *self.children()]
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            for pid in family:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.wait(5)
+            raise AssertionError(
+                f"the gate did not end within 15 s of SIGTERM: {self.log}"
+            ) from None
+        finally:
+            self.process = None
+
+    def children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(labels.get(name) == value for name, value in wanted.items())

@@ -1,0 +1,228 @@
+"""The stage of the end-to-end suites: one running gate between raw clients and recorders."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gate.replica import Change, Replica, Status
+from tests.harness import filings
+from tests.harness.certificates import Certificates
+from tests.harness.client import Client, Response, get
+from tests.harness.gate_process import Gate, listener
+from tests.harness.http_origin import HttpOrigin
+from tests.harness.recorder import Arrival, Recorder, echo, swallow
+from tests.harness.tls_origin import TlsOrigin
+
+_tokens = itertools.count(1)
+
+
+def fresh_path(label: str = "t") -> str:
+    """A request path that no other test uses."""
+    return f"/{label}-{next(_tokens)}-"
+
+
+def prepare_replica(path: Path) -> None:
+    """Write the filings of `tests.harness.filings` as a synced replica."""
+    now = int(time.time())
+    changes = [
+        Change(name, Status.filed, filings.LICENCE, now) for name in sorted(filings.ALL_FILED)
+    ]
+    changes.append(Change(filings.ELSEWHERE, Status.filed_elsewhere, filings.LICENCE, now))
+    changes.append(Change(filings.SUSPENDED, Status.suspended, filings.LICENCE, now))
+    changes.append(Change(filings.REVOKED, Status.filed, filings.LICENCE, now))
+    gone = [Change(filings.REVOKED, Status.absent, "", now)]
+    with Replica.open(path, writable=True) as replica:
+        replica.load((), epoch="e2e", revision=1)
+        replica.apply(changes, epoch="e2e", from_revision=1, to_revision=2)
+        replica.apply(gone, epoch="e2e", from_revision=2, to_revision=3)
+
+
+class Blackhole:
+    """An address where a connection attempt neither succeeds nor fails."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(self._listener.getsockname())
+            self._fillers.append(filler)
+
+    def close(self) -> None:
+        for filler in self._fillers:
+            filler.close()
+        self._listener.close()
+
+
+class RefusedPort:
+    """An address that is bound and refuses connections, so that nobody else can take it."""
+
+    def __init__(self) -> None:
+        self._bound = socket.socket()
+        self._bound.bind(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._bound.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._bound.close()
+
+
+@dataclass(slots=True)
+class ProxiedOrigin:
+    """An HTTP origin that expects a PROXY header first, and keeps it."""
+
+    headers: list[bytes] = field(default_factory=list)
+    origin: HttpOrigin = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.origin = HttpOrigin(preface=self.take_header)
+
+    def take_header(self, arrival: Arrival) -> None:
+        """Read a v1 or v2 PROXY header (the PROXY protocol, sections 2.1 and 2.2)."""
+        first = arrival.read_exact(12)
+        if first == b"\r\n\r\n\x00\r\nQUIT\n":
+            rest = arrival.read_exact(4)
+            self.headers.append(first + rest + arrival.read_exact(int.from_bytes(rest[2:], "big")))
+        else:
+            self.headers.append(first + arrival.read_until(b"\r\n"))
+
+
+class Stage:
+    """Origins, the gate before them, and what most tests do with the two."""
+
+    def __init__(
+        self,
+        directory: Path,
+        certificates: Certificates,
+        *,
+        descriptors: int | None = None,
+        **settings: Any,
+    ) -> None:
+        """Start everything; `settings` are those of the gate, `descriptors` its hard limit."""
+        self.certificates = certificates
+        self.origin = HttpOrigin()
+        self.tls_origin = TlsOrigin(certificates)
+        self.raw = Recorder(echo)
+        self.silent = Recorder(swallow)
+        self.second = HttpOrigin()
+        self.blackhole = Blackhole()
+        self.refused = RefusedPort()
+        self.proxied = ProxiedOrigin()
+        self.proxied_tls = Recorder(echo)
+        prepare_replica(directory / "replica")
+        settings.setdefault("workers", 2)
+        settings.setdefault("process", {"drain_seconds": 0})
+        settings.setdefault(
+            "listeners",
+            [
+                listener("http", "http"),
+                listener("tls", "tls"),
+                listener("http6", "http", "::1"),
+                listener("tls6", "tls", "::1"),
+                listener("http-monitor", "http", mode="monitor"),
+                listener("tls-monitor", "tls", mode="monitor"),
+                listener("http-proxied", "http", proxy_protocol_from=["127.0.0.2/32"]),
+                listener("tls-proxied", "tls", proxy_protocol_from=["127.0.0.2/32"]),
+            ],
+        )
+        upstreams = settings.setdefault("upstreams", {})
+        upstreams.setdefault("connect_timeout", 1.0)
+        upstreams["default"] = {
+            "http": [self.origin.address],
+            "tls": [self.tls_origin.address],
+        }
+        upstreams["routes"] = self._routes()
+        self.gate = Gate(directory, settings, descriptors)
+        self.gate.start()
+
+    def _routes(self) -> list[dict[str, Any]]:
+        def route(match: str, http: str | list[str], tls: str, proxy: str = "off") -> Any:
+            https = [http] if isinstance(http, str) else http
+            return {"match": match, "upstream": {"http": https, "tls": [tls], "send_proxy": proxy}}
+
+        refused, silent, raw = self.refused.address, self.silent.address, self.raw.address
+        proxied, proxied_tls = self.proxied.origin.address, self.proxied_tls.address
+        return [
+            route(filings.TO_REFUSED, refused, refused),
+            route(filings.TO_SILENT, silent, silent),
+            route(filings.TO_BLACKHOLE, self.blackhole.address, self.blackhole.address),
+            route(filings.TO_PROXY_V1, proxied, proxied_tls, "v1"),
+            route(filings.TO_PROXY_V2, proxied, proxied_tls, "v2"),
+            route(filings.TO_PAIR, [refused, self.second.address], raw),
+            route(filings.TO_RAW, raw, raw),
+            route("." + filings.TO_SUBTREE, self.second.address, raw),
+        ]
+
+    def http(self, listener: str = "http", **how: Any) -> Client:
+        """Connect to an http listener."""
+        host = "::1" if listener.endswith("6") else "127.0.0.1"
+        return Client(self.gate.ports[listener], host=host, **how)
+
+    def tls(self, listener: str = "tls", **how: Any) -> Client:
+        """Connect to a tls listener."""
+        return self.http(listener, **how)
+
+    def ask(self, request: bytes, method: str = "GET", listener: str = "http") -> Response:
+        """One request on a connection of its own."""
+        with self.http(listener) as client:
+            return client.ask(request, method)
+
+    @contextlib.contextmanager
+    def no_tunnel(self) -> Iterator[None]:
+        """Within this block no connection reaches a TLS or raw origin."""
+        before = len(self.tls_origin.arrivals) + len(self.raw.arrivals)
+        yield
+        assert len(self.tls_origin.arrivals) + len(self.raw.arrivals) == before
+
+    def settle(self) -> None:
+        """Return when what the gate was given before this call has reached the origin.
+
+        Every worker has answered the question for its figures, and filed requests have gone
+        all the way, behind whatever came before.
+        """
+        self.gate.decisions()
+        for _ in range(4):
+            assert self.ask(get(filings.FILED, fresh_path("settle"))).status == 200
+
+    def violations(self) -> list[str]:
+        """What any origin was sent that is not canonical HTTP/1.1."""
+        return [
+            *self.origin.violations,
+            *self.second.violations,
+            *self.proxied.origin.violations,
+        ]
+
+    def check_health(self) -> None:
+        """The gate never logged an exception and is still the process that was started."""
+        assert self.gate.process is not None
+        assert self.gate.process.poll() is None, "the gate died"
+        log = self.gate.log.read_text()
+        assert "Traceback" not in log, log[log.index("Traceback") :][:4000]
+
+    def close(self) -> None:
+        try:
+            self.check_health()
+        finally:
+            try:
+                self.gate.stop()
+            finally:
+                for server in (
+                    self.origin,
+                    self.tls_origin,
+                    self.raw,
+                    self.silent,
+                    self.second,
+                    self.blackhole,
+                    self.refused,
+                    self.proxied.origin,
+                    self.proxied_tls,
+                ):
+                    server.close()

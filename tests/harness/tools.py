@@ -1,0 +1,27 @@
+"""Programs of the machine that the suites drive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+_PACKAGES = {
+    "apache2": "apache2-bin",
+    "curl": "curl",
+    "go": "golang-go",
+    "nginx": "nginx-light",
+    "node": "nodejs",
+    "openssl": "openssl",
+    "wrk": "wrk",
+}
+_SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
+
+
+def require(program: str) -> str:
+    """Return the path of `program`; where it is missing the test fails and says what to install."""
+    path = shutil.which(program, path=_SEARCH)
+    if path is None:
+        pytest.fail(f"{program} is missing: apt-get install {_PACKAGES[program]}", pytrace=False)
+    return path
