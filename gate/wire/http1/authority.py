@@ -7,8 +7,8 @@ from gate.wire.http1.grammar import AUTHORITY
 
 _UNWELCOME = (
     (re.compile(rb"[\x00-\x1f\x7f]"), "a control byte"),
-    (re.compile(rb"[ ]"), "a space"),
     (re.compile(rb","), "a comma: there can be one host only"),
+    (re.compile(rb" "), "a space"),
     (re.compile(rb"@"), "user information"),
     (re.compile(rb"[/?#\\]"), "a path"),
 )

@@ -163,8 +163,8 @@ class ChunkedBody:
         held = self._held
         size = len(held) + end - pos
         if self._state is _DATA_END:
-            if size > 2:
-                raise self._bad("chunk data is longer than its size says")
+            if size > 2 or data[pos:end] not in (b"\r\n", b"\n" if held else b"\r"):
+                raise self._bad("chunk data is not followed by CRLF: wrong size?")
         elif self._state is _SIZE:
             if size > self._limits.line + 2:
                 raise self._bad(f"chunk size line is longer than {self._limits.line} bytes")
@@ -212,7 +212,7 @@ class ChunkedBody:
             self._state = _TRAILERS
             return b""
         self._state = _DATA
-        return b"%x\r\n" % self._left
+        return found[1].lstrip(b"0") + b"\r\n"
 
     def _read_trailer(self, line: bytes) -> None:
         self._trailer_size += len(line)

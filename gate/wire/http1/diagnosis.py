@@ -21,7 +21,7 @@ def bare_line_end(text: bytes | bytearray, start: int = 0) -> str | None:
 
 def what_is_wrong(block: bytes) -> str:
     """One line on the first bad field line of block."""
-    bare = bare_line_end(block)
+    bare = bare_line_end(block + b"\r\n")
     if bare:
         return bare
     for number, line in enumerate(block.split(b"\r\n")[1:], 1):

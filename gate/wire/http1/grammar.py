@@ -35,6 +35,7 @@ def request_block(max_fields: int) -> re.Pattern[bytes]:
     Group 1 is the value of Host, group 2 is there if `Connection: keep-alive` follows,
     group 3 is the rest. A Host that is not in front, or is more than an LDH name with a
     usual port, stays in the rest and is looked at there, as is any other Connection.
+    The rest has at most max_fields lines.
     """
     return re.compile(
         rb"(?:\r\n[Hh]ost:[ \t]*+([0-9A-Za-z.-]++(?::[1-5]?+[0-9]{0,4}+)?+)(?=\r\n|\Z))?+"

@@ -21,7 +21,8 @@ class RequestParser:
     """Parses request heads; one per worker, shared by all connections.
 
     Limits: `max_head` bytes for the whole head, `max_line` bytes for the request
-    line, `max_fields` field lines. The memo holds `memo_entries` blocks in each of
+    line, `max_fields` field lines (a Host and a `Connection: keep-alive` right after the
+    request line are not counted). The memo holds `memo_entries` blocks in each of
     its two generations, `memo_bytes` of them.
     """
 
