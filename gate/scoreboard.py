@@ -74,7 +74,7 @@ class Row:
             self._set(_Row.RESTARTS, self.restarts + 1)
 
     def beat(self, *, serving: bool) -> None:
-        """A sign of life (child). A retired child is no longer the row's owner and writes nothing."""
+        """A sign of life (child). A retired child no longer owns the row and writes nothing."""
         if self.pid == os.getpid():
             self._set(_Row.BEAT, time.monotonic_ns())
             self._set(_Row.SERVING, int(serving))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gate.policy import Decider, Reason, Verdict
@@ -96,14 +96,27 @@ class DataPlane:
             state.enforcing = mode is Mode.ENFORCE
 
     def cut(self, domains: Iterable[str]) -> int:
-        """Reset what is open for names at or below these domains; return how many that were."""
+        """Reset what is open at or below these domains and no longer allowed; return how many.
+
+        A name below a revoked domain may have a filing of its own, and stays.
+        """
         gone = frozenset(domains)
+        return self._end_blocked(lambda name: _at_or_below(name, gone))
+
+    def recheck(self) -> int:
+        """Reset whatever is open and no longer allowed, after a whole new set."""
+        return self._end_blocked(lambda name: True)
+
+    def _end_blocked(self, concerned: Callable[[str], bool]) -> int:
+        judge = self._plane.decider.judge
         count = 0
         for timed in self._plane.reactor.scheduled():
             if not isinstance(timed, (Tunnel, HttpConnection)):
                 continue
             verdict = timed.verdict
-            if verdict is not None and _at_or_below(verdict.name, gone):
+            if verdict is None or not verdict.allowed or not verdict.name:
+                continue  # not judged yet, let through by monitor mode, or by a policy
+            if concerned(verdict.name) and not judge(verdict.name).allowed:
                 timed.abort("revoked")
                 count += 1
         return count

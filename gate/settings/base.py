@@ -13,7 +13,7 @@ restart: dict[str, Any] = {"restart": True}
 class Section(BaseModel):
     """A part of the settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Address(Section):

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from gate.settings.base import Address
 from gate.settings.model import Route, Settings, UpstreamPool
+from gate.settings.registry import RegistryTls
 from gate.settings.reload import needs_restart
 
 Key = str | int
@@ -37,8 +38,13 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
             tls=(Address(host="10.0.0.10", port=443),),
         ),
     ),
+    RegistryTls: RegistryTls(
+        certificate=Path("certs/registry.pem"),
+        key=Path("certs/registry.key"),
+        client_ca=Path("certs/ca.pem"),
+    ),
 }
-"""What a list that is empty by default may hold."""
+"""What a section that is empty by default may hold."""
 
 
 def path_text(path: tuple[Key, ...]) -> str:
@@ -110,12 +116,16 @@ def _field(name: str, info: FieldInfo, value: Any, indent: str, depth: int) -> I
         yield f"{indent}{name}: {_inline(value)}"
         example = _EXAMPLES.get(below) if below else None
         if example is not None:
+            shown = (example,) if value == () else example
             yield f"{indent}# for example:"
-            yield f"{indent}# {name}:"
-            yield from (
-                f"{indent}# {line[len(indent) :]}" for line in _items((example,), indent, depth)
-            )
+            for line in _block(name, shown, indent, depth):
+                yield f"{indent}# {line[len(indent) :]}"
         return
+    yield from _block(name, value, indent, depth)
+
+
+def _block(name: str, value: Any, indent: str, depth: int) -> Iterator[str]:
+    """A section, or a list of sections."""
     yield f"{indent}{name}:"
     if isinstance(value, tuple):
         yield from _items(value, indent, depth)
@@ -176,14 +186,17 @@ def _rows(model: type[BaseModel], defaults: BaseModel | None, prefix: str) -> It
             else info.get_default(call_default_factory=True, validated_data={})
         )
         when = "restart" if needs_restart(info) else "reload"
-        if below is None:
-            shown = "(required)" if info.is_required() else f"`{_inline(default)}`"
-            yield f"| `{key}` | {shown} | {_cell(info)} | {when} |"
-        elif isinstance(default, BaseModel):
+        if isinstance(default, BaseModel) and below is not None:
             yield from _rows(below, default, f"{key}.")
+            continue
+        listed = below is not None and get_origin(info.annotation) is tuple
+        if info.is_required():
+            shown = "(required)"
         else:
-            yield f"| `{key}` | a list | {_cell(info)} | {when} |"
-            yield from _rows(below, None, f"{key}[].")
+            shown = "a list" if listed else f"`{_inline(default)}`"
+        yield f"| `{key}` | {shown} | {_cell(info)} | {when} |"
+        if below is not None:
+            yield from _rows(below, None, f"{key}[]." if listed else f"{key}.")
 
 
 def _cell(info: FieldInfo) -> str:

@@ -134,7 +134,7 @@ def _read(path: Path) -> _Source:
         if node is None:  # empty, or comments only
             return source
         _places(node, (), source)
-        data = loader.construct_document(node)
+        data = loader.construct_document(node) or {}
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_problem(path, error)) from None
     finally:

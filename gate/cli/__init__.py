@@ -1,0 +1,32 @@
+"""The command line. Each command is a module of its own, loaded when it is called.
+
+Exit statuses: 0 done (for `gate check`: allowed), 1 not as hoped (blocked, or a stop that had to
+kill), 2 wrong usage, settings, file or port: nothing was started or changed.
+"""
+
+from __future__ import annotations
+
+import click
+
+from gate.cli.lazy import LazyGroup
+
+_COMMANDS = {
+    # Name: where it is, and what `gate --help` says. A package of its own adds its group here.
+    "serve": ("gate.cli.serve:serve", "Run the gate."),
+    "check": ("gate.cli.check:check", "Say what the gate would do with a host, and why."),
+    "import": ("gate.cli.import_list:import_list", "Fill the replica from a list of domains."),
+    "config": ("gate.cli.config:config", "Check the settings."),
+    "demo": ("gate.cli.demo:demo", "Run a gate with a demo origin on this machine."),
+    "version": ("gate.cli.version:version", "Say which version this is."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done (check: allowed), 1 not as hoped (check: blocked), "
+    "2 wrong usage, settings, file or port.",
+)
+def main() -> None:
+    """Gate: passes traffic for filed domains, and turns away the rest."""

@@ -1,0 +1,45 @@
+"""How a command fails: clear lines on standard error, and exit status 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import click
+
+from gate.settings import ConfigError, Settings, load
+
+
+class Failure(click.ClickException):
+    """Ends the program with exit status 2 and one `gate: ...` line for each line of the text."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the lines."""
+        for line in self.message.splitlines():
+            click.echo(f"gate: {line}", file=file or sys.stderr)
+
+
+def fail(text: str) -> NoReturn:
+    """Raises Failure."""
+    raise Failure(text)
+
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "config",
+    envvar="GATE_CONFIG",
+    type=click.Path(path_type=Path),
+    help="Settings file; without one, every key has its default.",
+)
+
+
+def load_settings(config: Path | None) -> Settings:
+    """The settings, or Failure."""
+    try:
+        return load(config)
+    except ConfigError as error:
+        raise Failure(str(error)) from None

@@ -1,0 +1,32 @@
+"""`gate serve`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gate.cli.failure import config_option, fail, load_settings
+from gate.settings import load
+from gate.settings.advice import advice
+from gate.supervisor import Refused
+from gate.supervisor import serve as run
+
+
+@click.command()
+@config_option
+def serve(config: Path | None) -> None:
+    """Run the gate until TERM or INT; HUP reads the settings again.
+
+    Exit status: 0 after an orderly stop, 1 when a process had to be killed in it, 2 when the
+    gate could not start.
+    """
+    settings = load_settings(config)
+    for warning in advice(settings):
+        click.echo(f"gate: warning: {warning}", err=True)
+    try:
+        status = run(settings, lambda: load(config))
+    except Refused as error:
+        fail(str(error))
+    sys.exit(status)

@@ -1,0 +1,116 @@
+"""Collects the workers' figures and gives them, with the gate's own, to Prometheus."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from gate import __version__
+from gate.control import metrics
+from gate.control.fleet import Fleet, Link
+from gate.control.metrics import WORKER_METRICS, Kind, Metric
+from gate.control.tally import Tally
+from gate.replica import Replica
+from gate.scoreboard import Board
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+Sample = tuple[tuple[str, ...], float]
+"""The labels' values and the value."""
+
+
+class Figures(Collector):
+    """All that /metrics tells."""
+
+    def __init__(self, board: Board, replica: Replica, kept: Path) -> None:
+        """`kept` is the file that carries counters over a restart of the control process."""
+        self._board = board
+        self._replica = replica
+        self._kept = kept
+        counters = {metric.source for metric in WORKER_METRICS if metric.kind is Kind.COUNTER}
+        self._tally = Tally(lambda path: any(path[: len(source)] == source for source in counters))
+        self._tally.restore(kept, board.born)
+        self._linked = 0
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    async def collect_from(self, fleet: Fleet) -> None:
+        """Asks every worker for its figures."""
+        replies = await fleet.ask("stats")
+        for link, reply in replies.items():
+            self._tally.update((link.pid, link.born), reply["stats"])
+        self._linked = fleet.workers - len(fleet.missing)
+        with contextlib.suppress(OSError):  # a full disk costs no more than continuity
+            self._tally.save(self._kept, self._board.born)
+
+    def forget(self, link: Link) -> None:
+        """A worker's link has ended."""
+        self._tally.leave((link.pid, link.born))
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, as the Accept field wants it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[Family]:
+        """Every family, for prometheus_client."""
+        totals = self._tally.totals()
+        for metric in WORKER_METRICS:
+            depth = len(metric.source)
+            yield _family(
+                metric,
+                (
+                    (path[depth:], value)
+                    for path, value in totals.items()
+                    if path[:depth] == metric.source and len(path) == depth + len(metric.labels)
+                ),
+            )
+        yield from self._own()
+
+    def _own(self) -> Iterator[Family]:
+        board, position = self._board, self._replica.position()
+        yield _family(metrics.READY, [((), float(board.ready))])
+        yield _family(metrics.WORKERS, [((), float(self._linked))])
+        yield _family(metrics.RESTARTS, [((row.name,), row.restarts) for row in board])
+        yield _family(
+            metrics.RELOADS, [(("done",), board.reloads), (("refused",), board.reloads_refused)]
+        )
+        yield _family(metrics.ENTRIES, [((), self._replica.count())])
+        if position is not None:
+            yield _family(metrics.REVISION, [((), position.revision)])
+            yield _family(metrics.UPDATED, [((), position.updated_at)])
+        yield _family(metrics.BUILD, [((__version__, platform.python_version()), 1.0)])
+        yield from self._processes()
+
+    def _processes(self) -> Iterator[Family]:
+        pids = {"supervisor": os.getppid()} | {row.name: row.pid for row in self._board if row.pid}
+        memory, cpu, files = [], [], []
+        for name, pid in pids.items():
+            with contextlib.suppress(OSError):
+                folder = Path(f"/proc/{pid}")
+                # Fields after the program's name, which may hold spaces; see proc(5).
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                cpu.append(((name,), (int(fields[11]) + int(fields[12])) / _TICKS))
+                memory.append(((name,), float(int(fields[21]) * _PAGE)))
+                files.append(((name,), float(len(os.listdir(folder / "fd")))))
+        yield _family(metrics.MEMORY, memory)
+        yield _family(metrics.CPU, cpu)
+        yield _family(metrics.FILES, files)
+
+
+def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
+    make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    family = make(metric.name, metric.help, labels=metric.labels)
+    for labels, value in samples:
+        family.add_metric(list(labels), value)
+    return family

@@ -1,0 +1,238 @@
+"""The control process's end of the control socket: all workers of this gate.
+
+What `invalidate` and `refresh` promise is the heart of the gate's promise: when they return,
+the change is in force in every worker. They return when each worker connected at the call has
+answered or has gone, and each worker number has a connection whose `welcome` was answered: a
+worker that came since started, or started again, with an empty cache on the committed replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from gate.control import lines
+
+log = logging.getLogger("gate.fleet")
+
+DOMAINS_PER_MESSAGE = 2000
+
+
+class FleetError(Exception):
+    """Not every worker confirmed in time; the change may not be in force everywhere."""
+
+
+class _LinkLost(Exception):
+    """The worker went away before it answered."""
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One connected worker process."""
+
+    worker: int
+    pid: int
+    born: int
+    writer: asyncio.StreamWriter
+    welcomed: bool = False
+    _ids: count[int] = field(default_factory=count)
+    _waiting: dict[int, asyncio.Future[lines.Message]] = field(default_factory=dict)
+
+    async def call(self, kind: str, **fields: object) -> lines.Message:
+        """Asks the worker; its reply. Raises _LinkLost, or FleetError for a refusal."""
+        number = next(self._ids)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self.writer.write(lines.encode({"id": number, "type": kind, **fields}))
+            reply: lines.Message = await future
+        finally:
+            self._waiting.pop(number, None)
+        if "error" in reply:
+            raise FleetError(f"worker {self.worker} could not do {kind!r}: {reply['error']}")
+        return reply
+
+    def answered(self, reply: lines.Message) -> None:
+        """Hands a reply to its caller."""
+        future = self._waiting.get(reply.get("id", -1))
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def lost(self) -> None:
+        """Fails all that wait for this worker."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_LinkLost)
+
+
+class Fleet:
+    """The workers 0..count-1, through their links."""
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        on_hello: Callable[[Link], None] = lambda link: None,
+        on_lost: Callable[[Link], None] = lambda link: None,
+    ) -> None:
+        self.workers = workers
+        self.links: set[Link] = set()
+        self._on_hello = on_hello
+        self._on_lost = on_lost
+        self._changed = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def start(self, sock: socket.socket) -> None:
+        """Takes connections on the listening Unix socket `sock`."""
+        self._server = await asyncio.start_unix_server(
+            self._accept, sock=sock, limit=lines.LINE_BYTES
+        )
+
+    async def close(self) -> None:
+        """Ends all links."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._talks.values():
+            writer.close()  # the reader sees the end, and the task ends by itself
+        await asyncio.gather(*self._talks)
+
+    @property
+    def missing(self) -> list[int]:
+        """The worker numbers that have no link in order."""
+        there = {link.worker for link in self.links if link.welcomed}
+        return [number for number in range(self.workers) if number not in there]
+
+    async def invalidate(
+        self,
+        domains: Sequence[str],
+        revoked: Sequence[str] = (),
+        *,
+        revision: int = 0,
+        seconds: float = 10.0,
+    ) -> None:
+        """Has every worker drop its verdicts at or below `domains`, and end what is open for
+        `revoked`. Raises FleetError when not all have done so after `seconds`."""
+        gone = set(revoked)
+        async with _deadline(seconds, f"revision {revision}"):
+            for first in range(0, len(domains), DOMAINS_PER_MESSAGE):
+                part = list(domains[first : first + DOMAINS_PER_MESSAGE])
+                await self._all(
+                    "invalidate",
+                    domains=part,
+                    revoked=[domain for domain in part if domain in gone],
+                    revision=revision,
+                )
+            await self._complete()
+
+    async def refresh(self, *, seconds: float = 10.0) -> None:
+        """Has every worker drop all verdicts and judge again what is open, after a whole new
+        set. Raises FleetError when not all have done so after `seconds`."""
+        async with _deadline(seconds, "the new set"):
+            await self._all("clear")
+            await self._complete()
+
+    async def ask(
+        self, kind: str, *, seconds: float = 1.0, **fields: object
+    ) -> dict[Link, lines.Message]:
+        """Asks every worker; the replies of those that answered in time."""
+
+        async def one(link: Link) -> tuple[Link, lines.Message] | None:
+            with contextlib.suppress(_LinkLost, FleetError, TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return link, await link.call(kind, **fields)
+            return None
+
+        answers = await asyncio.gather(*map(one, list(self.links)))
+        return dict(answer for answer in answers if answer is not None)
+
+    async def _all(self, kind: str, **fields: object) -> None:
+        async def one(link: Link) -> None:
+            with contextlib.suppress(_LinkLost):
+                await link.call(kind, **fields)
+
+        await asyncio.gather(*map(one, list(self.links)))
+
+    async def _complete(self) -> None:
+        """Waits until every worker number has a link in order."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.missing)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover - asyncio runs this in a task
+            return
+        self._talks[task] = writer
+        try:
+            first = await lines.read(reader)
+            if first is None:
+                return
+            if first["type"] == "refresh":  # `gate import` has written a new set
+                await self._refresh_for(writer)
+                return
+            await self._serve_worker(first, reader, writer)
+        except (lines.LineError, OSError) as error:
+            log.warning("control link closed: %s", error)
+        finally:
+            del self._talks[task]
+            writer.close()
+
+    async def _refresh_for(self, writer: asyncio.StreamWriter) -> None:
+        reply: lines.Message = {"type": "reply"}
+        try:
+            await self.refresh()
+        except FleetError as error:
+            reply["error"] = str(error)
+        writer.write(lines.encode(reply))
+        await writer.drain()
+
+    async def _serve_worker(
+        self, hello: lines.Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        worker, pid, born = (hello.get(key) for key in ("worker", "pid", "born"))
+        if hello["type"] != "hello" or not (
+            isinstance(worker, int) and isinstance(pid, int) and isinstance(born, int)
+        ):
+            raise lines.LineError(f"no hello: {hello!r:.80}")
+        link = Link(worker, pid, born, writer)
+        self.links.add(link)
+        welcome = asyncio.create_task(self._welcome(link))
+        try:
+            while (reply := await lines.read(reader)) is not None:
+                link.answered(reply)
+        finally:
+            self.links.discard(link)
+            link.lost()
+            await welcome
+            self._on_lost(link)
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _welcome(self, link: Link) -> None:
+        try:
+            await link.call("welcome")
+        except (_LinkLost, FleetError) as error:
+            log.warning("worker %d (process %d): no welcome: %s", link.worker, link.pid, error)
+            link.writer.close()
+            return
+        link.welcomed = True
+        self._on_hello(link)
+        async with self._changed:
+            self._changed.notify_all()
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float, what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise FleetError(
+            f"{what} was not confirmed by every worker within {seconds:g} s; "
+            "it is in the replica, and is tried again"
+        ) from None

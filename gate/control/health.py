@@ -1,0 +1,32 @@
+"""Is the gate alive, and does it take traffic?"""
+
+from __future__ import annotations
+
+from gate.control.fleet import Fleet
+from gate.replica import Replica
+from gate.scoreboard import Board
+
+
+class Health:
+    """The gate's readiness, from the board, the links and the replica."""
+
+    def __init__(self, board: Board, fleet: Fleet, replica: Replica) -> None:
+        self._board = board
+        self._fleet = fleet
+        self._replica = replica
+
+    def missing(self) -> list[str]:
+        """Why the gate takes no traffic, a sentence each; empty when it is ready."""
+        reasons = []
+        if self._board.draining:
+            reasons.append("the gate is draining")
+        if self._replica.position() is None:
+            reasons.append(
+                "the replica has never been filled; import a list with `gate import FILE` "
+                "or connect a registry"
+            )
+        away = set(self._fleet.missing)
+        for number in range(self._fleet.workers):
+            if number in away or not self._board.row(f"worker-{number}").serving:
+                reasons.append(f"worker {number} does not serve yet")
+        return reasons

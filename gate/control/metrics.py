@@ -1,0 +1,149 @@
+"""Every metric of the gate's: its name, kind, labels and meaning.
+
+`WORKER_METRICS` come from the workers' figures, `GATE_METRICS` from the control process. No
+label holds a domain name or a client address. `gate/docs/metrics.md` is written from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Prometheus' metric types, as used here."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(slots=True, frozen=True)
+class Metric:
+    """One metric family."""
+
+    name: str
+    """Full name; a counter's ends in _total."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    """Where a worker's figures have it; the labels' values are the keys below."""
+
+
+def _worker(name: str, kind: Kind, source: str, help_: str, *labels: str) -> Metric:
+    return Metric(name, kind, help_, labels, tuple(source.split(".")))
+
+
+C, G = Kind.COUNTER, Kind.GAUGE
+
+WORKER_METRICS: tuple[Metric, ...] = (
+    _worker(
+        "gate_decisions_total",
+        C,
+        "decisions",
+        "Decisions: pass, block, or monitor (would be blocked if the listener enforced).",
+        "listener",
+        "scheme",
+        "verdict",
+        "reason",
+    ),
+    _worker("gate_cache_hits_total", C, "cache.hits", "Verdicts answered from memory."),
+    _worker("gate_cache_misses_total", C, "cache.misses", "Verdicts looked up in the replica."),
+    _worker("gate_cache_evictions_total", C, "cache.evictions", "Verdicts dropped for room."),
+    _worker("gate_cache_entries", G, "cache.size", "Verdicts in memory, over all workers."),
+    _worker(
+        "gate_connections_accepted_total",
+        C,
+        "connections_accepted",
+        "Client connections taken.",
+        "listener",
+    ),
+    _worker("gate_connections_open", G, "connections_open", "Client connections open now."),
+    _worker(
+        "gate_connections_ended_total",
+        C,
+        "connections_ended",
+        "Client connections by cause of end.",
+        "cause",
+    ),
+    _worker("gate_http_requests_total", C, "requests", "HTTP requests read."),
+    _worker(
+        "gate_http_responses_total", C, "responses", "HTTP responses by status class.", "class"
+    ),
+    _worker(
+        "gate_bytes_total",
+        C,
+        "bytes",
+        "Bytes relayed: up to the origins, down to the clients.",
+        "direction",
+    ),
+    _worker("gate_tls_ech_total", C, "ech_hellos", "TLS hellos with Encrypted Client Hello."),
+    _worker(
+        "gate_upstream_connects_total",
+        C,
+        "upstream_connects",
+        "Connections made to an origin.",
+        "address",
+    ),
+    _worker(
+        "gate_upstream_failures_total",
+        C,
+        "upstream_failures",
+        "Connections to an origin that failed.",
+        "address",
+    ),
+    _worker(
+        "gate_upstream_resting",
+        G,
+        "upstream_resting",
+        "Workers in which the origin rests after a failure.",
+        "address",
+    ),
+    _worker(
+        "gate_upstream_connections_idle",
+        G,
+        "upstream_idle",
+        "Unused connections kept open to an origin.",
+        "address",
+    ),
+    _worker(
+        "gate_handler_failures_total",
+        C,
+        "handler_failures",
+        "Connections ended by a fault of the gate's own; each is in the log.",
+    ),
+)
+
+READY = Metric("gate_ready", G, "1 when the gate takes traffic.")
+WORKERS = Metric("gate_workers", G, "Worker processes that are linked and serve.")
+RESTARTS = Metric(
+    "gate_process_restarts_total", C, "Child processes started again after they died.", ("process",)
+)
+RELOADS = Metric("gate_reloads_total", C, "Reloads of the settings, by result.", ("result",))
+ENTRIES = Metric("gate_replica_entries", G, "Domains in the replica.")
+REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its registry epoch.")
+UPDATED = Metric(
+    "gate_replica_updated_timestamp_seconds", G, "When the replica was last confirmed current."
+)
+BUILD = Metric("gate_build_info", G, "Always 1; the version of the program.", ("version", "python"))
+MEMORY = Metric(
+    "gate_process_resident_memory_bytes", G, "Resident memory of a process.", ("process",)
+)
+CPU = Metric(
+    "gate_process_cpu_seconds_total", C, "User and system time of a process.", ("process",)
+)
+FILES = Metric("gate_process_open_fds", G, "Open files of a process.", ("process",))
+
+GATE_METRICS: tuple[Metric, ...] = (
+    READY,
+    WORKERS,
+    RESTARTS,
+    RELOADS,
+    ENTRIES,
+    REVISION,
+    UPDATED,
+    BUILD,
+    MEMORY,
+    CPU,
+    FILES,
+)

@@ -1,0 +1,89 @@
+"""The control process: the admin port, the notice page, and the link to all workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gate.control.admin import admin_app
+from gate.control.figures import Figures
+from gate.control.fleet import Fleet
+from gate.control.health import Health
+from gate.control.notice import notice_app
+from gate.replica import Replica, ReplicaError
+from gate.scoreboard import Board
+from gate.settings import Settings
+
+log = logging.getLogger("gate.control")
+
+_TICK_SECONDS = 1.0
+_READY_TICK_SECONDS = 0.05  # until the gate is ready for the first time
+
+
+@dataclass(slots=True, frozen=True)
+class ControlSockets:
+    """The listening sockets of the control process."""
+
+    control: socket.socket
+    admin: socket.socket
+    notice: socket.socket | None
+
+
+def run_control(
+    settings: Settings,
+    sockets: ControlSockets,
+    board: Board,
+    workers: int,
+    others: Sequence[socket.socket],
+) -> int:
+    """Runs the control process until it is told to end; `others` are not its sockets."""
+    for sock in others:
+        sock.close()
+    try:
+        return asyncio.run(_run(settings, sockets, board, workers))
+    except ReplicaError as error:
+        log.error("the control process cannot go on: %s", error)
+        return 1
+
+
+async def _run(settings: Settings, sockets: ControlSockets, board: Board, workers: int) -> int:
+    leave = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
+    async with contextlib.AsyncExitStack() as stack:
+        replica = stack.enter_context(
+            contextlib.closing(Replica.open(settings.replica_path, writable=True))
+        )
+        figures = Figures(board, replica, settings.state_dir / "counters.json")
+        fleet = Fleet(workers, on_lost=figures.forget)
+        health = Health(board, fleet, replica)
+        await fleet.start(sockets.control)
+        stack.push_async_callback(fleet.close)
+        stack.push_async_callback(
+            (await _serve(admin_app(health, figures, fleet), sockets.admin)).cleanup
+        )
+        if sockets.notice is not None:
+            stack.push_async_callback((await _serve(notice_app(), sockets.notice)).cleanup)
+        row = board.row("control")
+        while not leave.is_set():
+            row.beat(serving=True)
+            board.ready = not health.missing()
+            await figures.collect_from(fleet)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS if board.ready else _READY_TICK_SECONDS):
+                    await leave.wait()
+        board.ready = False
+    return 0
+
+
+async def _serve(app: web.Application, sock: socket.socket) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    return runner

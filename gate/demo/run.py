@@ -1,0 +1,70 @@
+"""Puts the demo together: settings, an origin beside the gate, and what to try."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gate.demo.origin import Origin, run_origin
+from gate.settings import Settings, load
+from gate.supervisor import serve
+from gate.supervisor.binding import Ports
+from gate.supervisor.family import Role
+
+FILED = "www.example.com"
+UNFILED = "www.example.org"
+
+
+def demo_settings(origin: Origin) -> Settings:
+    """Loopback ports in front of `origin`; the environment wins. Raises ConfigError."""
+    http, tls = (f"127.0.0.1:{sock.getsockname()[1]}" for sock in (origin.http, origin.https))
+    return load(
+        None,
+        base={
+            "listeners": [
+                {"name": "http", "kind": "http", "address": "127.0.0.1:8080"},
+                {"name": "tls", "kind": "tls", "address": "127.0.0.1:8443"},
+            ],
+            "upstreams": {"default": {"http": [http], "tls": [tls]}},
+            "process": {"drain_seconds": 2.0},
+        },
+    )
+
+
+def run_demo(settings: Settings, origin: Origin) -> int:
+    """Runs the gate and the origin until told to stop; the exit status. Raises Refused."""
+    role = Role("demo-origin", partial(run_origin, origin), carries_traffic=False)
+    return serve(
+        settings,
+        lambda: demo_settings(origin),
+        more_roles=[role],
+        on_ready=lambda ports: print(_try_this(ports), flush=True),
+    )
+
+
+def _try_this(ports: Ports) -> str:
+    found = ports.describe()
+    http, tls = found["http"], found["tls"]
+    host, _, port = tls.rpartition(":")
+
+    def https(name: str) -> str:
+        return f"curl -ik --resolve {name}:{port}:{host} https://{name}:{port}/"
+
+    return f"""
+The gate is running. Filed: example.com and every name below it. Try, in another terminal:
+
+  # filed, HTTP: 200 from the origin
+  curl -i -H 'Host: {FILED}' http://{http}/
+
+  # unfiled, HTTP: 302 to the notice page
+  curl -i -H 'Host: {UNFILED}' http://{http}/
+
+  # filed, HTTPS: 200 from the origin, with the origin's own certificate
+  {https(FILED)}
+
+  # unfiled, HTTPS: connection reset
+  {https(UNFILED)}
+
+Notice page  http://{found.get("notice", "-")}/?domain={UNFILED}&reason=unfiled
+Metrics      http://{found["admin"]}/metrics
+Ctrl-C stops everything.
+"""

@@ -1,0 +1,280 @@
+"""The parent of all processes: starts them, starts dead ones again, takes signals, stops them.
+
+One thread, no event loop: signals are blocked and taken one at a time with `sigtimedwait`, whose
+time-out is the next thing to do. The parent touches no traffic and opens no replica, so that a
+fork is always safe.
+
+Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads.
+A child is told TERM to end within `process.drain_seconds`, and RETIRE to end within
+`process.reload_drain_seconds` after its successor has taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gate.scoreboard import Board
+from gate.settings import Process
+from gate.supervisor import privileges
+from gate.supervisor.notify import Notifier
+
+log = logging.getLogger("gate.supervisor")
+
+RETIRE = signal.SIGUSR1
+_TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_LONGEST_WAIT = 1.0
+_READY_WAIT = 0.05  # while the gate is not ready yet
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 30.0
+_SETTLED = 10.0  # a child that lived this long did not die at its start
+_STOP_GRACE = 5.0  # beyond the deadline, for a child that cuts its last connections
+
+
+@dataclass(slots=True, frozen=True)
+class Role:
+    """One kind of child process."""
+
+    name: str
+    """Its row on the board: `control`, `worker-0`, ..."""
+    main: Callable[[], int]
+    """What the child does; runs after the fork, returns the exit status."""
+    carries_traffic: bool
+    """Ends first on a stop; on a reload its successor serves before it retires."""
+
+
+@dataclass(slots=True)
+class _Child:
+    role: Role
+    started: float
+    leaving: bool = False
+    """Told to end: its end is no fault."""
+
+
+@dataclass(slots=True)
+class _Stop:
+    """A stop under way."""
+
+    drain_at: float
+    kill_at: float
+    draining: bool = False
+
+
+@dataclass(slots=True)
+class Family:
+    """The running children; `run` returns when all have ended."""
+
+    roles: Sequence[Role]
+    board: Board
+    process: Process
+    reload: Callable[[], tuple[Sequence[Role], Process] | None]
+    """Reads the settings again; None when they are refused (and logged)."""
+    stop_accepting: Callable[[], None]
+    """Closes the parent's copies of the data-plane sockets."""
+    on_ready: Callable[[], None]
+    notifier: Notifier = field(default_factory=Notifier)
+    _children: dict[int, _Child] = field(default_factory=dict)
+    _delays: dict[str, float] = field(default_factory=dict)
+    _due: dict[str, float] = field(default_factory=dict)
+    _stop: _Stop | None = None
+    _announced: bool = False
+    _killed: bool = False
+    _next_watchdog: float = 0.0
+
+    def run(self) -> int:
+        """Runs the family; 0 after an orderly end, 1 when a child had to be killed in it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays shared between the processes
+        for role in self.roles:
+            self._start(role, restarted=False)
+        while self._children or self._stop is None:
+            taken = signal.sigtimedwait(_TAKEN, self._wait())
+            if taken is not None:
+                self._take(taken.si_signo)
+            self._reap()
+            self._tick(time.monotonic())
+        return int(self._killed)
+
+    def _wait(self) -> float:
+        """Seconds until there is something to do."""
+        now = time.monotonic()
+        times = [now + (_LONGEST_WAIT if self._announced else _READY_WAIT), *self._due.values()]
+        if self._stop is not None:
+            times.append(self._stop.kill_at if self._stop.draining else self._stop.drain_at)
+        return max(0.0, min(times) - now)
+
+    def _take(self, number: int) -> None:
+        if number == signal.SIGHUP and self._stop is None:
+            self._reload()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._begin_stop()
+
+    def _tick(self, now: float) -> None:
+        if self._stop is not None:
+            self._go_on_stopping(self._stop, now)
+            return
+        for name in [name for name, due in self._due.items() if due <= now]:
+            del self._due[name]
+            self._start(self._role(name), restarted=True)
+        self._retire_predecessors()
+        self._kill_hung()
+        if not self._announced and self.board.ready:
+            self._announced = True
+            self.notifier.send(READY=1, STATUS="ready")
+            self.on_ready()
+        if self.notifier.watchdog_seconds and now >= self._next_watchdog:
+            self.notifier.send(WATCHDOG=1)
+            self._next_watchdog = now + self.notifier.watchdog_seconds
+
+    # Starting
+
+    def _role(self, name: str) -> Role:
+        return next(role for role in self.roles if role.name == name)
+
+    def _start(self, role: Role, *, restarted: bool) -> None:
+        """Forks a child for `role`; in the child this never returns."""
+        row = self.board.row(role.name)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _be_child(role)
+        row.begin(pid, restarted=restarted)
+        self._children[pid] = _Child(role, time.monotonic())
+        log.debug("%s started as process %d", role.name, pid)
+
+    def _reap(self) -> None:
+        """Takes the exit status of every child that has ended, and plans its restart."""
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is None or child.leaving:
+                continue
+            self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
+
+    def _plan_restart(self, child: _Child, code: int, pid: int) -> None:
+        now = time.monotonic()
+        name = child.role.name
+        delay = 0.0
+        if now - child.started < _SETTLED:
+            delay = min(_LONGEST_DELAY, max(_FIRST_DELAY, 2 * self._delays.get(name, 0.0)))
+        self._delays[name] = delay
+        self._due[name] = now + delay
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        log.error("%s (process %d) %s; starting it again in %.1f s", name, pid, how, delay)
+
+    def _kill_hung(self) -> None:
+        limit = self.process.hang_seconds
+        if not limit:
+            return
+        for pid, child in self._children.items():
+            row = self.board.row(child.role.name)
+            if child.role.carries_traffic and row.pid == pid and row.silent_seconds > limit:
+                log.error("%s (process %d) hangs: no sign of life for %g s", row.name, pid, limit)
+                _signal(pid, signal.SIGKILL)
+
+    # Reload
+
+    def _reload(self) -> None:
+        """Replaces every child by one with the new settings."""
+        self.notifier.send(
+            RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        )
+        fresh = self.reload()
+        self.board.count_reload(refused=fresh is None)
+        if fresh is not None:
+            self.roles, self.process = fresh
+            before = dict(self._children)
+            for role in self.roles:
+                if role.carries_traffic:
+                    self._start(role, restarted=False)
+                    continue
+                for pid, child in before.items():
+                    if child.role.name == role.name and not child.leaving:
+                        # One process at a time writes the replica: this one ends first.
+                        child.leaving = True
+                        _signal(pid, signal.SIGTERM)
+                        self._due[role.name] = time.monotonic()
+        self.notifier.send(READY=1)
+
+    def _retire_predecessors(self) -> None:
+        """Retires each child whose successor serves."""
+        for pid, child in self._children.items():
+            row = self.board.row(child.role.name)
+            if row.pid != pid and row.serving and not child.leaving:
+                child.leaving = True
+                _signal(pid, RETIRE)
+
+    # Stopping
+
+    def _begin_stop(self) -> None:
+        now = time.monotonic()
+        if self._stop is not None:
+            log.warning("stopping at once")
+            self._stop.kill_at = now
+            self._stop.draining = True
+            return
+        log.info("stopping; open connections have %g s to end", self.process.drain_seconds)
+        self.board.draining = True
+        self.notifier.send(STOPPING=1, STATUS="draining")
+        drain_at = now + self.process.drain_delay
+        self._stop = _Stop(drain_at, drain_at + self.process.drain_seconds + _STOP_GRACE)
+
+    def _go_on_stopping(self, stop: _Stop, now: float) -> None:
+        if not stop.draining and now >= stop.drain_at:
+            stop.draining = True
+            self.stop_accepting()
+            self._end(lambda child: child.role.carries_traffic)
+        if now >= stop.kill_at:
+            for pid, child in self._children.items():
+                log.error("%s (process %d) did not end in time; killed", child.role.name, pid)
+                _signal(pid, signal.SIGKILL)
+                child.leaving = True
+                self._killed = True
+            stop.kill_at = now + _STOP_GRACE
+        elif stop.draining and not any(
+            child.role.carries_traffic for child in self._children.values()
+        ):
+            self._end(lambda child: not child.leaving)
+
+    def _end(self, which: Callable[[_Child], bool]) -> None:
+        """Tells children to end; a retired one learns that its time is shorter now."""
+        for pid, child in self._children.items():
+            if which(child):
+                child.leaving = True
+                _signal(pid, signal.SIGTERM)
+
+
+def _be_child(role: Role) -> None:
+    """Runs the role in a fresh child and ends the process."""
+    status = 1
+    try:
+        privileges.die_with_parent()
+        # The terminal's INT goes to the whole group; the parent decides what comes of it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
+        status = role.main()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

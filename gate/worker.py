@@ -1,0 +1,178 @@
+"""One worker process: the data plane on its own core, a decider, and the link to control."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gate.control.lines import Message
+from gate.control.link import WorkerLink
+from gate.policy import Decider
+from gate.policy import Policy as DeciderPolicy
+from gate.proxy.dataplane import DataPlane
+from gate.proxy.reactor import ReactorLoop, new_event_loop
+from gate.replica import Replica, ReplicaError, ReplicaMissing
+from gate.scoreboard import Row
+from gate.settings import Listener, Mode, Settings
+
+log = logging.getLogger("gate.worker")
+
+LISTEN_BACKLOG = 4096  # the kernel takes at most net.core.somaxconn
+_TICK_SECONDS = 1.0
+_WAIT_SECONDS = 0.1  # between two looks for a replica that is not there yet
+
+
+@dataclass(slots=True, frozen=True)
+class Worker:
+    """What a worker process is given."""
+
+    index: int
+    settings: Settings
+    listeners: Sequence[tuple[Listener, socket.socket]]
+    row: Row
+
+
+def run_worker(worker: Worker, others: Sequence[socket.socket]) -> int:
+    """Runs a worker in this process until it is told to end; `others` are not its sockets."""
+    for sock in others:
+        sock.close()
+    loop = new_event_loop()
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            return runner.run(_Running(worker, loop).run())
+    except ReplicaError as error:
+        log.error("worker %d cannot go on: %s", worker.index, error)
+        return 1
+
+
+class _Running:
+    """A worker at work."""
+
+    def __init__(self, worker: Worker, loop: ReactorLoop) -> None:
+        self._worker = worker
+        self._loop = loop
+        self._settings = worker.settings
+        self._leave = asyncio.Event()
+        self._drain_seconds = 0.0
+        self._serving = False
+
+    async def run(self) -> int:
+        process = self._settings.process
+        self._loop.add_signal_handler(signal.SIGTERM, self._end, process.drain_seconds)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._end, process.reload_drain_seconds)
+        pulse = asyncio.create_task(self._pulse())
+        try:
+            replica = await self._open_replica()
+            if replica is not None:
+                with contextlib.closing(replica):
+                    await self._serve(replica)
+        finally:
+            pulse.cancel()
+        return 0
+
+    def _end(self, seconds: float) -> None:
+        """Drain within `seconds`; told again, the shorter time counts."""
+        self._drain_seconds = seconds
+        self._leave.set()
+
+    async def _pulse(self) -> None:
+        while True:
+            self._worker.row.beat(serving=self._serving)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _open_replica(self) -> Replica | None:
+        """The replica, once the control process has made it; None when told to end before."""
+        while not self._leave.is_set():
+            try:
+                return Replica.open(self._settings.replica_path, writable=False)
+            except ReplicaMissing:
+                await self._pause()
+        return None
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._leave.wait()
+
+    async def _serve(self, replica: Replica) -> None:
+        policy = self._settings.policy
+        decider = Decider(
+            replica,
+            size=policy.cache_size,
+            policy=DeciderPolicy(
+                ip_hosts_allowed=policy.ip_hosts == "allow",
+                no_sni_allowed=policy.no_sni == "allow",
+            ),
+        )
+        plane = DataPlane(self._settings, decider, self._worker.listeners, loop=self._loop)
+        requests = _Requests(decider, plane, cuts=policy.revoked_connections == "reset")
+        link = WorkerLink(self._settings.control_path, self._worker.index, requests.handle)
+        talk = asyncio.create_task(link.run())
+        try:
+            # No traffic before the control process counts on this worker, nor without a set.
+            while not self._leave.is_set() and not (
+                link.welcomed.is_set() and replica.position() is not None
+            ):
+                await self._pause()
+            if not self._leave.is_set():
+                await self._carry(decider, plane)
+        finally:
+            plane.close()
+            talk.cancel()
+
+    async def _carry(self, decider: Decider, plane: DataPlane) -> None:
+        for _, sock in self._worker.listeners:
+            sock.listen(LISTEN_BACKLOG)
+        plane.start()
+        self._serving = True
+        self._worker.row.beat(serving=True)
+        while not self._leave.is_set():
+            decider.expire(time.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._leave.wait()
+        self._serving = False
+        await plane.drain(self._drain_seconds)
+
+
+class _Requests:
+    """Does what the control process asks."""
+
+    def __init__(self, decider: Decider, plane: DataPlane, *, cuts: bool) -> None:
+        self._decider = decider
+        self._plane = plane
+        self._cuts = cuts
+
+    def handle(self, kind: str, request: Message) -> Message:
+        """Does the request `kind`; its reply's fields. Raises ValueError for an unknown one."""
+        match kind:
+            case "welcome" | "clear":
+                self._decider.clear()
+                return {"cut": self._plane.recheck() if self._cuts else 0}
+            case "invalidate":
+                dropped = self._decider.invalidate(request["domains"])
+                cut = self._plane.cut(request["revoked"]) if self._cuts else 0
+                return {"dropped": dropped, "cut": cut}
+            case "stats":
+                return {"stats": self._plane.stats() | {"cache": self._cache()}}
+            case "mode":
+                self._plane.set_mode(request["listener"], Mode(request["mode"]))
+                return {}
+            case _:
+                raise ValueError(f"unknown request {kind!r}")
+
+    def _cache(self) -> Message:
+        decider = self._decider
+        return {
+            # A hit leaves no trace, so that it costs nothing: what was decided and not missed.
+            "hits": max(self._plane.named_decisions() - decider.misses, 0),
+            "misses": decider.misses,
+            "evictions": decider.evictions,
+            "size": decider.size,
+        }

@@ -1,0 +1,350 @@
+"""Settings: one clear line for each error, the environment over the file, nothing undescribed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from gate.settings import ConfigError, Mode, Settings, load
+from gate.settings.advice import advice
+from gate.settings.describe import gate_yaml, markdown, section
+from gate.settings.reload import merge
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "config" / "gate.yaml"
+
+
+def load_text(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "gate.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, environ)
+
+
+def problems(tmp_path: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text, **environ)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(caught.value.problems), "one line for each problem"
+    return [line.removeprefix(f"{tmp_path}/") for line in lines]
+
+
+# The file with every key
+
+
+def test_the_shipped_file_has_every_default() -> None:
+    assert load(CONFIG, {}) == Settings()
+
+
+def test_the_shipped_file_is_as_the_model_describes_it() -> None:
+    assert CONFIG.read_text(encoding="utf-8") == gate_yaml(), "run `make docs`"
+
+
+def test_the_documentation_is_as_the_model_describes_it() -> None:
+    path = ROOT / "gate" / "docs" / "settings.md"
+    assert path.read_text(encoding="utf-8") == markdown(), "run `make docs`"
+
+
+def keys(model: type[BaseModel]) -> list[tuple[type[BaseModel], str]]:
+    found = []
+    for name, info in model.model_fields.items():
+        found.append((model, name))
+        below = section(info)
+        if below is not None:
+            found.extend(keys(below))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), keys(Settings), ids=lambda value: getattr(value, "__name__", value)
+)
+def test_every_key_is_in_the_shipped_file_below_its_meaning(
+    model: type[BaseModel], name: str
+) -> None:
+    description = model.model_fields[name].description
+    assert description, "a key needs a description"
+    text = " ".join(
+        line.strip().lstrip("#").strip() for line in CONFIG.read_text(encoding="utf-8").splitlines()
+    )
+    assert re.search(rf"{re.escape(description)}( Needs a restart\.)? (- )?{name}:", text)
+
+
+def test_the_example_in_the_shipped_file_is_valid(tmp_path: Path) -> None:
+    text = CONFIG.read_text(encoding="utf-8")
+    first = text.index("  # for example:\n  # routes:")
+    block = text[first:].split("\n  # Seconds to connect", 1)[0].splitlines()[1:]
+    example = "upstreams:\n" + "\n".join(line.replace("# ", "", 1) for line in block)
+    settings = load_text(tmp_path, example)
+    assert settings.upstreams.routes[0].match == ".shop.example.cn"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("wrokers: 2", "gate.yaml:1: wrokers: unknown key; did you mean workers?"),
+        (
+            "log:\n  colour: red",
+            "gate.yaml:2: log.colour: unknown key; known keys: level, format",
+        ),
+        ("workers: many", "gate.yaml:1: workers: must be a whole number, not 'many'"),
+        ("workers: -1", "gate.yaml:1: workers: must be at least 0, not -1"),
+        ("workers: 1000", "gate.yaml:1: workers: must be at most 256, not 1000"),
+        (
+            "limits:\n  idle_seconds: 0",
+            "gate.yaml:2: limits.idle_seconds: must be more than 0.0, not 0",
+        ),
+        (
+            "limits:\n  idle_seconds: 1m",
+            "gate.yaml:2: limits.idle_seconds: must be a number, not '1m'",
+        ),
+        (
+            "limits: {head_bytes: 12}",
+            "gate.yaml:1: limits.head_bytes: must be at least 1024, not 12",
+        ),
+        (
+            "policy:\n  ip_hosts: maybe",
+            "gate.yaml:2: policy.ip_hosts: must be block or allow, not 'maybe'",
+        ),
+        (
+            "notice:\n  with_query: 2",
+            "gate.yaml:2: notice.with_query: must be true or false, not 2",
+        ),
+        ("log: loud", "gate.yaml:1: log: must be a section with keys of its own, not 'loud'"),
+        (
+            "listeners: http",
+            "gate.yaml:1: listeners: must be a list (write [a, b] or lines that begin with -), "
+            "not 'http'",
+        ),
+        (
+            "listeners:\n- name: web\n  kind: http",
+            "gate.yaml:2: listeners[0].address: this key must be given",
+        ),
+        (
+            "listeners:\n- name: Web\n  kind: http\n  address: 0.0.0.0:80",
+            "gate.yaml:2: listeners[0].name: 'Web' does not match ^[a-z0-9_-]{1,32}$",
+        ),
+        (
+            "admin:\n  listen: '9464'",
+            "gate.yaml:2: admin.listen: '9464' is not HOST:PORT; "
+            "write 127.0.0.1:8080 or [::1]:8080",
+        ),
+        (
+            "admin:\n  listen: '::1:9464'",
+            "gate.yaml:2: admin.listen: '::1:9464': an IPv6 address stands in brackets; "
+            "write [::1]:8080",
+        ),
+        (
+            "admin:\n  listen: 127.0.0.1:70000",
+            "gate.yaml:2: admin.listen: '127.0.0.1:70000': a port is at most 65535",
+        ),
+        (
+            "notice:\n  url: javascript:alert(1)",
+            "gate.yaml:2: notice.url: 'javascript:alert(1)' is not an http(s) URL; "
+            "write https://notice.example.cn/",
+        ),
+        (
+            'notice:\n  url: "http://a/\\r\\nX: y"',
+            "gate.yaml:2: notice.url: 'http://a/\\r\\nX: y' holds spaces, a fragment or "
+            "characters that need encoding",
+        ),
+        ("workers: 1\nworkers: 2", "gate.yaml:2: workers: stands already in line 1; keep one"),
+        ("- a", "gate.yaml:1: not a mapping; write lines such as `key: 1`"),
+        (
+            "limits: {idle_seconds: .inf}",
+            "gate.yaml:1: limits.idle_seconds: must be a number, not '.inf'",
+        ),
+    ],
+)
+def test_an_error_says_where_which_key_what_and_what_to_do(
+    tmp_path: Path, text: str, line: str
+) -> None:
+    assert problems(tmp_path, text) == [line]
+
+
+def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
+    found = problems(tmp_path, "workers: x\nlog:\n  level: loud\nnotice:\n  list: y\n")
+    assert [line.split(": ")[0] for line in found] == ["gate.yaml:1", "gate.yaml:5", "gate.yaml:3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("log: [", "gate.yaml:1"), ("a: 1\n\tb: 2", "gate.yaml:2"), ("a: 1\nb: 'x", "gate.yaml:2")],
+)
+def test_a_yaml_error_names_the_line(tmp_path: Path, text: str, where: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(f"{where}: not YAML: ")
+    assert line.endswith("; check indentation, colons and quotes")
+
+
+def test_two_listeners_may_not_share_a_name_or_an_address(tmp_path: Path) -> None:
+    entry = "- {name: %s, kind: http, address: '127.0.0.1:%d'}\n"
+    assert problems(tmp_path, "listeners:\n" + entry % ("a", 80) + entry % ("a", 81)) == [
+        "gate.yaml: listeners: two have the name 'a'; give each its own name"
+    ]
+    assert problems(tmp_path, "listeners:\n" + entry % ("a", 80) + entry % ("b", 80)) == [
+        "gate.yaml: listeners: two have the address '127.0.0.1:80'; give each its own address"
+    ]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file; give --config FILE"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory; check path and rights"):
+        load(tmp_path, {})
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_bytes("workers: 2 # 工".encode("gbk"))
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 13; save the file as UTF-8"):
+        load(path, {})
+
+
+# Values
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_means_the_defaults(tmp_path: Path, text: str) -> None:
+    assert load_text(tmp_path, text) == Settings()
+
+
+def test_off_is_a_word(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, "upstreams: {default: {send_proxy: off}}")
+    assert settings.upstreams.default.send_proxy == "off"
+
+
+def test_an_address_is_read_as_text_and_shown_as_text(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, "admin: {listen: '[::1]:9000'}\nnotice: {listen: null}")
+    assert (settings.admin.listen.host, settings.admin.listen.port) == ("::1", 9000)
+    assert str(settings.admin.listen) == "[::1]:9000"
+    assert settings.notice.listen is None
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "expected"),
+    [
+        ("GATE_WORKERS", "3", ("workers",), 3),
+        ("GATE_POLICY__IP_HOSTS", "allow", ("policy", "ip_hosts"), "allow"),
+        ("GATE_LIMITS__IDLE_SECONDS", "1.5", ("limits", "idle_seconds"), 1.5),
+        ("GATE_NOTICE__WITH_QUERY", "false", ("notice", "with_query"), False),
+        ("GATE_NOTICE__LISTEN", "null", ("notice", "listen"), None),
+        ("GATE_PROCESS__USER", "1000", ("process", "user"), "1000"),
+        ("GATE_LISTENERS", "[]", ("listeners",), ()),
+    ],
+)
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, variable: str, value: str, key: tuple[str, ...], expected: object
+) -> None:
+    settings: Any = load_text(
+        tmp_path, "workers: 1\npolicy: {ip_hosts: block}\n", **{variable: value, "PATH": "/bin"}
+    )
+    for name in key:
+        settings = getattr(settings, name)
+    assert settings == expected
+
+
+def test_a_list_from_the_environment_is_yaml(tmp_path: Path) -> None:
+    settings = load_text(
+        tmp_path, "", GATE_UPSTREAMS__DEFAULT__HTTP="['10.0.0.1:80', '10.0.0.2:80']"
+    )
+    assert [str(item) for item in settings.upstreams.default.http] == [
+        "10.0.0.1:80",
+        "10.0.0.2:80",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        (
+            "GATE_WORKER",
+            "2",
+            "environment GATE_WORKER: worker: unknown key; did you mean workers?",
+        ),
+        (
+            "GATE_WORKERS",
+            "two",
+            "environment GATE_WORKERS: workers: must be a whole number, not 'two'",
+        ),
+        (
+            "GATE_WORKERS__MORE",
+            "2",
+            "environment GATE_WORKERS__MORE: workers.more: workers is not a section; "
+            "set it as a whole",
+        ),
+    ],
+)
+def test_an_error_in_the_environment_names_the_variable(
+    tmp_path: Path, variable: str, value: str, line: str
+) -> None:
+    assert problems(tmp_path, "workers: 1", **{variable: value}) == [line]
+
+
+def test_a_broken_list_in_the_environment_is_one_line(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "", GATE_LISTENERS="[{name")
+    assert line.startswith("environment GATE_LISTENERS: listeners: not YAML: ")
+
+
+def test_the_variable_that_names_the_file_is_no_key(tmp_path: Path) -> None:
+    assert load_text(tmp_path, "", GATE_CONFIG="x") == Settings()
+
+
+# Reload
+
+
+def test_a_reload_changes_what_can_change_and_names_what_cannot(tmp_path: Path) -> None:
+    running = load_text(tmp_path, "workers: 2\nlimits: {idle_seconds: 5}\n")
+    wanted = load_text(
+        tmp_path,
+        "workers: 3\nlimits: {idle_seconds: 6}\nnotice: {url: 'https://n.cn/', listen: null}\n",
+    )
+    merged, kept = merge(running, wanted)
+    assert kept == ["workers", "notice.listen"]
+    assert (merged.workers, merged.notice.listen) == (2, running.notice.listen)
+    assert (merged.limits.idle_seconds, merged.notice.url) == (6, "https://n.cn/")
+
+
+def test_a_reload_changes_a_listeners_mode_and_not_its_address(tmp_path: Path) -> None:
+    text = "listeners:\n- {name: %s, kind: http, address: '127.0.0.1:%d', mode: %s}\n"
+    running = load_text(tmp_path, text % ("a", 80, "enforce"))
+    merged, kept = merge(running, load_text(tmp_path, text % ("a", 81, "monitor")))
+    assert kept == ["listeners (a: kind or address)"]
+    assert merged.listeners[0].mode is Mode.MONITOR
+    assert merged.listeners[0].address.port == 80
+    merged, kept = merge(running, load_text(tmp_path, text % ("b", 80, "enforce")))
+    assert kept == ["listeners (a is gone)", "listeners (b is new)"]
+    assert merged.listeners == running.listeners
+
+
+def test_a_reload_without_a_change_keeps_nothing_back() -> None:
+    assert merge(Settings(), Settings()) == (Settings(), [])
+
+
+# Advice
+
+
+def test_settings_that_are_hardly_meant_are_named(tmp_path: Path) -> None:
+    warnings = list(advice(Settings()))
+    assert [warning.split(" ")[0] for warning in warnings] == [
+        "upstreams.default.http",
+        "upstreams.default.tls",
+        "notice.url",
+    ]
+    good = load_text(
+        tmp_path,
+        "upstreams: {default: {http: ['10.0.0.1:80'], tls: ['10.0.0.1:443']}}\n"
+        "notice: {url: 'http://notice.example.cn/'}\n",
+    )
+    assert list(advice(good)) == []
