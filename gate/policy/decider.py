@@ -8,8 +8,8 @@ The cache is not the truth. A change to a domain drops exactly the verdicts at o
 through an index from each domain that has cached names below it, so the cost is in the names
 that are dropped and not in the size of the cache.
 
-A flood of random names must not push out the names that people use. Whatever misses is kept in
-a small first cache; only what is asked for again from there moves to the main one.
+A flood of random names must not push out the names that people use, so a host is let into the
+cache only when it is asked for a second time within a while. Until then just its bytes are kept.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from gate.names import InvalidName, canonical
+from gate.names import InvalidName, canonical, parents
 from gate.policy.overrides import Overrides
 from gate.policy.verdict import Reason, Verdict, verdict
 from gate.replica import Filing, Replica, Status
 
-_MIN_TRIAL: Final = 16
-_TRIAL_SHARE: Final = 8  # the first cache has one eighth of the places
+# Hosts seen once are remembered in two generations, each of this share of the cache's size.
+_DOOR_SHARE: Final = 4
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,10 +68,11 @@ class Decider:
         self._replica = replica
         self._policy = policy
         self._clock = clock
-        trial = min(max(size // _TRIAL_SHARE, _MIN_TRIAL), size)
-        self._cache = _Cache(max(size - trial, 1), self._evict)
-        self._trial = _Cache(trial, self._evict)
+        self._cache = _Cache(size, self._evict)
         self._get = self._cache.__getitem__
+        self._seen: set[bytes] = set()
+        self._seen_before: set[bytes] = set()
+        self._generation = max(size // _DOOR_SHARE, 1)
         # Cached keys by the names that they stand for, and names by the domains above them.
         self._keys: dict[str, set[bytes]] = {}
         self._below: dict[str, set[str]] = {}
@@ -94,11 +95,6 @@ class Decider:
             return self._decide_anew(host)
 
     def _decide_anew(self, host: bytes) -> Verdict:
-        trial = self._trial
-        found = trial.pop(host, None)
-        if found is not None:
-            self._cache[host] = found
-            return found
         self.misses += 1
         try:
             name, ip = canonical(host)
@@ -107,14 +103,30 @@ class Decider:
         if ip is not None:
             return self._ip_host
         found = self.judge(name)
+        seen = self._seen
+        if host in seen or host in self._seen_before:
+            self._admit(host, found)
+        else:
+            seen.add(host)
+            if len(seen) >= self._generation:
+                self._seen_before = seen
+                self._seen = set()
+        return found
+
+    def _admit(self, host: bytes, found: Verdict) -> None:
+        name = found.name
         keys = self._keys.get(name)
         if keys is not None:
             keys.add(host)
         else:
             self._keys[name] = {host}
-            self._index(name)
-        trial[host] = found
-        return found
+            for domain in _above(name):
+                names = self._below.get(domain)
+                if names is not None:
+                    names.add(name)
+                else:
+                    self._below[domain] = {name}
+        self._cache[host] = found
 
     def judge(self, name: str) -> Verdict:
         """The verdict on a canonical name, from the overrides and the replica."""
@@ -136,19 +148,16 @@ class Decider:
         for domain in domains:
             for name in [domain, *self._below.get(domain, ())]:
                 for host in list(self._keys.get(name, ())):
-                    found = self._cache.pop(host, None) or self._trial.pop(host, None)
-                    if found is not None:
-                        self._forget(host, found)
-                        dropped += 1
+                    self._forget(host, self._cache.pop(host))
+                    dropped += 1
         return dropped
 
     def clear(self) -> None:
         """Drop everything, and read the overrides again."""
         self._cache.clear()
-        self._trial.clear()
         self._keys.clear()
         self._below.clear()
-        self._overrides = Overrides(self._replica.overrides(), self._clock())
+        self.reload_overrides()
 
     def reload_overrides(self) -> None:
         """Read the overrides again; whoever changed one invalidates its domain, too."""
@@ -167,47 +176,32 @@ class Decider:
     @property
     def size(self) -> int:
         """Verdicts in the cache."""
-        return len(self._cache) + len(self._trial)
-
-    # The index of what is cached.
-
-    def _index(self, name: str) -> None:
-        below = self._below
-        dot = name.find(".")
-        above = name[dot + 1 :]
-        while dot != -1 and "." in above:
-            names = below.get(above)
-            if names is None:
-                below[above] = {name}
-            else:
-                names.add(name)
-            dot = above.find(".")
-            above = above[dot + 1 :]
+        return len(self._cache)
 
     def _evict(self, host: bytes, found: Verdict) -> None:
         self.evictions += 1
         self._forget(host, found)
 
     def _forget(self, host: bytes, found: Verdict) -> None:
-        """Take an evicted or dropped key out of the index."""
+        """Take a key that is not cached any more out of the index."""
         name = found.name
-        keys = self._keys.get(name)
-        if keys is None:
-            return
+        keys = self._keys[name]
         keys.discard(host)
         if keys:
             return
         del self._keys[name]
-        dot = name.find(".")
-        above = name[dot + 1 :]
-        while dot != -1 and "." in above:
-            names = self._below.get(above)
-            if names is not None:
-                names.discard(name)
-                if not names:
-                    del self._below[above]
-            dot = above.find(".")
-            above = above[dot + 1 :]
+        for domain in _above(name):
+            names = self._below[domain]
+            names.discard(name)
+            if not names:
+                del self._below[domain]
+
+
+def _above(name: str) -> list[str]:
+    """The domains above a name that have two labels or more."""
+    found = list(parents(name))
+    del found[:1]
+    return found
 
 
 def _from_filing(name: str, filing: Filing) -> Verdict:

@@ -62,7 +62,7 @@ _BY_CODE: Final = (
     Status.revoked,
 )
 _CODES: Final = {status: code for code, status in enumerate(_BY_CODE)}
-_FILED_ALONE: Final = bytes([0])
+_REVOKED: Final = _CODES[Status.revoked]
 
 # The order is part of the format on disk: only append.
 _PROVINCES: Final = "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新蜀黔滇陇"
@@ -104,7 +104,7 @@ def unpack(domain: str, value: bytes) -> Filing:
 
 def is_tombstone(value: bytes) -> bool:
     """Whether a packed value only remembers that the domain was filed once."""
-    return value[0] == 3
+    return value[0] == _REVOKED
 
 
 def _varint(number: int) -> bytes:

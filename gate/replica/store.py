@@ -131,24 +131,26 @@ class Replica:
 
         A tombstone counts only when nothing above it does.
         """
+        key = name.encode()
+        tombstone = b""
         with self._env.begin() as txn:
             get, filings = txn.get, self._filings
-            tombstone: tuple[str, bytes] | None = None
-            labels = name.count(".") + 1
-            if labels > _SHALLOW:
-                deepest = int(txn.get(b"deepest", b"2", db=self._meta))
-                while labels > deepest:
-                    name = name[name.index(".") + 1 :]
-                    labels -= 1
-            while labels > 1:
-                value = get(name.encode(), db=filings)
+            excess = key.count(b".") + 1 - _SHALLOW
+            if excess > 0:
+                deepest = int(get(b"deepest", b"2", self._meta))
+                excess += _SHALLOW - deepest
+                if excess > 0:
+                    key = key.split(b".", excess)[excess]
+            dot = key.find(b".")
+            while dot >= 0:
+                value = get(key, None, filings)
                 if value is not None:
                     if not is_tombstone(value):
-                        return unpack(name, value)
-                    tombstone = tombstone or (name, value)
-                name = name[name.index(".") + 1 :]
-                labels -= 1
-        return unpack(*tombstone) if tombstone else None
+                        return unpack(key.decode(), value)
+                    tombstone = tombstone or key
+                key = key[dot + 1 :]
+                dot = key.find(b".")
+        return Filing(tombstone.decode(), Status.revoked) if tombstone else None
 
     def get(self, domain: str) -> Filing | None:
         """The record of exactly this domain."""
