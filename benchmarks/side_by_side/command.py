@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -18,14 +19,15 @@ import click
 from . import idle, latency, lists
 from .bench import DIRECT, STARTERS, Bench
 from .process import LOAD_CORE, BenchError
+from .publish import publish
 from .report import machine, row, table
 from .rounds import run_workload
 from .servers import Variant
 from .workloads import WORKLOADS
 
+USUAL = 64
 VARIANTS = list(Variant)
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-LATEST = Path(__file__).with_name("latest.json")
 NEEDED = {
     "haproxy": "apt-get install haproxy",
     "nginx": "apt-get install nginx libnginx-mod-stream",
@@ -68,17 +70,77 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+@dataclass(slots=True, frozen=True)
+class Options:
+    """What is to be measured."""
+
+    chosen: list[str]
+    servers: list[str]
+    rounds: int
+    scale: float
+    size: int
+    workers: int
+    concurrency: list[int]
+
+
+def measure(options: Options, folder: Path) -> dict[str, Any]:
+    """Run the chosen workloads and studies; gives the document. Raises BenchError."""
+    bench = Bench.open(folder, size=options.size, scale=options.scale, workers=options.workers)
+    rows: list[dict[str, Any]] = []
+    studies: dict[str, Any] = {}
+    try:
+        workloads = [w for w in WORKLOADS if w.name in options.chosen]
+        for workload in sorted(workloads, key=lambda w: VARIANTS.index(w.variant)):
+            bench.retire(keep=workload.variant)
+            for connections in options.concurrency:
+                bench.concurrency = connections
+                cells = run_workload(bench, workload, options.servers, options.rounds, say)
+                item = row(workload, cells)
+                item |= {"connections": connections, "workers": options.workers}
+                rows.append(item)
+                say(table([item], options.servers) + "\n")
+        bench.concurrency = USUAL
+        for name in (n for n in STUDIES if n in options.chosen):
+            bench.retire()
+            studies[name] = STUDIES[name].run(bench, options.servers, options.rounds, say)
+    finally:
+        bench.close()
+    return {"machine": machine(), "names": options.size, "rows": rows, "studies": studies}
+
+
+def report(document: dict[str, Any], servers: list[str]) -> str:
+    """All tables of a document as text."""
+    parts = [table(document["rows"], servers)] if document["rows"] else []
+    parts += [STUDIES[name].table(found) for name, found in document["studies"].items()]
+    return "\n\n".join(parts)
+
+
+def failed(document: dict[str, Any]) -> bool:
+    """Whether a round did not count, or a study failed."""
+    return '"failures": ["' in json.dumps(document)
+
+
+def _show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        for workload in WORKLOADS:
+            click.echo(f"{workload.name:<20} {workload.title} (per {workload.unit})")
+        for name, study in STUDIES.items():
+            click.echo(f"{name:<20} {study.title}")
+        context.exit()
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--only", default="", help="Workloads, with commas; default: all.")
-@click.option("--servers", default="", help="Servers, with commas; default: all.")
+@click.option("--only", default="", help="Workloads and studies, with commas; default: all.")
+@click.option("--servers", default=",".join(STARTERS), show_default=True, help="With commas.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds that count.")
 @click.option("--quick", is_flag=True, help="A third of the work in each round.")
 @click.option("--size", default=100_000, show_default=True, help="Names in the list.")
 @click.option("--workers", default=1, show_default=True, help="Worker processes (or threads).")
-@click.option("--concurrency", default="64", show_default=True, help="Connections, with commas.")
+@click.option("--concurrency", default=str(USUAL), show_default=True, help="With commas.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to put the JSON.")
+@click.option("--publish", "published", is_flag=True, help="Renew latest.json and latest.svg.")
 @click.option("--keep", is_flag=True, help="Keep the folder with configurations and logs.")
-@click.option("--list", "show", is_flag=True, help="List the workloads and end.")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_show_list)
 def main(
     only: str,
     servers: str,
@@ -88,63 +150,38 @@ def main(
     workers: int,
     concurrency: str,
     target: Path | None,
+    published: bool,
     keep: bool,
-    show: bool,
 ) -> None:
     """Measure the gate beside HAProxy, nginx and Envoy: CPU time per unit of work."""
-    if show:
-        for workload in WORKLOADS:
-            click.echo(f"{workload.name:<20} {workload.title} (per {workload.unit})")
-        for name, study in STUDIES.items():
-            click.echo(f"{name:<20} {study.title}")
-        return
     _check_installed()
-    chosen = _names(only, [*(w.name for w in WORKLOADS), *STUDIES], "workload")
-    measured = _names(servers, [*STARTERS, DIRECT], "server")
-    if not servers:
-        measured.remove(DIRECT)
+    options = Options(
+        chosen=_names(only, [*(w.name for w in WORKLOADS), *STUDIES], "workload"),
+        servers=_names(servers, [*STARTERS, DIRECT], "server"),
+        rounds=rounds,
+        scale=0.3 if quick else 1.0,
+        size=size,
+        workers=workers,
+        concurrency=[int(x) for x in concurrency.split(",")],
+    )
     os.sched_setaffinity(0, {LOAD_CORE})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     folder = Path(tempfile.mkdtemp(prefix="gate-bench-"))
     folder.chmod(0o755)  # nginx's workers give up root
-    rows = []
     try:
-        bench = Bench.open(folder, size=size, scale=0.3 if quick else 1.0, workers=workers)
+        document = measure(options, folder)
     except BenchError as error:
         raise click.ClickException(str(error)) from error
-    try:
-        ordered = sorted(
-            (w for w in WORKLOADS if w.name in chosen), key=lambda w: VARIANTS.index(w.variant)
-        )
-        for workload in ordered:
-            for connections in map(int, concurrency.split(",")):
-                bench.concurrency = connections
-                bench.retire(keep=workload.variant)
-                cells = run_workload(bench, workload, measured, rounds, say)
-                item = row(workload, cells)
-                item["connections"] = connections
-                if connections != 64:
-                    item["workload"] += f" x{connections}"
-                rows.append(item)
-                say(table([item], measured) + "\n")
-        studies: dict[str, Any] = {}
-        bench.concurrency = 64
-        for name in (n for n in STUDIES if n in chosen):
-            if name != "latency":
-                bench.retire()
-            studies[name] = STUDIES[name].run(bench, measured, rounds, say)
     finally:
-        bench.close()
         if keep:
             say(f"kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    if rows:
-        click.echo(table(rows, measured))
-    for name, found in studies.items():
-        click.echo("\n" + STUDIES[name].table(found))
+    click.echo(report(document, options.servers))
     RESULTS.mkdir(exist_ok=True)
     target = target or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    document = {"machine": machine(), "names": size, "workers": workers, "rows": rows, **studies}
     target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     say(f"results: {target}")
-    sys.exit(0 if all(not c["failures"] for r in rows for c in r["servers"].values()) else 1)
+    if published:
+        publish(document)
+    sys.exit(1 if failed(document) else 0)

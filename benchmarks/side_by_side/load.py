@@ -25,6 +25,8 @@ _STREAM = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK
 _IN, _OUT, _ERR = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR
 _SCRATCH = bytearray(4 << 20)
 STALL_SECONDS = 15.0
+RAMP = 128
+"""Connections begun between two looks at the answers, so that no accept queue runs over."""
 
 
 class Conn:
@@ -80,8 +82,11 @@ class Generator:
                 if self.started < plan.count:
                     timeout = max(0.0, began + self.started * interval - clock())
             else:
-                while self.started < plan.count and len(conns) < plan.concurrency:
+                limit = min(plan.count, self.started + RAMP)
+                while self.started < limit and len(conns) < plan.concurrency:
                     self._start(0.0)
+                if len(conns) < plan.concurrency and self.started < plan.count:
+                    timeout = 0.0
             if paced:
                 # select() waits to the microsecond, epoll only to the millisecond
                 select.select((self.poll,), (), (), timeout)

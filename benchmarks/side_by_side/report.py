@@ -65,7 +65,10 @@ def table(rows: Sequence[Mapping[str, Any]], servers: Sequence[str]) -> str:
     head = ["workload", "CPU per", *servers, "gate/best", "target"]
     lines = [head]
     for item in rows:
-        line = [item["workload"], f"{item['cpu_unit']}/{item['unit']}"]
+        label = item["workload"]
+        if item.get("connections", 64) != 64:
+            label += f" x{item['connections']}"
+        line = [label, f"{item['cpu_unit']}/{item['unit']}"]
         for name in servers:
             cell = item["servers"].get(name)
             if cell is None or cell["cpu_per_unit"] is None:

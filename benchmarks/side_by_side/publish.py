@@ -1,0 +1,45 @@
+"""Keeps the latest results: one JSON document, and the chart that the README shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .chart import draw
+from .workloads import WORKLOADS
+
+LATEST = Path(__file__).with_name("latest.json")
+CHART = Path(__file__).with_name("latest.svg")
+
+
+def publish(document: Mapping[str, Any]) -> None:
+    """Put a run's rows and studies in the place of older ones; each keeps its own run's stamp."""
+    kept: dict[str, Any] = {"rows": []}
+    if LATEST.exists():
+        kept = json.loads(LATEST.read_text(encoding="utf-8"))
+    rows = {_key(row): row for row in kept["rows"]}
+    stamp = {"machine": document["machine"], "names": document["names"]}
+    for row in document["rows"]:
+        rows[_key(row)] = {**row, **stamp}
+    order = [workload.name for workload in WORKLOADS]
+    kept["rows"] = sorted(rows.values(), key=lambda r: (order.index(r["workload"]), _key(r)))
+    for name, found in document["studies"].items():
+        kept.setdefault("studies", {})[name] = {**stamp, "results": found}
+    LATEST.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    CHART.write_text(draw(*_charted(kept["rows"])), encoding="utf-8")
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return f"{row['workload']} {row['connections']:05d} {row['workers']}"
+
+
+def _charted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
+    shown = [row for row in rows if row["connections"] == 64 and row["workers"] == 1]
+    dates = sorted({row["machine"]["date"][:10] for row in shown})
+    names = f"{shown[0]['names']:,}" if shown else "0"
+    return shown, (
+        f"One core, one worker, {names} names, 64 connections; median of interleaved rounds; "
+        f"measured {' to '.join(dates[:1] + dates[1:][-1:])}."
+    )
