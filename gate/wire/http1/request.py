@@ -107,18 +107,20 @@ class RequestParser:
         if buf.startswith(b"\r\n", start):
             return self._after_empty_line(buf, start, searched)
         end += 4
-        bare = bare_line_end(bytes(buf[start:end]))
-        if bare:
-            raise BadMessage(400, bare)
-        if end - start > self._max_head:
-            raise self._too_large()
         line_end = buf.find(b"\r\n", start)
-        if line_end - start > self._max_line:
-            raise self._line_too_long()
-        line = parse_request_line(bytes(buf[start:line_end]))
+        line = self._line(buf, start, line_end)
         if line.minor == HTTP_0_9:
             return _simple_request(line, line_end + 2 - start)
+        if end - start > self._max_head:
+            raise self._too_large()
         return _combine(line, self._entry(bytes(buf[line_end:end])), end - start)
+
+    def _line(self, buf: bytes | bytearray, start: int, line_end: int) -> RequestLine:
+        """The request line that ends with the CRLF at line_end."""
+        _refuse_bare_line_end(bytes(buf[start : line_end + 2]))
+        if line_end - start > self._max_line:
+            raise self._line_too_long()
+        return parse_request_line(bytes(buf[start:line_end]))
 
     def _entry(self, rest: bytes) -> RequestFields:
         """The fields in rest, which is a header block and the empty line after it."""
@@ -142,23 +144,19 @@ class RequestParser:
 
     def _incomplete(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:
         """Refuses what can be refused already; recognises HTTP/0.9."""
-        # A CR that ended the buffer last time is looked at again.
-        bare = bare_line_end(buf, max(start, searched - 1))
-        if bare:
-            raise BadMessage(400, bare)
         size = len(buf) - start
         line_end = buf.find(b"\r", start, start + self._max_line + 1)
-        if line_end < 0:
-            if size > self._max_line:
-                raise self._line_too_long()
-        elif line_end == start:
-            if size > 2:
-                return self._after_empty_line(buf, start, searched)
-        elif searched < line_end + 2 <= len(buf):
+        if line_end == start and buf.startswith(b"\r\n", start):
+            return self._after_empty_line(buf, start, searched) if size > 2 else None
+        if line_end > start and searched < line_end + 2 <= len(buf):
             # The first line is complete now, and was not last time.
-            line = parse_request_line(bytes(buf[start:line_end]))
+            line = self._line(buf, start, line_end)
             if line.minor == HTTP_0_9:
                 return _simple_request(line, line_end + 2 - start)
+        # A CR that ended the buffer last time is looked at again.
+        _refuse_bare_line_end(buf, max(start, searched - 1))
+        if line_end < 0 and size > self._max_line:
+            raise self._line_too_long()
         if size > self._max_head:
             raise self._too_large()
         return None
@@ -179,6 +177,12 @@ class RequestParser:
 
     def _line_too_long(self) -> BadMessage:
         return BadMessage(414, f"request line is longer than {self._max_line} bytes")
+
+
+def _refuse_bare_line_end(text: bytes | bytearray, start: int = 0) -> None:
+    bare = bare_line_end(text, start)
+    if bare:
+        raise BadMessage(400, bare)
 
 
 def _combine(line: RequestLine, entry: RequestFields, consumed: int) -> RequestHead:
