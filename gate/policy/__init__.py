@@ -1,6 +1,6 @@
-"""Verdicts: is a name to be served?"""
+"""Is a name filed?  Verdicts, their reasons, and the decider with its cache."""
 
-from gate.policy.decider import Decider, Policy
-from gate.policy.verdict import Reason, Verdict
+from gate.policy.decider import CacheStats, Decider, Policy
+from gate.policy.verdict import REASONS, Reason, Verdict, nameless
 
-__all__ = ["Decider", "Policy", "Reason", "Verdict"]
+__all__ = ["REASONS", "CacheStats", "Decider", "Policy", "Reason", "Verdict", "nameless"]

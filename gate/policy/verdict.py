@@ -1,43 +1,47 @@
-"""What the gate decides, and why."""
+"""What the gate thinks of a connection or request, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from gate.replica.records import licence_of
 
 
 class Reason(StrEnum):
-    """Why a connection or request passes or not; the name is used in logs, metrics and APIs.
+    """Why a verdict is what it is; notice page, logs, metrics and APIs use these names."""
 
-    `code` is the reason's index, for counters in lists.
-    """
+    FILED = "filed"
+    UNFILED = "unfiled"
+    FILED_ELSEWHERE = "filed_elsewhere"
+    REVOKED = "revoked"
+    SUSPENDED = "suspended"
+    EXEMPT = "exempt"
+    IP_HOST = "ip_host"
+    NO_HOST = "no_host"
+    NO_SNI = "no_sni"
+    MALFORMED = "malformed"
+    TIMEOUT = "timeout"
+    LIMIT = "limit"
 
-    code: int
-
-    filed = "filed"
-    unfiled = "unfiled"
-    filed_elsewhere = "filed_elsewhere"
-    revoked = "revoked"
-    suspended = "suspended"
-    exempt = "exempt"
-    ip_host = "ip_host"
-    no_host = "no_host"
-    no_sni = "no_sni"
-    malformed = "malformed"
-    timeout = "timeout"
-    limit = "limit"
+    @property
+    def code(self) -> int:
+        """The reason's index in `REASONS`, for arrays of counters."""
+        return _CODES[self]
 
 
-for _code, _reason in enumerate(Reason):
-    _reason.code = _code
+REASONS: Final[tuple[Reason, ...]] = tuple(Reason)
+_CODES: Final = {reason: code for code, reason in enumerate(REASONS)}
 
 
 @dataclass(slots=True, eq=False)
 class Verdict:
-    """The decision on one name. Shared by all connections that ask for it: do not change it.
+    """The outcome for one host text.
 
-    `name` is the canonical name asked for ("" if there is none), `domain` the filing or override
-    at or above it that decided ("" if there is none), `licence` its licence number.
+    `name` is the canonical name asked for ("" if there is none), as it may go upstream: an
+    IP host is its address, IPv6 in brackets.  `domain` is the filing or override that
+    decided, or "".  `record` is the filing's stored value, or b"".
     """
 
     allowed: bool
@@ -45,11 +49,14 @@ class Verdict:
     code: int
     name: str = ""
     domain: str = ""
-    licence: str = ""
+    record: bytes = b""
+
+    @property
+    def licence(self) -> str:
+        """The licence number of the filing that was found, or "" (decoded when asked for)."""
+        return licence_of(self.record) if self.record else ""
 
 
-def verdict(
-    allowed: bool, reason: Reason, name: str = "", domain: str = "", licence: str = ""
-) -> Verdict:
-    """A verdict with its reason's code."""
-    return Verdict(allowed, reason, reason.code, name, domain, licence)
+def nameless(reason: Reason, *, allowed: bool = False) -> Verdict:
+    """The verdict on a connection that names no host."""
+    return Verdict(allowed, reason, reason.code)

@@ -1,29 +1,54 @@
-"""The filed set on this machine."""
+"""The filed set on disk, in LMDB: exact, with status and licence, revisioned, crash-safe."""
 
+from gate.replica.environment import verify
 from gate.replica.errors import (
+    BadChange,
+    NewEpoch,
     OldEpoch,
+    PositionError,
     ReplicaBusy,
     ReplicaCorrupt,
     ReplicaError,
     ReplicaFull,
     ReplicaMissing,
+    ReplicaUnusable,
     RevisionGap,
 )
-from gate.replica.records import Change, Filing, Position, Status
-from gate.replica.store import Override, Replica
+from gate.replica.records import (
+    Change,
+    Filing,
+    Override,
+    OverrideKind,
+    Position,
+    Status,
+    digest,
+    digest_line,
+)
+from gate.replica.store import LOCAL_EPOCH, Info, Replica, set_aside
 
 __all__ = [
+    "LOCAL_EPOCH",
+    "BadChange",
     "Change",
     "Filing",
+    "Info",
+    "NewEpoch",
     "OldEpoch",
     "Override",
+    "OverrideKind",
     "Position",
+    "PositionError",
     "Replica",
     "ReplicaBusy",
     "ReplicaCorrupt",
     "ReplicaError",
     "ReplicaFull",
     "ReplicaMissing",
+    "ReplicaUnusable",
     "RevisionGap",
     "Status",
+    "digest",
+    "digest_line",
+    "set_aside",
+    "verify",
 ]

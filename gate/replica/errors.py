@@ -1,38 +1,61 @@
-"""What can go wrong with a replica. Each message says what, where, and what to do."""
+"""What can go wrong with a replica."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gate.replica.records import Position
+
 
 class ReplicaError(Exception):
-    """Base of the replica's errors."""
+    """Base of every error of this package; the message says what, where and what to do."""
 
 
 class ReplicaMissing(ReplicaError):
-    """There is no replica at the path."""
+    """There is no replica at the path: nothing was imported or synced yet."""
 
 
 class ReplicaCorrupt(ReplicaError):
-    """The files are no replica, or a damaged one."""
+    """The replica's file is damaged; it must be set aside and rebuilt from a snapshot."""
 
 
 class ReplicaBusy(ReplicaError):
-    """Another process writes the replica."""
+    """Somebody else holds what is needed: a bulk load, or a second opening in one process."""
+
+
+class ReplicaUnusable(ReplicaError):
+    """The operating system refuses: permissions, address space, a read-only opening."""
 
 
 class ReplicaFull(ReplicaError):
-    """The file system has no room; the change was not applied, the replica is as before."""
+    """The file system refused a write; nothing of the change was kept, nothing was lost."""
 
 
-class RevisionGap(ReplicaError):
-    """A batch does not follow on what the replica has; `have` is its revision."""
+class BadChange(ReplicaError):
+    """A change or filing that must not enter the replica; `domain` says which."""
 
-    def __init__(self, have: int, from_revision: int) -> None:
-        super().__init__(
-            f"the replica is at revision {have}, the batch starts at {from_revision}: "
-            f"send the changes since {have}"
-        )
+    def __init__(self, domain: str, reason: str) -> None:
+        super().__init__(f"{domain!r} refused: {reason}")
+        self.domain = domain
+        self.reason = reason
+
+
+class PositionError(ReplicaError):
+    """A batch or snapshot that does not fit the replica's position, `have`."""
+
+    def __init__(self, message: str, have: Position | None) -> None:
+        super().__init__(message)
         self.have = have
 
 
-class OldEpoch(ReplicaError):
-    """A batch is of another epoch of the registry than the replica."""
+class RevisionGap(PositionError):
+    """The batch does not start where the replica stands (a gap, or a repeat)."""
+
+
+class OldEpoch(PositionError):
+    """The epoch is one that the replica has already left behind."""
+
+
+class NewEpoch(PositionError):
+    """The epoch is unknown to the replica: it needs a snapshot first."""

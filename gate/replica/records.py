@@ -1,35 +1,36 @@
-"""The records of the replica and how they are written to disk.
+"""What the replica holds, and its compact form on disk.
 
-A value is one status byte and the licence number, packed: province (index in the list of
-abbreviations), subject serial, kind and serial of the service. Whatever does not fit that form
-exactly is kept as text, so that nothing is lost.
+A filing is one key (the domain, lower-case A-labels) and one value: a byte with the status
+in its low half and the licence's form in its high half, then the packed licence.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
+from gate.replica import licence as licences
+
 
 class Status(StrEnum):
-    """A domain's filing state, as the registry's changes say it.
+    """The state of a domain's filing, as this provider's gate must see it."""
 
-    `revoked` is never sent: it is what the replica keeps of a domain that was filed here and
-    has become `absent`, so that the reason can be told.
-    """
-
-    filed = "filed"
-    filed_elsewhere = "filed_elsewhere"
-    suspended = "suspended"
-    absent = "absent"
-    revoked = "revoked"
+    FILED = "filed"
+    FILED_ELSEWHERE = "filed_elsewhere"
+    SUSPENDED = "suspended"
+    ABSENT = "absent"
+    """Not filed.  Only in changes: it is stored as REVOKED, or not at all if never filed."""
+    REVOKED = "revoked"
+    """Once filed and now absent.  Only in the replica; a change says ABSENT."""
 
 
 @dataclass(slots=True, frozen=True)
 class Filing:
-    """One domain (canonical A-label name) with its status and licence number ("" if none)."""
+    """A domain in the replica.  `licence` is e.g. "京ICP备12345678号-1", or ""."""
 
     domain: str
     status: Status
@@ -38,90 +39,116 @@ class Filing:
 
 @dataclass(slots=True, frozen=True)
 class Change:
-    """A domain's new state; `time` is when the registry decided it, in Unix seconds."""
+    """One entry of a registry's change log.  `time` is in Unix seconds."""
 
     domain: str
     status: Status
-    licence: str
-    time: int
+    licence: str = ""
+    time: int = 0
 
 
 @dataclass(slots=True, frozen=True)
 class Position:
-    """Where the replica stands in the registry's log; `updated_at` in Unix seconds."""
+    """Where in a registry's log the replica stands.
+
+    `updated_at` is the Unix time at which this gate stored it.
+    """
 
     epoch: str
     revision: int
     updated_at: float
 
 
-_BY_CODE: Final = (
-    Status.filed,
-    Status.filed_elsewhere,
-    Status.suspended,
-    Status.revoked,
+class OverrideKind(StrEnum):
+    """What an operator's override does to a domain and all names below it."""
+
+    EXEMPT = "exempt"
+    SUSPENDED = "suspended"
+
+
+@dataclass(slots=True, frozen=True)
+class Override:
+    """An operator's decision on a domain, kept across restarts.
+
+    `until` is the Unix time at which it ends (None: never; an exemption must have one),
+    `since` the time at which it was made.
+    """
+
+    domain: str
+    kind: OverrideKind
+    until: float | None
+    reason: str
+    by: str
+    since: float
+
+    def active(self, now: float) -> bool:
+        return self.until is None or now < self.until
+
+
+_CODES: Final = {
+    Status.FILED: 1,
+    Status.FILED_ELSEWHERE: 2,
+    Status.SUSPENDED: 3,
+    Status.REVOKED: 4,
+}
+STATUSES: Final[tuple[Status | None, ...]] = (
+    None,
+    Status.FILED,
+    Status.FILED_ELSEWHERE,
+    Status.SUSPENDED,
+    Status.REVOKED,
 )
-_CODES: Final = {status: code for code, status in enumerate(_BY_CODE)}
-_REVOKED: Final = _CODES[Status.revoked]
-
-# The order is part of the format on disk: only append.
-_PROVINCES: Final = "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新蜀黔滇陇"
-_LICENCE: Final = re.compile(
-    rf"([{_PROVINCES}])ICP备([0-9]{{1,12}})号(?:-([1-9][0-9]{{0,8}})(A?))?"
-).fullmatch
-_TEXT: Final = 0xFF
+"""A stored status by the low half of a value's first byte; None where no record has it."""
+STATUS_MASK: Final = 0x0F
+TOMBSTONE: Final = bytes((_CODES[Status.REVOKED],))
+FILED: Final = _CODES[Status.FILED]
+FILED_ELSEWHERE: Final = _CODES[Status.FILED_ELSEWHERE]
+SUSPENDED: Final = _CODES[Status.SUSPENDED]
+REVOKED: Final = _CODES[Status.REVOKED]
 
 
-def pack(status: Status, licence: str) -> bytes:
-    """The value on disk."""
-    code = _CODES[status]
-    if not licence:
-        return bytes([code])
-    found = _LICENCE(licence)
-    if found is None:
-        return bytes([code, _TEXT]) + licence.encode()
-    province, serial, number, app = found.groups()
-    # Leading zeros are part of a serial, so its length is kept with it.
-    head = bytes([code, _PROVINCES.index(province), len(serial) << 1 | bool(app)])
-    return head + _varint(int(serial)) + (_varint(int(number)) if number else b"")
+def encode(status: Status, licence: str) -> bytes:
+    """The value of a filing.  Raises KeyError for a status that is never stored (ABSENT)."""
+    form, packed = licences.pack(licence)
+    return bytes((_CODES[status] | form << 4,)) + packed
 
 
-def unpack(domain: str, value: bytes) -> Filing:
-    """The record that was packed."""
-    status = _BY_CODE[value[0]]
-    if len(value) == 1:
-        return Filing(domain, status)
-    if value[1] == _TEXT:
-        return Filing(domain, status, value[2:].decode())
-    digits, app = value[2] >> 1, value[2] & 1
-    serial, at = _read_varint(value, 3)
-    licence = f"{_PROVINCES[value[1]]}ICP备{serial:0{digits}d}号"
-    if at < len(value):
-        number, _ = _read_varint(value, at)
-        licence += f"-{number}{'A' if app else ''}"
-    return Filing(domain, status, licence)
+def decode(domain: str, value: bytes) -> Filing:
+    """The filing of a stored value.  Raises ValueError if no `encode` made it."""
+    status = (
+        STATUSES[value[0] & STATUS_MASK] if value and value[0] & STATUS_MASK <= REVOKED else None
+    )
+    if status is None:
+        raise ValueError(f"the record of {domain!r} has no known status")
+    return Filing(domain, status, licence_of(value))
 
 
-def is_tombstone(value: bytes) -> bool:
-    """Whether a packed value only remembers that the domain was filed once."""
-    return value[0] == _REVOKED
+def licence_of(value: bytes) -> str:
+    """The licence number in a stored value."""
+    return licences.unpack(value[0] >> 4, value[1:])
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def encode_override(override: Override) -> bytes:
+    return json.dumps(asdict(override), ensure_ascii=False).encode()
 
 
-def _read_varint(value: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = value[at]
-        number |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return number, at
-        shift += 7
+def decode_override(value: bytes) -> Override:
+    fields = json.loads(value)
+    return Override(**{**fields, "kind": OverrideKind(fields["kind"])})
+
+
+def digest_line(domain: str, status: Status, licence: str) -> bytes:
+    """One filing's line in a set's digest: tab-separated, ended by a line feed."""
+    return f"{domain}\t{status.value}\t{licence}\n".encode()
+
+
+def digest(filings: Iterable[Filing]) -> str:
+    """SHA-256 (hexadecimal) over the lines of filings sorted by domain, REVOKED ones left out.
+
+    Registry and gate compute the same text, so that a snapshot proves itself.
+    """
+    sha = hashlib.sha256()
+    for filing in filings:
+        if filing.status is not Status.REVOKED:
+            sha.update(digest_line(filing.domain, filing.status, filing.licence))
+    return sha.hexdigest()

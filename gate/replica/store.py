@@ -1,117 +1,99 @@
-"""The filed set on this machine: LMDB, exact, revisioned, crash-safe.
+"""The filed set on this machine: exact, revisioned, crash-safe, shared by all processes.
 
-One writer, any number of readers in other processes. A write is one transaction with the
-revision in it, on disk before it is acknowledged; LMDB's copy-on-write pages mean that a crash
-at any moment leaves either all of it or nothing. A reader opens a fresh transaction for each
-lookup, so it sees a commit at once.
+One process writes (the sync agent, or an import), any number read.  Every lookup opens a
+read transaction of its own, so a commit is seen at once by every process.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Final, Self
 
 import lmdb
 
-from gate.replica.errors import (
-    OldEpoch,
-    ReplicaBusy,
-    ReplicaCorrupt,
-    ReplicaError,
-    ReplicaFull,
-    ReplicaMissing,
-    RevisionGap,
+from gate.names import InvalidName, canonical, check_fileable
+from gate.replica import loading
+from gate.replica.environment import MAP_SIZE, Environment, verify
+from gate.replica.errors import BadChange, NewEpoch, ReplicaCorrupt
+from gate.replica.records import (
+    FILED,
+    FILED_ELSEWHERE,
+    REVOKED,
+    STATUS_MASK,
+    SUSPENDED,
+    TOMBSTONE,
+    Change,
+    Filing,
+    Override,
+    Position,
+    Status,
+    decode,
+    decode_override,
+    digest,
+    encode,
+    encode_override,
 )
-from gate.replica.records import Change, Filing, Position, Status, is_tombstone, pack, unpack
+from gate.replica.state import State
 
-MAP_BYTES = 32 << 30
-"""Address space kept for the map; the file only grows as it is filled."""
-_FORMAT = b"1"
-_MAX_READERS = 512
-# A name with more labels than this is looked up only as far as the deepest filing goes.
-_SHALLOW = 6
+LOCAL_EPOCH: Final = "local"
+"""The epoch of a replica that was filled by imports only and follows no registry."""
+
+
+_DECISIVE: Final = (FILED, SUSPENDED)
 
 
 @dataclass(slots=True, frozen=True)
-class Override:
-    """An operator's decision for a domain and all names below it.
+class Info:
+    """Sizes in bytes; `records` counts tombstones, `count` does not."""
 
-    `exempt` lets it through, else it is suspended; `until` is Unix seconds, None for no end.
-    """
-
-    domain: str
-    exempt: bool
-    until: float | None
-    reason: str
-    by: str
-    since: float
+    path: Path
+    position: Position | None
+    count: int
+    records: int
+    overrides: int
+    file_bytes: int
+    set_bytes: int
+    map_bytes: int
+    readers: int
 
 
 class Replica:
-    """An open replica. Not to be carried over a fork: open it in each process."""
+    """See the module.  Open it after a fork, once in a process."""
 
-    def __init__(self, path: Path, env: Any, *, writable: bool) -> None:
-        self.path = path
-        self._env = env
-        self._writable = writable
-        with _errors(path):
-            if writable:
-                self._filings = env.open_db(b"filings")
-                self._meta = env.open_db(b"meta")
-                self._overrides = env.open_db(b"overrides")
-                with env.begin(write=True) as txn:
-                    if txn.get(b"format", db=self._meta) is None:
-                        txn.put(b"format", _FORMAT, db=self._meta)
-            else:
-                self._filings = env.open_db(b"filings", create=False)
-                self._meta = env.open_db(b"meta", create=False)
-                self._overrides = env.open_db(b"overrides", create=False)
-            with env.begin() as txn:
-                if txn.get(b"format", db=self._meta) != _FORMAT:
-                    raise ReplicaCorrupt(
-                        f"{path} is not a replica of this version: move it away and start again, "
-                        "it is rebuilt from a snapshot"
-                    )
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._names = environment.sets[0]
+        self._seen = -1
+        self._max_labels = 0
+        self._overrides_version = -1
+        self.current_overrides: Mapping[str, Override] = {}
+        """The operator's overrides as of the last `find`; never changed in place."""
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool, map_size: int = MAP_BYTES) -> Self:
-        """Open the replica in the folder `path`; a writable one is made if there is none.
+    def open(
+        cls, path: Path | str, *, writable: bool, map_size: int = MAP_SIZE, full_check: bool = False
+    ) -> Self:
+        """Open the replica in the directory `path`; a writable one is made if it is missing.
 
-        Raises ReplicaMissing, ReplicaCorrupt, or ReplicaError for anything else.
+        `full_check` walks the whole file first (see `verify`).
+        Raises ReplicaMissing, ReplicaCorrupt, ReplicaBusy, ReplicaUnusable.
         """
-        if not writable and not (path / "data.mdb").exists():
-            raise ReplicaMissing(f"no replica at {path}: import filings or sync with a registry")
-        try:
-            with _errors(path):
-                if writable:
-                    path.mkdir(parents=True, exist_ok=True)
-                env = lmdb.open(
-                    str(path),
-                    map_size=map_size,
-                    max_dbs=4,
-                    max_readers=_MAX_READERS,
-                    readonly=not writable,
-                    create=writable,
-                )
-        except OSError as error:
-            raise ReplicaError(f"cannot open the replica at {path}: {error.strerror}") from error
-        try:
-            env.reader_check()
-            return cls(path, env, writable=writable)
-        except BaseException:
-            env.close()
-            raise
+        path = Path(path)
+        if full_check and (path / "data.mdb").exists():
+            verify(path)
+        return cls(Environment(path, writable=writable, map_size=map_size))
+
+    @property
+    def path(self) -> Path:
+        return self._environment.path
 
     def close(self) -> None:
-        """Close the files."""
-        self._env.close()
+        self._environment.lmdb.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,224 +106,295 @@ class Replica:
     ) -> None:
         self.close()
 
-    # Reading.
+    # Reading
 
-    def lookup(self, name: str) -> Filing | None:
-        """The record that decides on the canonical `name`: the most specific at or above it.
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        """The domain and the stored value that decide for a canonical `name`, or None.
 
-        A tombstone counts only when nothing above it does.
+        The walk goes up the labels and ends at the nearest record that is filed or
+        suspended.  A filing covers all names below it, so a record below it that is only
+        filed elsewhere or revoked decides nothing; where no filing covers the name, the
+        nearest `filed_elsewhere` tells the reason, else the nearest `revoked`.
         """
+        txn = self._snapshot()
         key = name.encode()
-        tombstone = b""
-        with self._env.begin() as txn:
-            get, filings = txn.get, self._filings
-            excess = key.count(b".") + 1 - _SHALLOW
-            if excess > 0:
-                deepest = int(get(b"deepest", b"2", self._meta))
-                excess += _SHALLOW - deepest
-                if excess > 0:
-                    key = key.split(b".", excess)[excess]
-            dot = key.find(b".")
-            while dot >= 0:
-                value = get(key, None, filings)
+        surplus = key.count(b".") + 1 - self._max_labels
+        while surplus > 0:
+            key = key[key.find(b".") + 1 :]
+            surplus -= 1
+        weak: tuple[str, bytes] | None = None
+        get = txn.get
+        try:
+            while (dot := key.find(b".")) != -1:
+                value = get(key)
                 if value is not None:
-                    if not is_tombstone(value):
-                        return unpack(key.decode(), value)
-                    tombstone = tombstone or key
+                    status = value[0] & STATUS_MASK
+                    if status in _DECISIVE:
+                        return key.decode(), value
+                    if weak is None or (
+                        status == FILED_ELSEWHERE and weak[1][0] & STATUS_MASK == REVOKED
+                    ):
+                        weak = key.decode(), value
                 key = key[dot + 1 :]
-                dot = key.find(b".")
-        return Filing(tombstone.decode(), Status.revoked) if tombstone else None
+        except lmdb.Error as error:
+            raise self._environment.translate(error, "read") from error
+        return weak
+
+    def _snapshot(self) -> lmdb.Transaction[bytes]:
+        """A read transaction on the active set of the last commit."""
+        try:
+            txn = self._environment.lmdb.begin(self._names)
+            while txn.id() != self._seen:
+                self._notice(txn)
+                txn = self._environment.lmdb.begin(self._names)
+            return txn
+        except lmdb.MapResizedError:
+            self._environment.lmdb.set_mapsize(0)
+            return self._snapshot()
+        except lmdb.Error as error:
+            raise self._environment.translate(error, "read") from error
+
+    def _notice(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Take over what a commit may have changed beside the names themselves."""
+        state = self._environment.state(txn)
+        if state.overrides_version != self._overrides_version:
+            self.current_overrides = self._read_overrides(txn)
+            self._overrides_version = state.overrides_version
+        self._names = self._environment.sets[state.active]
+        self._max_labels = state.max_labels
+        self._seen = txn.id()
+
+    def refresh(self) -> None:
+        """Bring `current_overrides` up to the last commit."""
+        self._snapshot()
+
+    def lookup(self, name: str | bytes) -> Filing | None:
+        """The filing that decides for a canonical name (see `find`), or None."""
+        found = self.find(name if isinstance(name, str) else name.decode())
+        return None if found is None else self._decode(*found)
 
     def get(self, domain: str) -> Filing | None:
-        """The record of exactly this domain."""
-        with self._env.begin() as txn:
-            value = txn.get(domain.encode(), db=self._filings)
-        return None if value is None else unpack(domain, value)
+        """The record of exactly this domain; a revoked one has the status REVOKED."""
+        value = self._snapshot().get(domain.encode())
+        return None if value is None else self._decode(domain, value)
 
-    def items(self) -> Iterator[Filing]:
-        """Every record in the byte order of the domains, without tombstones, at one revision."""
-        with self._env.begin() as txn, txn.cursor(self._filings) as cursor:
-            for key, value in cursor:
-                if not is_tombstone(value):
-                    yield unpack(key.decode(), value)
+    def _decode(self, domain: str, value: bytes) -> Filing:
+        try:
+            return decode(domain, value)
+        except ValueError as error:
+            raise ReplicaCorrupt(
+                f"the replica at {self.path} is damaged ({error}): load a snapshot"
+            ) from error
 
-    def count(self) -> int:
-        """Records without tombstones."""
-        with self._env.begin() as txn:
-            entries: int = txn.stat(self._filings)["entries"]
-            return entries - int(txn.get(b"tombstones", b"0", db=self._meta))
+    def _state(self) -> State:
+        return self._environment.state(self._environment.begin(self._environment.sets[0]))
 
     def position(self) -> Position | None:
-        """Where the replica stands; None if it was never loaded."""
-        with self._env.begin() as txn:
-            value = txn.get(b"position", db=self._meta)
-        if value is None:
-            return None
-        epoch, revision, updated_at = json.loads(value)
-        return Position(epoch, revision, updated_at)
+        """Epoch and revision of the last commit; None if nothing was ever synced or loaded."""
+        return self._state().position
+
+    def count(self) -> int:
+        """Records other than tombstones."""
+        return self._state().count
+
+    def items(self, *, revoked: bool = False) -> Iterator[Filing]:
+        """All filings of one commit in the order of their domains, tombstones if asked for."""
+        txn = self._snapshot()
+        for key, value in txn.cursor(self._names):
+            if revoked or value[0] & STATUS_MASK != REVOKED:
+                yield self._decode(key.decode(), value)
 
     def digest(self) -> str:
-        """SHA-256, in hex, over `domain TAB status TAB licence LF` of every item in order."""
-        total = hashlib.sha256()
-        for filing in self.items():
-            total.update(f"{filing.domain}\t{filing.status}\t{filing.licence}\n".encode())
-        return total.hexdigest()
+        """SHA-256 of the set as `gate.replica.digest` defines it."""
+        return digest(self.items())
 
-    def size_bytes(self) -> int:
-        """Bytes of the file in use."""
-        info = self._env.info()
-        return int((info["last_pgno"] + 1) * self._env.stat()["psize"])
+    def info(self) -> Info:
+        environment = self._environment
+        state = self._state()
+        with environment.begin(environment.sets[state.active]) as txn:
+            names = txn.stat(environment.sets[state.active])
+            overrides = txn.stat(environment.overrides)
+        pages = names["branch_pages"] + names["leaf_pages"] + names["overflow_pages"]
+        sizes = environment.lmdb.info()
+        return Info(
+            path=self.path,
+            position=state.position,
+            count=state.count,
+            records=names["entries"],
+            overrides=overrides["entries"],
+            file_bytes=environment.file_bytes(),
+            set_bytes=pages * names["psize"],
+            map_bytes=sizes["map_size"],
+            readers=sizes["num_readers"],
+        )
 
-    # Writing.
+    # Writing
 
     def apply(
         self, changes: Iterable[Change], *, epoch: str, from_revision: int, to_revision: int
     ) -> None:
-        """Apply a batch: changes and revision in one transaction, on disk when this returns.
+        """Apply one batch of a registry's log: all of it is on the disk, or none.
 
-        Raises RevisionGap, OldEpoch, ReplicaFull; the replica is as before then.
+        Raises RevisionGap (also for a repeat: compare `have`), OldEpoch, NewEpoch, BadChange,
+        ReplicaFull.
         """
-        with self._write() as txn:
-            value = txn.get(b"position", db=self._meta)
-            have_epoch, have, _ = json.loads(value) if value else ("", 0, 0)
-            if have_epoch != epoch:
-                raise OldEpoch(
-                    f"the replica follows epoch {have_epoch!r}, the batch is of {epoch!r}"
-                )
-            if have != from_revision:
-                raise RevisionGap(have, from_revision)
-            if to_revision <= from_revision:
-                raise ReplicaError(f"a batch from {from_revision} to {to_revision} leads nowhere")
-            self._put(txn, changes)
-            self._set_position(txn, epoch, to_revision)
+        records = [_record(change) for change in changes]
 
-    def upsert(self, filings: Iterable[Filing]) -> None:
-        """Add or replace records outside any registry's log, as `gate import` does.
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            state = self._environment.state(txn)
+            state.check_batch(epoch, from_revision, to_revision)
+            self._put(txn, state.moved(epoch, to_revision, time.time()), records)
 
-        The revision stays; a replica that was never loaded becomes one of its own epoch.
+        self._environment.transact(work)
+
+    def edit(self, changes: Iterable[Change]) -> None:
+        """Apply local changes to a replica that follows no registry.
+
+        Raises NewEpoch if it follows one: the registry is the place for them then.
         """
-        with self._write() as txn:
-            value = txn.get(b"position", db=self._meta)
-            epoch, revision, _ = json.loads(value) if value else ("local", 0, 0)
-            self._put(txn, (Change(f.domain, f.status, f.licence, 0) for f in filings))
-            self._set_position(txn, epoch, revision)
+        records = [_record(change) for change in changes]
 
-    def load(self, filings: Iterable[Filing], *, epoch: str, revision: int) -> int:
-        """Replace the whole set by `filings`, sorted by domain, in one transaction.
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            state = self._environment.state(txn)
+            self._check_local(state)
+            self._put(txn, state.moved(LOCAL_EPOCH, state.revision + 1, time.time()), records)
 
-        Readers see the old set until it is complete. Returns the number of records. Raises
-        ReplicaError if they are not sorted or one comes twice; the old set stays then.
-        """
-        count = 0
-        deepest = 2
-        with self._write() as txn:
-            txn.drop(self._filings, delete=False)
-            put, db = txn.put, self._filings
-            for filing in filings:
-                domain = filing.domain
-                if filing.status is Status.absent:
-                    continue
-                key = domain.encode()
-                if not put(key, pack(filing.status, filing.licence), db=db, append=True):
-                    raise ReplicaError(f"{domain} is not in order, or comes twice")
-                count += 1
-                if domain.count(".") >= deepest:
-                    deepest = domain.count(".") + 1
-            txn.put(b"deepest", str(deepest).encode(), db=self._meta)
-            txn.put(b"tombstones", b"0", db=self._meta)
-            self._set_position(txn, epoch, revision)
-        return count
+        self._environment.transact(work)
 
-    def _put(self, txn: Any, changes: Iterable[Change]) -> None:
-        filings = self._filings
-        deepest = before = int(txn.get(b"deepest", b"2", db=self._meta))
-        tombstones = 0
-        for change in changes:
-            key = change.domain.encode()
-            old = txn.get(key, db=filings)
-            was_tombstone = old is not None and is_tombstone(old)
-            if change.status in (Status.absent, Status.revoked):
-                if old is None or was_tombstone:
-                    continue
-                tombstones += 1
-                value = pack(Status.revoked, "")
-            else:
-                tombstones -= was_tombstone
-                value = pack(change.status, change.licence)
-                deepest = max(deepest, change.domain.count(".") + 1)
-            txn.put(key, value, db=filings)
-        if tombstones:
-            total = int(txn.get(b"tombstones", b"0", db=self._meta)) + tombstones
-            txn.put(b"tombstones", str(total).encode(), db=self._meta)
-        if deepest != before:
-            txn.put(b"deepest", str(deepest).encode(), db=self._meta)
+    def load(
+        self,
+        filings: Iterable[Filing],
+        *,
+        epoch: str,
+        revision: int,
+        progress: loading.Progress | None = None,
+    ) -> None:
+        """Replace the whole set by sorted `filings` in one switch; see `gate.replica.loading`."""
+        loading.load(
+            self._environment,
+            filings,
+            epoch=epoch,
+            revision=revision,
+            now=time.time(),
+            progress=progress,
+        )
 
-    def _set_position(self, txn: Any, epoch: str, revision: int) -> None:
-        position = json.dumps([epoch, revision, time.time()]).encode()
-        txn.put(b"position", position, db=self._meta)
+    def load_local(
+        self, filings: Iterable[Filing], *, progress: loading.Progress | None = None
+    ) -> None:
+        """Replace the whole set of a replica that follows no registry.  Raises NewEpoch."""
+        state = self._state()
+        self._check_local(state)
+        self.load(filings, epoch=LOCAL_EPOCH, revision=state.revision + 1, progress=progress)
 
-    @contextmanager
-    def _write(self) -> Iterator[Any]:
-        """A write transaction: committed and synced at the end, or undone by an error."""
-        if not self._writable:
-            raise ReplicaError(f"the replica at {self.path} is open for reading only")
-        with _errors(self.path), self._env.begin(write=True) as txn:
-            yield txn
+    def _check_local(self, state: State) -> None:
+        if state.epoch not in (None, LOCAL_EPOCH):
+            raise NewEpoch(
+                f"the replica at {self.path} follows the registry epoch {state.epoch!r}: "
+                "make the change in the registry",
+                state.position,
+            )
 
-    # Operators' overrides: not part of the registry's set, and kept through a load.
+    def _put(
+        self,
+        txn: lmdb.Transaction[bytes],
+        state: State,
+        records: list[tuple[bytes, bytes | None]],
+    ) -> None:
+        """Write records (None: absent) and the state; `state` still has the old count."""
+        count = state.count
+        max_labels = state.max_labels
+        with txn.cursor(self._environment.sets[state.active]) as cursor:
+            for key, value in records:
+                old = cursor.get(key)
+                was = old is not None and old[0] & STATUS_MASK != REVOKED
+                if value is not None:
+                    cursor.put(key, value)
+                    max_labels = max(max_labels, key.count(b".") + 1)
+                    count += not was
+                elif was:
+                    cursor.put(key, TOMBSTONE)
+                    count -= 1
+        self._environment.put_state(txn, replace(state, count=count, max_labels=max_labels))
 
-    def overrides(self) -> list[Override]:
-        """All overrides, also those that have run out, by domain."""
-        with self._env.begin() as txn, txn.cursor(self._overrides) as cursor:
-            return [Override(key.decode(), **json.loads(value)) for key, value in cursor]
+    # The operator's overrides
+
+    def overrides(self) -> dict[str, Override]:
+        """All overrides of the last commit by domain, ended ones too."""
+        return self._read_overrides(self._environment.begin(self._environment.overrides))
+
+    def _read_overrides(self, txn: lmdb.Transaction[bytes]) -> dict[str, Override]:
+        return {
+            key.decode(): decode_override(value)
+            for key, value in txn.cursor(self._environment.overrides)
+        }
 
     def set_override(self, override: Override) -> None:
-        """Add or replace the override of a domain."""
-        value = {
-            "exempt": override.exempt,
-            "until": override.until,
-            "reason": override.reason,
-            "by": override.by,
-            "since": override.since,
-        }
-        with self._write() as txn:
-            txn.put(override.domain.encode(), json.dumps(value).encode(), db=self._overrides)
+        """Store an override, in place of one that the domain already has."""
+        key = _key(override.domain)
+        value = encode_override(override)
+
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            txn.put(key, value, db=self._environment.overrides)
+            self._bump_overrides(txn)
+
+        self._environment.transact(work)
 
     def remove_override(self, domain: str) -> bool:
-        """Remove the override of a domain; False if there was none."""
-        with self._write() as txn:
-            return bool(txn.delete(domain.encode(), db=self._overrides))
+        """Forget a domain's override; False if it had none."""
+        key = _key(domain)
+
+        def work(txn: lmdb.Transaction[bytes]) -> bool:
+            removed = txn.delete(key, db=self._environment.overrides)
+            if removed:
+                self._bump_overrides(txn)
+            return removed
+
+        return self._environment.transact(work)
+
+    def _bump_overrides(self, txn: lmdb.Transaction[bytes]) -> None:
+        state = self._environment.state(txn)
+        self._environment.put_state(
+            txn, replace(state, overrides_version=state.overrides_version + 1)
+        )
 
 
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Say LMDB's errors in the replica's terms."""
+def _record(change: Change) -> tuple[bytes, bytes | None]:
+    """A change as key and value, checked.  Raises BadChange."""
+    key = _key(change.domain)
+    if change.status is Status.ABSENT:
+        return key, None
+    if change.status is Status.REVOKED:
+        raise BadChange(change.domain, "a change says absent, not revoked")
     try:
-        yield
-    except (
-        lmdb.CorruptedError,
-        lmdb.InvalidError,
-        lmdb.VersionMismatchError,
-        lmdb.PageNotFoundError,
-    ) as error:
-        raise ReplicaCorrupt(
-            f"the replica at {path} is damaged ({error}): move the folder away, it is rebuilt "
-            "from a snapshot or an import"
-        ) from error
-    except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise ReplicaFull(
-            f"no room for the change in the replica at {path} ({error}): free space on its file "
-            "system; the replica is as before"
-        ) from error
-    except lmdb.LockError as error:
-        raise ReplicaBusy(f"the replica at {path} is locked: {error}") from error
-    except lmdb.NotFoundError as error:
-        raise ReplicaMissing(f"the replica at {path} is not complete: import or sync it") from error
-    except lmdb.Error as error:
-        message = str(error)
-        if "No space left" in message:
-            raise ReplicaFull(
-                f"no room for the change in the replica at {path}: free space on its file system; "
-                "the replica is as before"
-            ) from error
-        raise ReplicaError(f"the replica at {path}: {message}") from error
+        check_fileable(change.domain)
+    except InvalidName as error:
+        raise BadChange(change.domain, error.reason) from error
+    return key, encode(change.status, change.licence)
+
+
+def _key(domain: str) -> bytes:
+    """A domain as a key; only canonical names are.  Raises BadChange."""
+    try:
+        key = domain.encode()
+        if canonical(key).name != domain or "." not in domain:
+            raise BadChange(domain, "not a canonical domain name")
+    except ValueError as error:
+        raise BadChange(domain, str(error)) from error
+    return key
+
+
+def set_aside(path: Path | str, now: float) -> Path:
+    """Move a damaged replica out of the way, kept for inspection; returns where it went.
+
+    Every process that has it open must close it and open the new one.
+    """
+    path = Path(path)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    target = path.with_name(f"{path.name}.corrupt-{stamp}")
+    suffix = 0
+    while target.exists():
+        suffix += 1
+        target = path.with_name(f"{path.name}.corrupt-{stamp}-{suffix}")
+    os.rename(path, target)
+    return target
