@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from socket import SocketType
 
+from gate.policy import Verdict
 from gate.proxy.http import HttpConnection
 from gate.proxy.plane import ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
-from gate.proxy.tls import judge_hello, pass_tls, refuse_tls
+from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
 from gate.wire import proxy_protocol
 from gate.wire.proxy_protocol import BadProxyHeader
 from gate.wire.tls import BadHello, ClientHelloReader, looks_like_http, looks_like_tls
@@ -81,7 +82,7 @@ class Arrival:
         if data:
             self._take(sock, data)
         elif self._data:
-            self._refuse("malformed")  # a truncated hello or header
+            self._refuse(self._plane.decider.malformed)  # a truncated hello or header
         else:
             self._end("silent")
 
@@ -105,14 +106,14 @@ class Arrival:
             self._sock = None
             HttpConnection(self._plane, self._listener, sock, self._peer).start(self._data)
         else:
-            self._refuse("malformed")
+            self._refuse(self._plane.decider.malformed)
 
     def _read_header(self) -> bool:
         """Take the PROXY header off; return whether it is complete."""
         try:
             parsed = proxy_protocol.parse(self._data)
         except BadProxyHeader:
-            self._refuse("malformed")
+            self._refuse(self._plane.decider.malformed)
             return False
         if parsed is None:
             return False
@@ -123,7 +124,7 @@ class Arrival:
             before = self._peer[0]
             self._peer = (str(header.source.ip), header.source.port)
             if not self._plane.readmit(before, self._peer[0]):
-                self._refuse("limit")
+                self._refuse(self._plane.decider.limit)
                 return False
         return True
 
@@ -132,24 +133,23 @@ class Arrival:
         try:
             hello = reader.feed(data)
         except BadHello:
-            self._refuse("malformed")
+            self._refuse(self._plane.decider.malformed)
             return
         if hello is not None:
             self._let_go(sock)
             judge_hello(plane, self._listener, sock, self._peer, hello, self._data, True)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, verdict: Verdict) -> None:
         """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same."""
         sock, plane, listener = self._sock, self._plane, self._listener
         if sock is None:
             return
-        verdict = getattr(plane.decider, why)
         self._let_go(sock)
-        if listener.enforcing or why == "limit" or listener.settings.kind == "http":
-            refuse_tls(plane, listener, sock, self._peer, verdict, True)
+        passes = not listener.enforcing and listener.settings.kind == "tls"
+        if passes and verdict is not plane.decider.limit:
+            wave_tls(plane, listener, sock, self._peer, verdict, self._data, True)
         else:
-            listener.waved[1][verdict.code] += 1
-            pass_tls(plane, listener, sock, self._peer, verdict, self._data, True)
+            refuse_tls(plane, listener, sock, self._peer, verdict, True)
 
     def _let_go(self, sock: SocketType) -> None:
         self._plane.reactor.unwatch(sock.fileno())
@@ -162,7 +162,7 @@ class Arrival:
             return 0.0
         if now < self._deadline:
             return self._deadline
-        self._refuse("timeout")
+        self._refuse(self._plane.decider.timeout)
         return 0.0
 
     def abort(self, cause: str = "aborted") -> None:

@@ -127,8 +127,7 @@ class DataPlane:
         Connections that wait in the kernel already are served first. Returns how many were cut.
         """
         for entry in self._entries:
-            entry.on_ready(0)
-            entry.close()
+            entry.drain()
         plane = self._plane
         plane.draining = True
         for timed in plane.reactor.scheduled():

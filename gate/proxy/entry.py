@@ -21,7 +21,7 @@ from gate.proxy.arrival import Arrival, opens_http
 from gate.proxy.http import HttpConnection
 from gate.proxy.plane import LINGER_OFF, LINGER_RESET, ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
-from gate.proxy.tls import judge_hello, refuse_tls
+from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
 from gate.wire.tls import BadHello, parse_client_hello
 
 log = logging.getLogger(__name__)
@@ -76,52 +76,62 @@ class Entry:
         if self._paused:
             self.open()
 
+    def drain(self) -> None:
+        """Serve what waits in the kernel already, then stop accepting."""
+        while self._accept_one():
+            pass
+        self.close()
+
     def on_ready(self, _events: int) -> None:
         """Accept as many as probably wait.
 
         Asking once too often costs as much as being told again by epoll, so the guess is what
         was there last time, doubled for as long as it was too low.
         """
-        accept, family, listener = self._accept, self._family, self._listener
-        guess = self._guess
+        accept_one, guess = self._accept_one, self._guess
         for count in range(guess):
-            try:
-                fd, peer = accept()
-            except BlockingIOError:
+            if not accept_one():
                 self._guess = count or 1
                 return
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause(error)
-                    return
-                continue  # the client gave up while it waited
-            listener.accepted += 1
-            sock = SocketType(family, socket.SOCK_STREAM, 0, fd)
-            try:
-                data = sock.recv(_FIRST_BYTES, MSG_DONTWAIT)
-            except BlockingIOError:
-                self._wait(sock, peer, b"")
-                continue
-            except OSError:
-                sock.close()
-                continue
-            if not data:
-                sock.close()
-            elif self._trusted and self._is_trusted(peer):
-                self._wait(sock, peer, data)
-            elif data[0] == 0x16:
-                self._take_tls(sock, peer, data)
-            elif opens_http(listener.settings.kind, data):
-                self._take_http(sock, peer, data)
-            else:
-                self._refuse(sock, peer)
         self._guess = min(2 * guess, _BATCH)
+
+    def _accept_one(self) -> bool:
+        """Take the next connection as far as its first bytes go; False if none can be had."""
+        try:
+            fd, peer = self._accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._pause(error)
+                return False
+            return True  # the client gave up while it waited
+        self._listener.accepted += 1
+        sock = SocketType(self._family, socket.SOCK_STREAM, 0, fd)
+        try:
+            data = sock.recv(_FIRST_BYTES, MSG_DONTWAIT)
+        except BlockingIOError:
+            self._wait(sock, peer, b"")
+            return True
+        except OSError:
+            data = b""
+        if not data:
+            sock.close()
+        elif self._trusted and self._is_trusted(peer):
+            self._wait(sock, peer, data)
+        elif data[0] == 0x16:
+            self._take_tls(sock, peer, data)
+        elif opens_http(self._listener.settings.kind, data):
+            self._take_http(sock, peer, data)
+        else:
+            self._refuse(sock, peer, data)
+        return True
 
     def _take_tls(self, sock: SocketType, peer: Peer, data: bytes) -> None:
         try:
             hello = parse_client_hello(data)
         except BadHello:
-            self._refuse(sock, peer)
+            self._refuse(sock, peer, data)
             return
         if hello is None:
             self._wait(sock, peer, data)
@@ -150,13 +160,14 @@ class Entry:
             sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
         return True
 
-    def _refuse(self, sock: SocketType, peer: Peer) -> None:
-        """Neither TLS nor HTTP, or a ClientHello that is none."""
-        if self._listener.enforcing:
-            plane = self._plane
-            refuse_tls(plane, self._listener, sock, peer, plane.decider.malformed, False)
+    def _refuse(self, sock: SocketType, peer: Peer, data: bytes) -> None:
+        """Neither TLS nor HTTP, or a ClientHello that is none; monitoring lets it through."""
+        plane, listener = self._plane, self._listener
+        verdict = plane.decider.malformed
+        if listener.enforcing or not self._tls:
+            refuse_tls(plane, listener, sock, peer, verdict, False)
         else:
-            self._wait(sock, peer, b"")
+            wave_tls(plane, listener, sock, peer, verdict, data, False)
 
     def _is_trusted(self, peer: Peer) -> bool:
         address = ip_address(peer[0])

@@ -38,8 +38,23 @@ def judge_hello(
         refuse_tls(plane, listener, sock, peer, verdict, admitted)
         return
     else:
-        listener.waved[_TLS][verdict.code] += 1
-        plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
+        wave_tls(plane, listener, sock, peer, verdict, first, admitted)
+        return
+    pass_tls(plane, listener, sock, peer, verdict, first, admitted)
+
+
+def wave_tls(
+    plane: Plane,
+    listener: ListenerState,
+    sock: SocketType,
+    peer: Peer,
+    verdict: Verdict,
+    first: bytes,
+    admitted: bool,
+) -> None:
+    """Let through what would be blocked, because the listener only monitors."""
+    listener.waved[_TLS][verdict.code] += 1
+    plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
     pass_tls(plane, listener, sock, peer, verdict, first, admitted)
 
 
