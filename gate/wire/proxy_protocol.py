@@ -215,8 +215,10 @@ def _serialise_v1(header: ProxyHeader) -> bytes:
         return b"PROXY UNKNOWN\r\n"
     source, destination = _same_family(header.source.ip, header.destination.ip)
     family = "TCP4" if isinstance(source, IPv4Address) else "TCP6"
+    # A link-local address may have a zone ("%eth0"), which means nothing to the upstream.
+    ends = f"{source}".partition("%")[0], f"{destination}".partition("%")[0]
     ports = f"{header.source.port} {header.destination.port}"
-    return f"PROXY {family} {source} {destination} {ports}\r\n".encode("ascii")
+    return f"PROXY {family} {ends[0]} {ends[1]} {ports}\r\n".encode("ascii")
 
 
 def _serialise_v2(header: ProxyHeader) -> bytes:

@@ -35,6 +35,7 @@ _MESSAGE_HEADER = 4
 _HANDSHAKE = 22
 _OTHER_CONTENT = frozenset({20, 21, 23, 24})  # change_cipher_spec, alert, data, heartbeat
 _CLIENT_HELLO = 1
+_SHORTEST = 45  # bytes of a ClientHello without session id and extensions, one cipher suite
 _SERVER_NAME = 0
 _ENCRYPTED_CLIENT_HELLO = 0xFE0D
 _HOST_NAME = 0
@@ -43,6 +44,7 @@ _HOST_NAME = 0
 _opening = Struct(">BHHI").unpack_from
 _extension = Struct(">HH").unpack_from  # type, length of the data
 _name_entry = Struct(">BH").unpack_from  # name type, length of the name
+_lone_name = Struct(">HHBH").unpack_from  # lengths of the data and the list, then one entry
 _uint16 = Struct(">H").unpack_from
 
 
@@ -100,7 +102,7 @@ def parse_client_hello(buf: bytes | bytearray) -> ClientHello | None:
             message == (_CLIENT_HELLO << 24) + length - _MESSAGE_HEADER
             and content == _HANDSHAKE
             and version >> 8 == 3
-            and length <= MAX_FRAGMENT
+            and _SHORTEST <= length <= MAX_FRAGMENT
             and len(buf) >= _RECORD_HEADER + length
         ):
             return _read_body(buf, _RECORD_HEADER + _MESSAGE_HEADER, _RECORD_HEADER + length)
@@ -175,7 +177,7 @@ class ClientHelloReader:
         missing = self._size - len(message)
         # Nothing may follow a ClientHello within its record: in TLS 1.3 a key change (early data)
         # must fall on a record boundary (RFC 8446 5.1), before it the server speaks next.
-        if missing < self._left and missing <= 0:
+        if self._left > missing:
             raise BadHello(
                 HelloFault.bad_lengths,
                 f"{self._left - missing} bytes after the ClientHello in its record",
@@ -241,6 +243,7 @@ def _read_body(buf: bytes | bytearray, at: int, end: int) -> ClientHello:
         if at + 2 + (buf[at] << 8 | buf[at + 1]) != end:
             raise BadHello(HelloFault.bad_lengths, "the extensions do not fill the ClientHello")
         at += 2
+        first = at
         seen: dict[int, int] = {}  # extension type -> offset of its header
         count = 0
         while at < end:
@@ -253,9 +256,9 @@ def _read_body(buf: bytes | bytearray, at: int, end: int) -> ClientHello:
     if at != end:
         raise BadHello(HelloFault.bad_lengths, "an extension ends past the ClientHello")
     if len(seen) != count:
-        raise _repeated_extension(buf, end, seen)
+        raise _repeated_extension(buf, first, end)
     name_at = seen.get(_SERVER_NAME)
-    sni = None if name_at is None else _read_server_name(buf, name_at)
+    sni = None if name_at is None else _read_server_name(buf, name_at, end)
     return ClientHello(sni, _ENCRYPTED_CLIENT_HELLO in seen)
 
 
@@ -269,24 +272,30 @@ def _bad_vectors(session: int, ciphers: int, compressions: int) -> BadHello:
     return BadHello(HelloFault.bad_lengths, detail)
 
 
-def _repeated_extension(buf: bytes | bytearray, end: int, seen: dict[int, int]) -> BadHello:
+def _repeated_extension(buf: bytes | bytearray, at: int, end: int) -> BadHello:
     """The error for the first extension that comes again (RFC 8446 4.2: not more than once)."""
-    at = min(seen.values())
     known: set[int] = set()
-    # `seen` has the last offset of each type only, so walk once more from the first.
-    while at < end:
-        extension, size = _extension(buf, at)
-        if extension in known:
-            break
+    extension, size = _extension(buf, at)
+    while at < end and extension not in known:
         known.add(extension)
         at += 4 + size
+        extension, size = _extension(buf, at)
     if extension == _SERVER_NAME:
         return BadHello(HelloFault.two_names, "two server_name extensions")
     return BadHello(HelloFault.duplicate_extension, f"two extensions of type {extension}")
 
 
-def _read_server_name(buf: bytes | bytearray, at: int) -> bytes:
+def _read_server_name(buf: bytes | bytearray, at: int, end: int) -> bytes:
     """The host_name in the server_name extension whose header is at `at` (RFC 6066 section 3)."""
+    if end - at >= 9:
+        size, listed, name_type, length = _lone_name(buf, at + 2)
+        if length == size - 5 and listed == size - 2 and name_type == _HOST_NAME:
+            return bytes(buf[at + 9 : at + 9 + length])
+    return _walk_server_names(buf, at)
+
+
+def _walk_server_names(buf: bytes | bytearray, at: int) -> bytes:
+    """The same for any other list than one of exactly one host_name."""
     (size,) = _uint16(buf, at + 2)
     at += 4
     end = at + size
