@@ -76,9 +76,13 @@ class Host(NamedTuple):
 # Labels of letters and digits joined by single dots or hyphens: no empty label, no hyphen
 # at an end, no "--" (so no A-label either).  Length and a numeric end are checked apart.
 _PLAIN = re.compile(rb"([a-z0-9]+(?:[.-][a-z0-9]+)*)\.?(?::([0-9]{0,5}))?").fullmatch
+# The same for a whole domain in canonical form, its last label no number.
+_PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9]+[.-])*[a-z0-9]+\.[a-z](?:-?[a-z0-9])*").fullmatch
 _LABEL = re.compile(r"[a-z0-9_-]+").fullmatch
 _PORT = re.compile(r"[0-9]{0,5}").fullmatch
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*").fullmatch
+_TOO_LONG = f"the name is longer than {MAX_NAME} octets"
+_LABEL_TOO_LONG = f"a label is longer than {MAX_LABEL} octets"
 _ZERO = ord("0")
 _NINE = ord("9")
 
@@ -150,11 +154,16 @@ def _to_ascii(text: str) -> str:
             raise InvalidName(NameFault.BAD_IDN, f"not a valid IDN: {error}") from error
     if mapped.endswith("."):
         mapped = mapped[:-1]
+    # No label gets shorter: leave what must end up too long before the costly checks.
+    if len(mapped) > MAX_NAME:
+        raise InvalidName(NameFault.TOO_LONG, _TOO_LONG)
     return ".".join([_label_to_ascii(label) for label in mapped.split(".")])
 
 
 def _label_to_ascii(label: str) -> str:
     """One mapped label as an A-label or as it is; raises InvalidName (UTS 46 section 4.1)."""
+    if len(label) > MAX_LABEL:  # Punycode never makes it shorter, and takes quadratic time
+        raise InvalidName(NameFault.LABEL_TOO_LONG, _LABEL_TOO_LONG)
     if label.startswith("xn--"):
         try:
             decoded = label[4:].encode("ascii").decode("punycode")
@@ -195,15 +204,13 @@ def _name_or_ipv4(name: str) -> Host:
     if _NUMBER(name[name.rfind(".") + 1 :]):
         return Host("", _ipv4(name))
     if len(name) > MAX_NAME:
-        raise InvalidName(NameFault.TOO_LONG, f"the name is longer than {MAX_NAME} octets")
+        raise InvalidName(NameFault.TOO_LONG, _TOO_LONG)
     loose = False
     for label in name.split("."):
         if not label:
             raise InvalidName(NameFault.EMPTY_LABEL, "the name has an empty label")
         if len(label) > MAX_LABEL:
-            raise InvalidName(
-                NameFault.LABEL_TOO_LONG, f"a label is longer than {MAX_LABEL} octets"
-            )
+            raise InvalidName(NameFault.LABEL_TOO_LONG, _LABEL_TOO_LONG)
         if not _LABEL(label):
             raise InvalidName(
                 NameFault.CHARACTER, "only letters, digits, hyphens and dots are allowed"
@@ -262,10 +269,25 @@ def parents(name: str) -> Iterator[str]:
         dot = name.find(".")
 
 
-@cache
-def _suffixes() -> PublicSuffixList:
+class _Suffixes(PublicSuffixList):
     """The public suffix list as it comes with the library, private section included."""
-    return PublicSuffixList()
+
+    def holds(self, name: str) -> bool:
+        """What `is_public` says of a name with two labels or more, at a quarter of its cost.
+
+        A rule for all labels of a name is the longest that can match it, so only those
+        count: the name itself, a wildcard in place of its first label, and (as the library
+        has it) the parent of a wildcard; an exception beats them (publicsuffix.org, Format).
+        """
+        rules = self._publicsuffix
+        if name in rules or "*." + name in rules:
+            return "!" + name not in rules
+        return "*" + name[name.find(".") :] in rules and "!" + name not in rules
+
+
+@cache
+def _suffixes() -> _Suffixes:
+    return _Suffixes()
 
 
 def registrable(name: str) -> str | None:
@@ -296,6 +318,17 @@ def check_fileable(name: str) -> None:
     private section), underscores, invalid IDNs (IDNA 2008, stricter than what is judged)
     and any spelling that is not canonical.
     """
+    if len(name) > MAX_LABEL or not _PLAIN_DOMAIN(name):
+        _check_unusual(name)
+    if _suffixes().holds(name):
+        raise InvalidName(
+            NameFault.PUBLIC_SUFFIX,
+            "a public suffix cannot be filed: the names below it belong to many owners",
+        )
+
+
+def _check_unusual(name: str) -> None:
+    """`check_fileable` for all but the public suffixes, and for names of any form."""
     try:
         host = canonical(name.encode())
     except UnicodeEncodeError as error:
@@ -306,17 +339,10 @@ def check_fileable(name: str) -> None:
         raise InvalidName(NameFault.NOT_CANONICAL, f"write it as {host.name!r}")
     if "." not in name:
         raise InvalidName(NameFault.TOP_LEVEL, "a top-level domain cannot be filed")
-    if "_" in name or "-." in name or ".-" in name or name[0] == "-":
-        _check_ldh(name)
-    if "xn--" in name:
-        try:
-            for label in name.split("."):
-                if label.startswith("xn--"):
-                    idna.ulabel(label)
-        except (UnicodeError, ValueError) as error:
-            raise InvalidName(NameFault.BAD_IDN, f"not a valid IDN: {error}") from error
-    if _suffixes().is_public(name):
-        raise InvalidName(
-            NameFault.PUBLIC_SUFFIX,
-            "a public suffix cannot be filed: the names below it belong to many owners",
-        )
+    _check_ldh(name)
+    for label in name.split("."):
+        if label.startswith("xn--"):
+            try:
+                idna.ulabel(label)
+            except (UnicodeError, ValueError) as error:
+                raise InvalidName(NameFault.BAD_IDN, f"not a valid IDN: {error}") from error
