@@ -3,6 +3,7 @@
 The lists are made of the real domain names in `tests/data` or `shared/data`; a list longer than
 the real one is filled with numbered variants of real names. Names with two to four labels are
 taken (99.9 % of the real list), so that a peer that tries each depth needs three tries at most.
+Public suffixes in the real list are left out: the gate files none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from gate.names import InvalidName, check_fileable
 
 SEED = 20_240_601
 MIN_LABELS, MAX_LABELS = 2, 4
@@ -24,7 +27,7 @@ class DatasetMissing(RuntimeError):
 
 
 def real_names(path: Path | None = None) -> list[str]:
-    """The real domain names with two to four labels, in the file's order.
+    """The real domain names with two to four labels that may be filed, in the file's order.
 
     Raises DatasetMissing when no file of names is found.
     """
@@ -38,10 +41,20 @@ def real_names(path: Path | None = None) -> list[str]:
     for candidate in candidates:
         if candidate is not None and candidate.is_file():
             lines = candidate.read_text(encoding="ascii").split()
-            return [x for x in lines if MIN_LABELS <= x.count(".") + 1 <= MAX_LABELS]
+            return [name for name in lines if _usable(name)]
     raise DatasetMissing(
         "no list of real names: set GATE_BENCH_NAMES to a file with one domain name a line"
     )
+
+
+def _usable(name: str) -> bool:
+    if not MIN_LABELS <= name.count(".") + 1 <= MAX_LABELS:
+        return False
+    try:
+        check_fileable(name)
+    except InvalidName:
+        return False
+    return True
 
 
 def allowlist(size: int, names: Sequence[str]) -> list[str]:
@@ -61,7 +74,8 @@ def _variants(names: Sequence[str], taken: set[str]) -> Iterator[str]:
         for name in names:
             first, dot, rest = name.partition(".")
             variant = f"{first}{number}{dot}{rest}"
-            if len(first) < 56 and variant not in taken:
+            # a number would spoil the Punycode of an A-label
+            if len(first) < 56 and not first.startswith("xn--") and variant not in taken:
                 yield variant
 
 

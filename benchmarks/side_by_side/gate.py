@@ -6,6 +6,7 @@ a replica stays on disk. All processes count: supervisor, control, and the traff
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -58,7 +59,8 @@ def import_names(config: Path, names: Path, *options: str) -> None:
 def start(setup: Setup) -> Running:
     """Import the list and run the gate. Raises BenchError when it does not come up."""
     folder = setup.folder
-    (folder / "state").mkdir(exist_ok=True)
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    (folder / "state").mkdir()
     config = folder / "gate.yaml"
     config.write_text(
         _CONFIG.format(

@@ -66,7 +66,7 @@ def measure(bench: Bench, name: str, size: int, listed: list[str]) -> dict[str, 
         }
         if name == "gate":
             result["replica_bytes"] = _folder_bytes(running.setup.folder / "state" / "replica")
-        if size == SIZES[-1]:
+        if size == 1_000_000:
             result.update(_change(bench, running, listed))
     finally:
         running.stop()
