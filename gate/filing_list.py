@@ -19,10 +19,8 @@ from gate.registry.licence import parse_licence
 from gate.replica import Filing, Status
 
 _COLUMNS = ("domain", "licence", "status")
-_STATUSES = {
-    status.value: status
-    for status in (Status.filed, Status.filed_elsewhere, Status.suspended, Status.absent)
-}
+# What a list may say; `revoked` is what the replica makes of absent.
+_STATUSES = {status.value: status for status in Status if status.value != "revoked"}
 
 
 class ListError(Exception):

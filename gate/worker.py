@@ -168,11 +168,11 @@ class _Requests:
                 raise ValueError(f"unknown request {kind!r}")
 
     def _cache(self) -> Message:
-        decider = self._decider
+        stats = self._decider.stats
         return {
             # A hit leaves no trace, so that it costs nothing: what was decided and not missed.
-            "hits": max(self._plane.named_decisions() - decider.misses, 0),
-            "misses": decider.misses,
-            "evictions": decider.evictions,
-            "size": decider.size,
+            "hits": max(self._plane.named_decisions() - stats.misses, 0),
+            "misses": stats.misses,
+            "evictions": stats.evictions,
+            "size": stats.size,
         }

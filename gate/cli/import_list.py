@@ -17,11 +17,8 @@ import click
 from gate.cli.failure import config_option, fail, load_settings
 from gate.control.refresh import RefreshError, refresh
 from gate.filing_list import FilingList, ListError, Refusal, read_list
-from gate.replica import Change, Filing, Replica, ReplicaError
+from gate.replica import Change, Replica, ReplicaError, Status
 from gate.settings import Settings
-
-EPOCH = "import"
-"""Registry epoch of a set that came from a list."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -148,28 +145,12 @@ def _again(first: str, rest: Iterable[str]) -> Iterator[str]:
 
 
 def _store(replica: Replica, listed: FilingList, *, merge: bool) -> None:
-    position = replica.position()
-    if position is not None and position.epoch != EPOCH:
-        fail(
-            f"the replica follows the registry (epoch {position.epoch}); file domains there "
-            "(`gate registry import`), or set another replica_dir"
-        )
-    revision = position.revision if position else 0
     filings = [listed.filings[domain] for domain in sorted(listed.filings)]
-    if merge and position is not None:
+    if merge:
         now = int(time.time())
-        replica.apply(
-            [_change(filing, now) for filing in filings],
-            epoch=EPOCH,
-            from_revision=revision,
-            to_revision=revision + 1,
-        )
+        replica.edit(Change(item.domain, item.status, item.licence, now) for item in filings)
     else:
-        replica.load(filings, epoch=EPOCH, revision=revision + 1)
-
-
-def _change(filing: Filing, now: int) -> Change:
-    return Change(filing.domain, filing.status, filing.licence, now)
+        replica.load_local(item for item in filings if item.status is not Status.ABSENT)
 
 
 def _put_in_force(settings: Settings) -> bool:

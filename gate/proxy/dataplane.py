@@ -21,7 +21,7 @@ from gate.wire.http1 import RequestParser, ResponseParser
 
 _DRAIN_POLL_SECONDS = 0.05
 _NAMELESS = frozenset(
-    (Reason.no_host, Reason.no_sni, Reason.malformed, Reason.timeout, Reason.limit)
+    (Reason.NO_HOST, Reason.NO_SNI, Reason.MALFORMED, Reason.TIMEOUT, Reason.LIMIT)
 )
 _SCHEMES = ("http", "tls")
 
@@ -116,7 +116,7 @@ class DataPlane:
             verdict = timed.verdict
             if verdict is None or not verdict.allowed or not verdict.name:
                 continue  # not judged yet, let through by monitor mode, or by a policy
-            if concerned(verdict.name) and not judge(verdict.name).allowed:
+            if concerned(verdict.name) and not judge(verdict.name.encode()).allowed:
                 timed.abort("revoked")
                 count += 1
         return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from socket import SO_LINGER, SOL_SOCKET, SocketType
 
-from gate.policy import Verdict
+from gate.policy import Reason, Verdict, nameless
 from gate.proxy.plane import LINGER_OFF, ListenerState, Peer, Plane, reset
 from gate.proxy.proxy_header import header_for
 from gate.proxy.tunnel import Tunnel
@@ -12,6 +12,7 @@ from gate.proxy.upstream import UpstreamError
 from gate.wire.tls import ClientHello
 
 _TLS = 1  # index of TLS in a listener's figures
+_ECH = nameless(Reason.NO_SNI)  # an outer name that may not count is no name
 
 
 def judge_hello(
@@ -29,7 +30,7 @@ def judge_hello(
     if hello.ech:
         plane.ech += 1
         if plane.blocks_ech and verdict.allowed:
-            verdict = decider.ech
+            verdict = _ECH
     if verdict.allowed:
         listener.passed[_TLS][verdict.code] += 1
         if plane.observing:
