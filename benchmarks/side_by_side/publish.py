@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .chart import draw
+from . import idle, latency, lists
+from .chart import ORDER, draw
+from .report import table
 from .workloads import WORKLOADS
 
 LATEST = Path(__file__).with_name("latest.json")
+TABLES = Path(__file__).with_name("latest.md")
 CHART = Path(__file__).with_name("latest.svg")
 
 
@@ -28,6 +31,7 @@ def publish(document: Mapping[str, Any]) -> None:
     for name, found in document["studies"].items():
         kept.setdefault("studies", {})[name] = {**stamp, "results": found}
     LATEST.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    TABLES.write_text(_tables(kept), encoding="utf-8")
     CHART.write_text(draw(*_charted(kept["rows"])), encoding="utf-8")
 
 
@@ -42,4 +46,29 @@ def _charted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]]
     return shown, (
         f"One core, one worker, {names} names, 64 connections; median of interleaved rounds; "
         f"measured {' to '.join(dates[:1] + dates[1:][-1:])}."
+    )
+
+
+def _tables(kept: Mapping[str, Any]) -> str:
+    """The document as Markdown, each block under what it was measured on."""
+    parts = ["# Latest results\n\nWritten by `--publish`; the method is in `../README.md`."]
+    stamps: dict[str, list[Mapping[str, Any]]] = {}
+    for row in kept["rows"]:
+        stamps.setdefault(_stamp(row), []).append(row)
+    for stamp, rows in stamps.items():
+        parts.append(f"{stamp}\n\n```\n{table(rows, ORDER)}\n```")
+    shown = {"idle": idle.table, "latency": latency.table, "lists": lists.table}
+    for name, study in kept.get("studies", {}).items():
+        parts.append(f"{_stamp(study)}\n\n```\n{shown[name](study['results'])}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _stamp(item: Mapping[str, Any]) -> str:
+    machine = item["machine"]
+    workers = f", {item['workers']} worker(s)" if "workers" in item else ""
+    return (
+        f"{machine['date']} UTC, {machine['cores']} cores of {machine['cpu']}, Linux "
+        f"{machine['kernel']}, Python {machine['python']}; gate at {machine['gate']}, "
+        f"{machine['haproxy'].partition(' - ')[0]}, {machine['nginx']}, {machine['envoy']}"
+        f"{workers}"
     )
