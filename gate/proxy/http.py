@@ -12,7 +12,7 @@ from select import EPOLLERR
 from socket import MSG_DONTWAIT, SHUT_WR, SocketType
 from typing import Final
 
-from gate.policy import Reason, Verdict
+from gate.policy import Verdict
 from gate.proxy.answers import refusal
 from gate.proxy.http_exchange import Exchange
 from gate.proxy.http_parts import KnownRequest, known_request
@@ -206,7 +206,7 @@ class HttpConnection:
             listener.passed[_HTTP][verdict.code] += 1
             if plane.observing:
                 plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
-        elif verdict.reason is Reason.malformed:
+        elif verdict is plane.decider.malformed:
             self._count_blocked(verdict)
             self.refuse(400, "the Host is not a valid domain name")
             return
@@ -335,6 +335,7 @@ class HttpConnection:
         """The response is complete and all of it was sent or is held."""
         if self.held is not None:
             self.state = _FLUSH
+            self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
             self.want(OUT if close else max(self.events, 0) | OUT)
             self.eof = self.eof or close
         elif close:

@@ -149,10 +149,12 @@ class Exchange:
     def _relay_rest(self, upstream: UpstreamConnection, sent: int) -> None:
         """The upstream has `sent` bytes of the request's first part: relay what is left."""
         client = self._client
+        plane = client.plane
+        client.deadline = plane.reactor.now + plane.settings.limits.body_idle_seconds
         if self._chunks_up is not None:
             self._up = ChunkFlow(client.sock, upstream.sock, self._chunks_up)
         else:
-            self._up = Flow(client.sock, upstream.sock, client.plane.pipes, self._left_up)
+            self._up = Flow(client.sock, upstream.sock, plane.pipes, self._left_up)
         if sent < len(self._data):
             self._up.hold(memoryview(self._data)[sent:])
         self.watch()
