@@ -1,0 +1,5 @@
+"""All tests of the gate."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.harness", "tests.bypass.cases")

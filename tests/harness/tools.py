@@ -14,6 +14,7 @@ _PACKAGES = {
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "wrk": "wrk",
 }
 _SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
