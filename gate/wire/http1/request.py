@@ -134,12 +134,13 @@ class RequestParser:
 
     def _known(self, rest: bytes) -> RequestFields | None:
         """As _entry, for a rest that is not in the young memo; None if it is not well formed."""
-        entry = self._memo.recall(rest)
+        entry = self._memo.old.get(rest)
         if entry is None:
             found = self._grammar.fullmatch(rest, 0, len(rest) - 4)
-            if found is not None:
-                entry = parse_request_fields(found)
-                self._memo.store(rest, entry)
+            if found is None:
+                return None
+            entry = parse_request_fields(found)
+        self._memo.store(rest, entry)
         return entry
 
     def _incomplete(self, buf: bytes | bytearray, start: int, searched: int) -> RequestHead | None:

@@ -55,9 +55,9 @@ class ResponseParser:
         if request_method == b"HEAD" or request_method == b"CONNECT":
             # Rare, and framed by rules of their own: kept out of the memo.
             return self._parse(raw, request_method)
-        head = self._memo.young.get(raw) or self._memo.recall(raw)
+        head = self._memo.young.get(raw)
         if head is None:
-            head = self._parse(raw, request_method)
+            head = self._memo.old.get(raw) or self._parse(raw, request_method)
             self._memo.store(raw, head)
         return head
 
