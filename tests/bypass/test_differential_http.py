@@ -91,7 +91,7 @@ class Field:
         names = sorted(origin.host for origin in self.origins)
         with Replica.open(folder / "gate" / "replica", writable=True) as replica:
             replica.load((), epoch="differential", revision=1)
-            changes = [Change(name, Status.filed, "", 1) for name in names]
+            changes = [Change(name, Status.FILED, "", 1) for name in names]
             replica.apply(changes, epoch="differential", from_revision=1, to_revision=2)
         routes = [
             {"match": match, "upstream": {"http": [origin.address]}}

@@ -99,7 +99,7 @@ class Field:
         (folder / "gate").mkdir()
         with Replica.open(folder / "gate" / "replica", writable=True) as replica:
             replica.load((), epoch="differential", revision=1)
-            changes = [Change(name, Status.filed, "", 1) for name in sorted((OPENSSL, GO))]
+            changes = [Change(name, Status.FILED, "", 1) for name in sorted((OPENSSL, GO))]
             replica.apply(changes, epoch="differential", from_revision=1, to_revision=2)
         addresses = {OPENSSL: self.openssl.address, GO: f"127.0.0.1:{port}"}
         routes = [

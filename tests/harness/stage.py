@@ -32,12 +32,12 @@ def prepare_replica(path: Path) -> None:
     """Write the filings of `tests.harness.filings` as a synced replica."""
     now = int(time.time())
     changes = [
-        Change(name, Status.filed, filings.LICENCE, now) for name in sorted(filings.ALL_FILED)
+        Change(name, Status.FILED, filings.LICENCE, now) for name in sorted(filings.ALL_FILED)
     ]
-    changes.append(Change(filings.ELSEWHERE, Status.filed_elsewhere, filings.LICENCE, now))
-    changes.append(Change(filings.SUSPENDED, Status.suspended, filings.LICENCE, now))
-    changes.append(Change(filings.REVOKED, Status.filed, filings.LICENCE, now))
-    gone = [Change(filings.REVOKED, Status.absent, "", now)]
+    changes.append(Change(filings.ELSEWHERE, Status.FILED_ELSEWHERE, filings.LICENCE, now))
+    changes.append(Change(filings.SUSPENDED, Status.SUSPENDED, filings.LICENCE, now))
+    changes.append(Change(filings.REVOKED, Status.FILED, filings.LICENCE, now))
+    gone = [Change(filings.REVOKED, Status.ABSENT, "", now)]
     with Replica.open(path, writable=True) as replica:
         replica.load((), epoch="e2e", revision=1)
         replica.apply(changes, epoch="e2e", from_revision=1, to_revision=2)
