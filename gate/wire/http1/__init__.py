@@ -10,12 +10,12 @@ small state machines that pass data on as slices.
 
 Why not llhttp (httptools 0.9). It is lenient where the gate must not be: it takes two Hosts
 or none, several spaces in the request line, any number of empty lines in front, a fragment,
-`Transfer-Encoding: gzip, chunked`, and chunked in HTTP/1.0; and it refuses the raw UTF-8 in
-targets that curl sends. All of that would be checked in Python again. It calls back once for
-each field, which is what costs: for a browser's request of 12 fields 2.1 us with callbacks
-that only keep the pairs, 4.5 us with ones that sort out hop-by-hop fields and join the rest.
-Here the same head costs 1.2 us when its block was seen before and about 5 us when not, all
-checks and the upstream's head included (benchmarks/wire.py, the reference machine).
+`Transfer-Encoding: gzip, chunked`, and chunked in HTTP/1.0; and it refuses the raw UTF-8
+that curl sends in a query. All of that would be checked in Python again. It calls back once
+for each field, which is what costs: for a browser's request of 12 fields 2.1 us with
+callbacks that only keep the pairs, 4.5 us with ones that sort out hop-by-hop fields and join
+the rest. Here the same head costs 1.2 us when its block was seen before and about 5 us when
+not, all checks and the upstream's head included (benchmarks/wire.py, reference machine).
 
 Choices that the RFCs leave open:
 

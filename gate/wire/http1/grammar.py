@@ -45,10 +45,10 @@ def request_block(max_fields: int) -> re.Pattern[bytes]:
 
 
 # Request targets: every visible ASCII byte but "#" (a fragment never leaves a
-# client, RFC 9112 3.2). Stricter URI grammar (RFC 3986) would refuse the "|", "{"
-# and "^" that browsers do send. Bytes from 0x80 are let through unchanged: curl
-# sends a path as it was typed, and browsers in IE mode send query strings in raw
-# GBK; nginx, Apache and Go accept both, and no such byte delimits anything.
+# client, RFC 9112 3.2). Stricter URI grammar (RFC 3986) would refuse the "|", "{" and "^"
+# that browsers do send. Bytes from 0x80 are let through unchanged: curl sends a query as it
+# was typed, nginx 1.22, Apache 2.4 and Go 1.19 accept them (Node 20 answers 400), and no such
+# byte delimits anything.
 TARGET_BYTE = rb"[\x21\x22\x24-\x7e\x80-\xff]"
 # The common request line, with its line end in sight. Methods that are refused are left
 # to request_line.py, and so is every other form. Group 3 is there for HTTP/1.0 only.
