@@ -92,6 +92,8 @@ def unfiled_hosts(count: int, listed: Sequence[str]) -> list[str]:
     seen: dict[str, None] = {}
     while len(seen) < count:
         label = rng.choice(listed).partition(".")[0]
+        if label.startswith("xn--"):
+            continue  # a changed A-label is malformed, not unfiled
         shape = rng.choice(("not{}", "{}-shop", "{}" + str(rng.randrange(100, 99999)), "{}game"))
         host = rng.choice(PREFIXES) + shape.format(label[:40]) + rng.choice(_SUFFIXES)
         if not any(parent in covered for parent in _parents(host)):
