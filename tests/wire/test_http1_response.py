@@ -151,6 +151,22 @@ def test_bad_response_is_refused(raw: bytes) -> None:
         assert caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("lines", "upgrade"),
+    [
+        ([b"Upgrade: WebSocket"], b"websocket"),
+        ([b"Upgrade: websocket", b"Upgrade:"], b"websocket"),
+        ([b"Upgrade: ,websocket ,"], b"websocket"),
+        ([b"Upgrade: websocket, x"], b"websocket, x"),
+    ],
+)
+def test_protocol_of_a_101_is_read_without_empty_list_elements(
+    lines: list[bytes], upgrade: bytes
+) -> None:
+    head = parse(with_fields(*lines, line=b"HTTP/1.1 101 Switching Protocols"))
+    assert head.upgrade == upgrade
+
+
 def test_space_before_the_colon_is_removed() -> None:
     """RFC 9112 5.1: a proxy must."""
     head = parse(with_fields(b"Server : x", b"Content-Length\t : 5", b"A: b : c"))

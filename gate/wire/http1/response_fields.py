@@ -76,7 +76,8 @@ def parse_response_fields(
         coding is not None,
         close,
         keep_alive_1_0,
-        values.get(b"upgrade", b"").lower(),
+        # Empty elements of a list mean nothing (RFC 9110 5.6.1.2).
+        values.get(b"upgrade", b"").lower().strip(b", \t"),
     )
 
 
