@@ -1,0 +1,107 @@
+"""The aiohttp application: routes, middleware, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from gate.registry import log
+from gate.registry.api import administration, bulk, changes, operations, records, snapshots
+from gate.registry.api.endpoint import Endpoint
+from gate.registry.api.openapi import document
+from gate.registry.api.problems import problem
+from gate.registry.api.service import Service
+from gate.registry.errors import RegistryError
+
+_log = logging.getLogger(__name__)
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *operations.ENDPOINTS,
+    *records.ENDPOINTS,
+    *changes.ENDPOINTS,
+    *snapshots.ENDPOINTS,
+    *bulk.ENDPOINTS,
+    *administration.ENDPOINTS,
+)
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def make_app(service: Service) -> web.Application:
+    """The API on a service, which the application starts and closes."""
+    app = web.Application(middlewares=[_answer], client_max_size=service.limits.body_bytes)
+    for endpoint in ENDPOINTS:
+        app.router.add_route(endpoint.method, endpoint.path, _bind(endpoint, service))
+    text = json.dumps(document(ENDPOINTS), ensure_ascii=False)
+
+    async def openapi(request: web.Request) -> web.Response:
+        return web.Response(text=text, content_type="application/json")
+
+    async def healthy(request: web.Request) -> web.Response:
+        at = await service.read(log.head)
+        return web.json_response({"status": "ok", "epoch": at.epoch, "revision": at.revision})
+
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.close()
+
+    app.router.add_get("/v1/openapi.json", openapi)
+    app.router.add_get("/healthz", healthy)
+    app.cleanup_ctx.append(lifetime)
+    return app
+
+
+def _bind(endpoint: Endpoint, service: Service) -> Handle:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await endpoint.handle(request, service)
+
+    return handle
+
+
+@web.middleware
+async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
+    """Number the request, turn errors into problems, and write the access line."""
+    path = request.rel_url.raw_path  # percent-encoded: safe to log
+    request["id"] = secrets.token_hex(8)
+    began = time.monotonic()
+    try:
+        response = await handler(request)
+    except RegistryError as error:
+        if error.status in (401, 403):
+            _log.warning("refused %s %s: %s", request.method, path, error)
+        response = problem(error, request)
+    except web.HTTPMethodNotAllowed as error:
+        response = problem(RegistryError("method_refused", method=request.method[:20]), request)
+        response.headers["Allow"] = error.headers["Allow"]
+    except web.HTTPNotFound:
+        response = problem(RegistryError("path_unknown"), request)
+    except web.HTTPException:
+        raise
+    except Exception:
+        _log.exception("request %s failed: %s %s", request["id"], request.method, path)
+        response = problem(RegistryError("internal", request=request["id"]), request)
+    if not response.prepared:
+        response.headers.update(_HEADERS)
+        response.headers["X-Request-Id"] = request["id"]
+    _log.debug(
+        "%s %s %d %s %.1f ms",
+        request.method,
+        path,
+        response.status,
+        request.get("actor", "-"),
+        (time.monotonic() - began) * 1000,
+    )
+    return response

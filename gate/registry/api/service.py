@@ -1,0 +1,137 @@
+"""What the API's handlers work with: the registry, its threads, its feed and its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection
+
+from gate.registry.commands import Command, Outcome, Role
+from gate.registry.errors import RegistryError
+from gate.registry.feed import Feed
+from gate.registry.jobs import Jobs
+from gate.registry.registry import Registry
+from gate.registry.sealing import Sealer
+from gate.registry.snapshots import Snapshots
+from gate.registry.tokens import Actor, authenticate
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+READERS: Final = 4
+LONG_READERS: Final = 2
+"""Threads for exports and snapshots, so that they keep nobody from a short read."""
+
+CONNECTIONS: Final = READERS + LONG_READERS + 1
+"""Read connections that the service may use at once; the last is the feed's."""
+
+TIDY_SECONDS: Final = 60
+
+_ANYBODY: Final = Actor("anybody", Role.READER)
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """What the service takes and keeps; see `gate.settings.registry`."""
+
+    body_bytes: int = 1 << 20
+    upload_bytes: int = 2 << 30
+    keep_changes: int = 1_000_000
+    snapshot_seconds: float = 300.0
+
+
+class Service:
+    """The registry inside an event loop. Writes queue for one thread, reads have a few.
+
+    `folder` is for uploads and snapshots.
+    """
+
+    def __init__(
+        self, registry: Registry, sealer: Sealer, folder: Path, limits: Limits | None = None
+    ) -> None:
+        self.registry = registry
+        self.sealer = sealer
+        self.limits = limits or Limits()
+        self.writer = ThreadPoolExecutor(1, "registry-write")
+        self.reader = ThreadPoolExecutor(READERS, "registry-read")
+        self.long_reader = ThreadPoolExecutor(LONG_READERS, "registry-bulk")
+        self.feed = Feed(registry, self.reader)
+        self.jobs = Jobs(registry, folder / "uploads", limit=self.limits.upload_bytes)
+        self.snapshots = Snapshots(
+            registry,
+            folder / "snapshots",
+            seconds=self.limits.snapshot_seconds,
+            keep=self.limits.keep_changes,
+        )
+        self._tidier: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to follow the log, tidy it now and then, and go on with imports."""
+        await self.feed.start()
+        self.jobs.resume()
+        self._tidier = asyncio.create_task(self._tidy())
+
+    async def close(self) -> None:
+        """Let the work in hand finish, and close the database."""
+        if self._tidier is not None:
+            self._tidier.cancel()
+            await asyncio.gather(self._tidier, return_exceptions=True)
+        await self.jobs.close()
+        await self.feed.close()
+        for executor in (self.long_reader, self.writer, self.reader):
+            await asyncio.to_thread(executor.shutdown)
+        self.registry.database.close()
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self.write(lambda: self.registry.tidy(keep=self.limits.keep_changes))
+            except RegistryError as error:
+                _log.warning("the log could not be compacted: %s", error)
+            await asyncio.sleep(TIDY_SECONDS)
+
+    async def read(self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run `query(connection, ...)` in a read transaction of its own."""
+
+        def run() -> T:
+            with self.registry.database.read() as connection:
+                return query(connection, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self.reader, run)
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """Run work that writes, after the writes that came before."""
+        return await asyncio.get_running_loop().run_in_executor(self.writer, work)
+
+    async def perform(
+        self, command: Command, actor: Actor, key: str | None
+    ) -> tuple[Outcome, bool]:
+        """Carry out an operation; see `Registry.perform`."""
+        return await self.write(lambda: self.registry.perform(command, actor=actor, key=key))
+
+    async def authenticate(self, header: str | None, needed: Role | None) -> Actor:
+        """Who sent this Authorization header.
+
+        Raises RegistryError `token_missing`, `token_invalid` or `role_insufficient`.
+        """
+        if needed is None:
+            return _ANYBODY
+        if header is None:
+            raise RegistryError("token_missing")
+        scheme, _, text = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise RegistryError("token_missing")
+
+        def check(connection: Connection) -> Actor:
+            return authenticate(connection, text.strip(), now=self.registry.now())
+
+        actor = await self.read(check)
+        actor.needs(needed)
+        return actor

@@ -1,0 +1,1 @@
+"""Filings in bulk: CSV and NDJSON files in and out."""

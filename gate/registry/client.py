@@ -1,0 +1,189 @@
+"""The registry over HTTP, for the command line: blocking, one request after the other."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from gate.registry.bulk.files import FileFormat
+from gate.registry.commands import Command, Outcome, Role
+from gate.registry.views import (
+    ApplicationView,
+    FilingView,
+    HeadView,
+    ImportView,
+    RefusalView,
+    SubjectDetail,
+    TokenView,
+)
+
+TIMEOUT: Final = 60
+_MEDIA: Final = {FileFormat.CSV: "text/csv", FileFormat.NDJSON: "application/x-ndjson"}
+_PIECE: Final = 1 << 18
+
+
+class RemoteError(Exception):
+    """The registry refused, with its Chinese and English text, or could not be reached."""
+
+    def __init__(self, en: str, zh: str = "", code: str = "") -> None:
+        super().__init__(en)
+        self.en = en
+        self.zh = zh
+        self.code = code
+
+
+class Remote:
+    """A registry behind a URL."""
+
+    def __init__(self, url: str, token: str, *, ca: Path | None = None) -> None:
+        """Raises RemoteError for a URL that is none, or a CA file that can't be read."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RemoteError(f"{url!r} is not a URL of a registry, like http://127.0.0.1:9465")
+        self._url = url.rstrip("/")
+        self._token = token
+        self._host = parts.hostname
+        self._port = parts.port
+        self._base = parts.path.rstrip("/")
+        self._tls: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            try:
+                self._tls = ssl.create_default_context(cafile=None if ca is None else str(ca))
+            except OSError as error:
+                raise RemoteError(f"the CA file {ca} can't be used: {error}") from error
+
+    def perform(self, command: Command) -> Outcome:
+        """Carry out an operation."""
+        path = f"/v1/operations/{command.operation.replace('_', '-')}"
+        body = command.model_dump_json(exclude_none=True).encode()
+        return Outcome.model_validate(self._json("POST", path, body=body))
+
+    def filing(self, domain: str) -> FilingView:
+        """The record of a domain."""
+        return FilingView.model_validate(self._json("GET", f"/v1/filings/{quote(domain, safe='')}"))
+
+    def subject(self, licence: str) -> SubjectDetail:
+        """A subject with its services."""
+        path = f"/v1/subjects/{quote(licence, safe='')}"
+        return SubjectDetail.model_validate(self._json("GET", path))
+
+    def search(self, *, limit: int, **query: str | None) -> Iterator[FilingView]:
+        """Filings that fit, up to `limit`."""
+        given = {key: value for key, value in query.items() if value is not None}
+        for item in self._pages("/v1/filings", given, limit):
+            yield FilingView.model_validate(item)
+
+    def applications(self, *, limit: int, state: str | None) -> Iterator[ApplicationView]:
+        """Applications, up to `limit`."""
+        query = {} if state is None else {"state": state}
+        for item in self._pages("/v1/applications", query, limit):
+            yield ApplicationView.model_validate(item)
+
+    def head(self) -> HeadView:
+        """Where the log stands."""
+        return HeadView.model_validate(self._json("GET", "/v1/head"))
+
+    def import_file(
+        self, path: Path, form: FileFormat, *, pause: float = 0.5
+    ) -> Iterator[ImportView]:
+        """Upload a file, and follow its import."""
+        target = "/v1/imports?" + urlencode({"name": path.name})
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            headers = {"Content-Type": _MEDIA[form], "Content-Length": str(size)}
+            with self._request("POST", target, file, headers) as response:
+                state = ImportView.model_validate(json.load(response))
+        yield state
+        while state.state == "running":
+            time.sleep(pause)
+            state = ImportView.model_validate(self._json("GET", f"/v1/imports/{state.digest}"))
+            yield state
+
+    def refusals(self, digest: str) -> Iterator[RefusalView]:
+        """The lines that an import refused."""
+        for item in self._pages(f"/v1/imports/{digest}/refusals", {}, None):
+            yield RefusalView.model_validate(item)
+
+    def export(self, form: FileFormat) -> Generator[bytes]:
+        """Every filing, in pieces."""
+        with self._request("GET", f"/v1/export?format={form}") as response:
+            while piece := response.read(_PIECE):
+                yield piece
+
+    def make_token(self, *, name: str, role: Role, lifetime: int | None) -> tuple[TokenView, str]:
+        """Make a token; gives back what is known of it, and its text."""
+        body = {"name": name, "role": role.value, "lifetime": lifetime}
+        made = self._json("POST", "/v1/tokens", body=json.dumps(body).encode())
+        return TokenView.model_validate(made["info"]), str(made["token"])
+
+    def tokens(self) -> list[TokenView]:
+        """All tokens."""
+        return [TokenView.model_validate(item) for item in self._json("GET", "/v1/tokens")["items"]]
+
+    def revoke_token(self, token: str) -> None:
+        """End a token."""
+        with self._request("DELETE", f"/v1/tokens/{quote(token, safe='')}"):
+            pass
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _pages(self, path: str, query: dict[str, str], limit: int | None) -> Iterator[Any]:
+        left = limit
+        cursor: str | None = None
+        while left is None or left > 0:
+            size = 1000 if left is None else min(left, 1000)
+            asked = {**query, "limit": str(size)} | ({"cursor": cursor} if cursor else {})
+            page = self._json("GET", f"{path}?{urlencode(asked)}")
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+            left = None if left is None else left - len(page["items"])
+
+    def _json(self, method: str, path: str, *, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        with self._request(method, path, body, headers) as response:
+            return json.load(response)
+
+    @contextmanager
+    def _request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """One request; the answer, if it is a good one. Raises RemoteError."""
+        connection: http.client.HTTPConnection
+        if self._tls is not None:
+            connection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=TIMEOUT, context=self._tls
+            )
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        sent = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+        try:
+            connection.request(method, self._base + path, body, sent | (headers or {}))
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(response)
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise RemoteError(
+                f"the registry at {self._url} can't be reached: {error}; is it running?"
+            ) from error
+        finally:
+            connection.close()
+
+
+def _refusal(response: http.client.HTTPResponse) -> RemoteError:
+    try:
+        problem = json.loads(response.read(1 << 16))
+        return RemoteError(str(problem["en"]), str(problem["zh"]), str(problem["code"]))
+    except (ValueError, KeyError, TypeError):
+        return RemoteError(f"the registry answered {response.status} {response.reason}")

@@ -1,0 +1,130 @@
+"""The change log for those who follow it: batches after a revision, and waiting for the next.
+
+The database is read on threads; whoever waits is woken by the commit itself, or, when another
+process wrote (the command line, a second registry on PostgreSQL), by a look at the log twice a
+second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Final, TypeVar
+
+from gate.registry import log
+from gate.registry.errors import RegistryError
+from gate.registry.log import Head
+from gate.registry.registry import Registry
+from gate.replica import Change
+from gate.sync.batch import MAX_CHANGES, Batch, split
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK_SECONDS: Final = 0.5
+
+
+class Feed:
+    """The registry's log as an asynchronous source. Belongs to one event loop."""
+
+    def __init__(self, registry: Registry, executor: Executor) -> None:
+        self._registry = registry
+        self._executor = executor
+        self._loop = asyncio.get_running_loop()
+        self._head: Head | None = None
+        self._moved = asyncio.Event()
+        self._stopped = False
+        self._watcher: asyncio.Task[None] | None = None
+        registry.on_change = self._announce
+
+    @property
+    def head(self) -> Head:
+        """The last head that was seen; a batch may be newer."""
+        assert self._head is not None, "the feed is not started"  # noqa: S101
+        return self._head
+
+    async def start(self) -> None:
+        """Read the head, and begin to watch for other processes' changes."""
+        self._see(await self._run(self._registry.head))
+        self._watcher = self._loop.create_task(self._watch())
+
+    def stop(self) -> None:
+        """Let everybody who waits go; nobody waits any more."""
+        self._stopped = True
+        self._moved.set()
+
+    async def close(self) -> None:
+        """Stop watching."""
+        self.stop()
+        self._registry.on_change = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def batch_after(self, revision: int, *, limit: int = MAX_CHANGES) -> Batch:
+        """The next batch after `revision`, of about `limit` changes; without any at the head.
+
+        Raises RegistryError `compacted` or `ahead`.
+        """
+        return await self._run(self._read, revision, min(limit, MAX_CHANGES))
+
+    async def wait_beyond(self, revision: int, seconds: float) -> Head:
+        """Wait until the log is beyond `revision` or in another epoch, or `seconds` are over."""
+        epoch = self.head.epoch
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.head.revision <= revision and self.head.epoch == epoch:
+                    if self._stopped:
+                        break
+                    await self._moved.wait()
+        return self.head
+
+    def _read(self, revision: int, limit: int) -> Batch:
+        with self._registry.database.read() as connection:
+            changes = log.read_after(connection, revision, limit=limit)
+            head = log.head(connection)
+        return next(_batches(head, revision, changes, self._registry.now()))
+
+    def _announce(self, head: Head) -> None:
+        """Called on the thread that committed."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._see, head)
+
+    def _see(self, head: Head) -> None:
+        if self._head is not None and (head.epoch, head.revision) <= (
+            self._head.epoch,
+            self._head.revision,
+        ):
+            return
+        self._head = head
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _watch(self) -> None:
+        troubled = False
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                self._see(await self._run(self._registry.head))
+            except RegistryError as error:
+                if not troubled:
+                    _log.warning("the change log can't be read; still trying: %s", error)
+                troubled = True
+            else:
+                if troubled:
+                    _log.info("the change log can be read again")
+                troubled = False
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        return await self._loop.run_in_executor(self._executor, work, *args)
+
+
+def _batches(head: Head, since: int, changes: Sequence[Change], now: int) -> Iterator[Batch]:
+    if not changes:
+        yield Batch(head.epoch, since, since, (), head.revision, now)
+    yield from split(head.epoch, since, changes, head=head.revision, issued_at=now)

@@ -1,0 +1,45 @@
+"""Bringing a database to the schema that this program knows, with Alembic.
+
+The revisions are in `versions/`. They run at start, and by `gate registry migrate`; each is one
+transaction, so that a database is never left between two of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.command import upgrade
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from gate.registry.database import Database
+from gate.registry.errors import RegistryError
+from gate.registry.log import begin_epoch
+
+
+def migrate(database: Database) -> str:
+    """Bring the schema up to date, and begin the first epoch of a new log.
+
+    Gives back the schema's revision. Processes that do it at the same time take turns.
+    Raises RegistryError `schema_unknown` when the database is newer than this program.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head() or ""
+    with database.write() as connection:
+        if not database.embedded:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7235163)")
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found == newest:
+            return newest
+        if found is not None and found not in {
+            script.revision for script in scripts.walk_revisions()
+        }:
+            raise RegistryError("schema_unknown", found=found)
+        config.attributes["connection"] = connection
+        upgrade(config, "head")
+        if found is None:
+            begin_epoch(connection)
+    return newest

@@ -1,0 +1,116 @@
+"""Checking a registry's database: do its records and its change log tell the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from gate.registry import log
+from gate.registry.licence import ServiceKind, ServiceNumber, parse_subject
+from gate.registry.rules import domain_status
+from gate.registry.schema import accesses, domains, services, subjects
+from gate.registry.schema import log as log_table
+from gate.replica import Change
+
+_ROWS: Final = 5_000
+
+
+def verify(connection: Connection, provider: str) -> Iterator[str]:
+    """Every fault found, as a sentence; nothing for a sound database.
+
+    Looked at in one state: the log has no gap and ends at its head; each domain is what the last
+    kept change says; each domain's status and licence number are those of its service, subject
+    and access filings.
+    """
+    head = log.head(connection)
+    last: dict[str, tuple[int, Change]] = {}
+    yield from _check_log(connection, head, last)
+    yield from _check_domains(connection, head, last)
+    yield from _check_records(connection, provider)
+
+
+def _check_log(
+    connection: Connection, head: log.Head, last: dict[str, tuple[int, Change]]
+) -> Iterator[str]:
+    at = head.oldest
+    rows = connection.execution_options(yield_per=64).execute(
+        select(log_table.c.from_revision, log_table.c.to_revision, log_table.c.changes).order_by(
+            log_table.c.to_revision
+        )
+    )
+    for first, end, packed in rows:
+        if first != at:
+            yield f"the log goes from revision {at} to {first}"
+        changes = log.decode(packed)
+        if len(changes) != end - first:
+            yield f"the batch from {first} to {end} has {len(changes)} changes"
+        for number, change in enumerate(changes, first + 1):
+            last[change.domain] = (number, change)
+        at = end
+    if at != head.revision:
+        yield f"the log ends at revision {at}, its head is {head.revision}"
+
+
+def _check_domains(
+    connection: Connection, head: log.Head, last: dict[str, tuple[int, Change]]
+) -> Iterator[str]:
+    seen = 0
+    rows = connection.execution_options(yield_per=_ROWS).execute(select(domains))
+    for row in rows:
+        logged = last.get(row.domain)
+        if logged is None:
+            if row.revision > head.oldest:
+                yield f"{row.domain} changed at revision {row.revision}, and the log has no such"
+            continue
+        seen += 1
+        revision, change = logged
+        told = (revision, change.status.value, change.licence, change.time)
+        if told != (row.revision, row.status, row.licence, row.changed_at):
+            yield f"{row.domain} is {row.status} {row.licence}, and the log says {change}"
+    if seen != len(last):
+        yield f"the log tells of {len(last) - seen} domains that are not on record"
+
+
+def _check_records(connection: Connection, provider: str) -> Iterator[str]:
+    own = select(accesses.c.service_id).where(accesses.c.provider == provider).subquery()
+    rows = connection.execution_options(yield_per=_ROWS).execute(
+        select(
+            domains.c.domain,
+            domains.c.status,
+            domains.c.licence,
+            subjects.c.licence.label("number"),
+            services.c.kind,
+            services.c.site,
+            services.c.suspended,
+            own.c.service_id.is_not(None).label("accessed"),
+            services.c.cancelled_at,
+        )
+        .join(services, services.c.id == domains.c.service_id)
+        .join(subjects, subjects.c.id == services.c.subject_id)
+        .outerjoin(own, own.c.service_id == services.c.id)
+    )
+    for row in rows:
+        subject = parse_subject(row.number)
+        licence = str(ServiceNumber(subject, ServiceKind(row.kind), row.site))
+        status = domain_status(accessed=row.accessed, suspended=row.suspended).value
+        if (row.licence, row.status) != (licence, status) or row.cancelled_at is not None:
+            yield f"{row.domain} is {row.status} {row.licence}, its service {status} {licence}"
+    crowded = (
+        select(services.c.id)
+        .join(domains, domains.c.service_id == services.c.id, isouter=True)
+        .where(services.c.cancelled_at.is_(None))
+        .group_by(services.c.id, services.c.kind)
+        .having(
+            or_(
+                func.count(domains.c.domain) == 0,
+                and_(
+                    services.c.kind == ServiceKind.WEBSITE.value,
+                    func.count(domains.c.domain) > 1,
+                ),
+            )
+        )
+    )
+    for (service,) in connection.execute(crowded):
+        yield f"service {service} has no domain, or is a website with several"
