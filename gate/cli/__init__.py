@@ -17,6 +17,7 @@ _COMMANDS = {
     "import": ("gate.cli.import_list:import_list", "Fill the replica from a list of domains."),
     "config": ("gate.cli.config:config", "Check the settings."),
     "demo": ("gate.cli.demo:demo", "Run a gate with a demo origin on this machine."),
+    "registry": ("gate.registry.cli:registry", "Run and use the filing registry."),
     "version": ("gate.cli.version:version", "Say which version this is."),
 }
 
