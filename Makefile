@@ -2,15 +2,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lock test lint clean bench-peers
+.PHONY: run setup test lint bench bench-peers docs lock clean
+
+# A gate with a demo origin on this machine, and commands to try. Ctrl-C stops it.
+run: setup
+	@$(BIN)/gate demo
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "gate needs Python 3.11 or later as $(PYTHON); name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+		else echo "Python's venv module is missing; install it: sudo apt-get install python3-venv"; exit 2; fi
+	@test -x $(BIN)/pip || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@touch $@
 
 lock:
 	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.lock pyproject.toml
@@ -24,12 +33,20 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The cost of a lookup beside a dict, a bare cache and a bare LMDB; options in ARGS.
+bench: setup
+	$(BIN)/python -m benchmarks.lookup $(ARGS)
+
 # The gate beside HAProxy, nginx and Envoy (see benchmarks/README.md); options in ARGS.
 bench-peers: setup
 	command -v haproxy >/dev/null && command -v nginx >/dev/null && command -v wrk >/dev/null && \
 		test -e /usr/lib/nginx/modules/ngx_stream_module.so || \
 		apt-get install -y -q haproxy nginx libnginx-mod-stream wrk
 	$(BIN)/python -m benchmarks.side_by_side $(ARGS)
+
+# The files that are written from the code: config/gate.yaml and gate/docs/*.md.
+docs: setup
+	$(BIN)/python -m gate.documents
 
 clean:
 	rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

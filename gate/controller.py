@@ -73,7 +73,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
         row = board.row("control")
         while not leave.is_set():
             row.beat(serving=True)
-            board.ready = not health.missing()
+            health.check()
             await figures.collect_from(fleet)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS if board.ready else _READY_TICK_SECONDS):

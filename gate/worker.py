@@ -138,7 +138,11 @@ class _Running:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._leave.wait()
         self._serving = False
-        await plane.drain(self._drain_seconds)
+        draining = asyncio.create_task(plane.drain(self._drain_seconds))
+        await asyncio.sleep(0)  # by now it has served what waited, and watches the sockets no more
+        for _, sock in self._worker.listeners:
+            sock.close()
+        await draining
 
 
 class _Requests:

@@ -9,7 +9,6 @@ import click
 
 from gate.cli.failure import config_option, fail, load_settings
 from gate.settings import load
-from gate.settings.advice import advice
 from gate.supervisor import Refused
 from gate.supervisor import serve as run
 
@@ -23,8 +22,6 @@ def serve(config: Path | None) -> None:
     gate could not start.
     """
     settings = load_settings(config)
-    for warning in advice(settings):
-        click.echo(f"gate: warning: {warning}", err=True)
     try:
         status = run(settings, lambda: load(config))
     except Refused as error:

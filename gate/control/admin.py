@@ -18,12 +18,13 @@ def admin_app(health: Health, figures: Figures, fleet: Fleet) -> web.Application
 
     async def readyz(request: web.Request) -> web.Response:
         """200 when the gate takes traffic, else 503 with the reasons."""
-        reasons = health.missing()
+        reasons = health.check()
         status = 503 if reasons else 200
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=status)
 
     async def metrics(request: web.Request) -> web.Response:
         """All figures of all workers, in the format that the scraper asks for."""
+        health.check()
         await figures.collect_from(fleet)
         body, content_type = figures.expose(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})

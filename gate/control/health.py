@@ -15,8 +15,11 @@ class Health:
         self._fleet = fleet
         self._replica = replica
 
-    def missing(self) -> list[str]:
-        """Why the gate takes no traffic, a sentence each; empty when it is ready."""
+    def check(self) -> list[str]:
+        """Why the gate takes no traffic, a sentence each; empty when it is ready.
+
+        Notes on the board whether it is, for the supervisor and the figures.
+        """
         reasons = []
         if self._board.draining:
             reasons.append("the gate is draining")
@@ -29,4 +32,5 @@ class Health:
         for number in range(self._fleet.workers):
             if number in away or not self._board.row(f"worker-{number}").serving:
                 reasons.append(f"worker {number} does not serve yet")
+        self._board.ready = not reasons
         return reasons

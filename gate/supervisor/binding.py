@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,24 +29,30 @@ class BindError(Exception):
 class Ports:
     """The sockets of one gate; all are bound, those of the control process listen."""
 
-    data: tuple[tuple[Listener, tuple[socket.socket, ...]], ...]
-    """Each listener with one socket per worker."""
+    data: dict[str, tuple[socket.socket, ...]]
+    """By listener name: one socket per worker."""
     admin: socket.socket
     notice: socket.socket | None
     control: socket.socket
 
-    def of_worker(self, index: int) -> list[tuple[Listener, socket.socket]]:
-        """The sockets of worker `index`."""
-        return [(listener, sockets[index]) for listener, sockets in self.data]
+    def of_worker(
+        self, index: int, listeners: Iterable[Listener]
+    ) -> list[tuple[Listener, socket.socket]]:
+        """The sockets of worker `index`, with the present settings of their listeners."""
+        return [(listener, self.data[listener.name][index]) for listener in listeners]
+
+    def of_workers(self) -> list[socket.socket]:
+        """The sockets of all workers."""
+        return [sock for sockets in self.data.values() for sock in sockets]
 
     def all(self) -> list[socket.socket]:
         """Every socket."""
-        sockets = [sock for _, group in self.data for sock in group]
-        return [*sockets, self.admin, self.control, *([self.notice] if self.notice else [])]
+        own = [self.admin, self.control, *([self.notice] if self.notice else [])]
+        return [*self.of_workers(), *own]
 
     def describe(self) -> dict[str, str]:
         """What listens where, for people and for `listening.json`."""
-        ports = {listener.name: _text(sockets[0]) for listener, sockets in self.data}
+        ports = {name: _text(sockets[0]) for name, sockets in self.data.items()}
         ports["admin"] = _text(self.admin)
         if self.notice:
             ports["notice"] = _text(self.notice)
@@ -54,10 +61,10 @@ class Ports:
 
 def bind(settings: Settings, workers: int) -> Ports:
     """Binds all ports of `settings`; raises BindError for the first that cannot be had."""
-    data = tuple(
-        (listener, _bind_shared(listener.address, f"listener {listener.name!r}", workers))
+    data = {
+        listener.name: _bind_shared(listener.address, f"listener {listener.name!r}", workers)
         for listener in settings.listeners
-    )
+    }
     return Ports(
         data=data,
         admin=_listening(settings.admin.listen, "admin.listen"),

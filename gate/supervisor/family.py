@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gate.scoreboard import Board
@@ -32,7 +32,7 @@ log = logging.getLogger("gate.supervisor")
 RETIRE = signal.SIGUSR1
 _TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _LONGEST_WAIT = 1.0
-_READY_WAIT = 0.05  # while the gate is not ready yet
+_READY_WAIT = 0.05  # while a child is expected to say that it serves
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 30.0
 _SETTLED = 10.0  # a child that lived this long did not die at its start
@@ -84,6 +84,8 @@ class Family:
     _children: dict[int, _Child] = field(default_factory=dict)
     _delays: dict[str, float] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
+    _successions: set[str] = field(default_factory=set)
+    """Roles whose old child ends before the new one starts."""
     _stop: _Stop | None = None
     _announced: bool = False
     _killed: bool = False
@@ -107,7 +109,8 @@ class Family:
     def _wait(self) -> float:
         """Seconds until there is something to do."""
         now = time.monotonic()
-        times = [now + (_LONGEST_WAIT if self._announced else _READY_WAIT), *self._due.values()]
+        changing = not self._announced or any(self._predecessors())
+        times = [now + (_READY_WAIT if changing else _LONGEST_WAIT), *self._due.values()]
         if self._stop is not None:
             times.append(self._stop.kill_at if self._stop.draining else self._stop.drain_at)
         return max(0.0, min(times) - now)
@@ -159,9 +162,14 @@ class Family:
             if pid == 0:
                 return
             child = self._children.pop(pid, None)
-            if child is None or child.leaving:
+            if child is None:
                 continue
-            self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
+            name = child.role.name
+            if not child.leaving:
+                self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
+            elif name in self._successions and self._stop is None:
+                self._successions.discard(name)
+                self._start(self._role(name), restarted=False)
 
     def _plan_restart(self, child: _Child, code: int, pid: int) -> None:
         now = time.monotonic()
@@ -204,15 +212,20 @@ class Family:
                     if child.role.name == role.name and not child.leaving:
                         # One process at a time writes the replica: this one ends first.
                         child.leaving = True
+                        self._successions.add(role.name)
                         _signal(pid, signal.SIGTERM)
-                        self._due[role.name] = time.monotonic()
         self.notifier.send(READY=1)
+
+    def _predecessors(self) -> Iterator[tuple[int, _Child]]:
+        """The children that have a successor and have not been told to end."""
+        for pid, child in self._children.items():
+            if self.board.row(child.role.name).pid != pid and not child.leaving:
+                yield pid, child
 
     def _retire_predecessors(self) -> None:
         """Retires each child whose successor serves."""
-        for pid, child in self._children.items():
-            row = self.board.row(child.role.name)
-            if row.pid != pid and row.serving and not child.leaving:
+        for pid, child in self._predecessors():
+            if self.board.row(child.role.name).serving:
                 child.leaving = True
                 _signal(pid, RETIRE)
 

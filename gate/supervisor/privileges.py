@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import grp
-import logging
 import os
 import pwd
 import resource
@@ -12,8 +11,6 @@ import signal
 from pathlib import Path
 
 from gate.settings import Process
-
-log = logging.getLogger(__name__)
 
 # prctl(2), <linux/prctl.h>
 _PR_SET_PDEATHSIG = 1
@@ -36,12 +33,6 @@ def raise_open_files(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))  # root, or CAP_SYS_RESOURCE
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        log.warning(
-            "process.open_files: %d wanted, %d allowed; raise the hard limit (LimitNOFILE in "
-            "systemd, ulimit -Hn in a shell)",
-            wanted,
-            hard,
-        )
         return hard
     return wanted
 

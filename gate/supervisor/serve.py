@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from gate import logs
 from gate.controller import ControlSockets, run_control
 from gate.scoreboard import Board
 from gate.settings import ConfigError, Process, Settings
+from gate.settings.advice import advice
 from gate.settings.reload import merge
 from gate.supervisor import privileges
 from gate.supervisor.binding import BindError, Ports, bind, write_addresses
@@ -46,13 +48,28 @@ def serve(
     workers = settings.workers or os.cpu_count() or 1
     try:
         with _own(settings.state_dir):
-            privileges.raise_open_files(settings.process.open_files)
             ports = bind(settings, workers)
+            open_files = privileges.raise_open_files(settings.process.open_files)
             write_addresses(ports, settings.state_dir / "listening.json")
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
+            # Only now: a start that is refused says one line, and no warnings beside it.
+            _warn(settings, open_files)
             return _run(settings, workers, ports, read_again, more_roles, on_ready)
     except (BindError, privileges.PrivilegeError) as error:
         raise Refused(str(error)) from None
+
+
+def _warn(settings: Settings, open_files: int) -> None:
+    for warning in advice(settings):
+        log.warning("%s", warning)
+    wanted = settings.process.open_files
+    if open_files != resource.RLIM_INFINITY and open_files < wanted:
+        log.warning(
+            "process.open_files: %d wanted, %d allowed; raise the hard limit (LimitNOFILE in "
+            "systemd, ulimit -Hn in a shell)",
+            wanted,
+            open_files,
+        )
 
 
 def _run(
@@ -86,9 +103,8 @@ def _run(
         return roles(running), running.process
 
     def stop_accepting() -> None:
-        for _, sockets in ports.data:
-            for sock in sockets:
-                sock.close()
+        for sock in ports.of_workers():
+            sock.close()
 
     def announce() -> None:
         log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in ports.describe().items()))
@@ -102,14 +118,13 @@ def _run(
 
 def _roles(settings: Settings, workers: int, ports: Ports, board: Board) -> Iterator[Role]:
     control = ControlSockets(ports.control, ports.admin, ports.notice)
-    data = [sock for _, sockets in ports.data for sock in sockets]
     yield Role(
         "control",
-        partial(run_control, settings, control, board, workers, data),
+        partial(run_control, settings, control, board, workers, ports.of_workers()),
         carries_traffic=False,
     )
     for index in range(workers):
-        mine = ports.of_worker(index)
+        mine = ports.of_worker(index, settings.listeners)
         worker = Worker(index, settings, mine, board.row(f"worker-{index}"))
         keep = {sock.fileno() for _, sock in mine}
         others = [sock for sock in ports.all() if sock.fileno() not in keep]

@@ -1,0 +1,32 @@
+"""A running gate before an origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.gate_process import Gate
+from tests.harness.http_origin import HttpOrigin
+from tests.supervisor.running import (
+    fill,
+    new_gate,
+)
+
+
+@pytest.fixture
+def origin() -> Iterator[HttpOrigin]:
+    origin = HttpOrigin()
+    yield origin
+    origin.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path, origin: HttpOrigin) -> Iterator[Gate]:
+    """A running gate with example.com filed."""
+    gate = new_gate(tmp_path, origin.address)
+    fill(gate)
+    gate.start()
+    yield gate
+    gate.stop()

@@ -1,0 +1,77 @@
+"""Running gates, and what the supervisor's tests ask them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.gate_process import Gate, listener, run_gate
+
+
+def fill(gate: Gate, text: str = "example.com\n") -> None:
+    """Imports a list into the gate's replica."""
+    run_gate("import", "--config", str(gate.config), "-", stdin=text)
+
+
+def new_gate(directory: Path, origin: str = "127.0.0.1:9", **settings: Any) -> Gate:
+    """A gate with one http listener before `origin`; not started."""
+    settings.setdefault("workers", 2)
+    settings.setdefault("listeners", [listener("http", "http")])
+    settings.setdefault("process", {"drain_seconds": 5})
+    settings.setdefault("upstreams", {"default": {"http": [origin]}})
+    return Gate(directory, settings)
+
+
+def status_of(gate: Gate, host: str) -> int:
+    """The status of the gate's answer to a request for `host`."""
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        with sock.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
+def pid_of(gate: Gate, name: str) -> int:
+    """The process id of a child, found by the figures' order: control, then the workers."""
+    assert gate.process is not None
+    names = ["control", *(f"worker-{n}" for n in range(int(gate.settings["workers"])))]
+    return gate.children()[names.index(name)]
+
+
+def restarts(gate: Gate, name: str) -> float:
+    """How often a child was started again."""
+    return gate.total("gate_process_restarts_total", process=name)
+
+
+def log_of(gate: Gate) -> str:
+    """What the gate has logged."""
+    return gate.log.read_text()
+
+
+def alive(pid: int) -> bool:
+    """Is the process there, and no zombie?"""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
+
+
+def is_refused(port: int) -> bool:
+    """Does nobody listen on the port?"""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def needs_root() -> None:
+    """Fails the test without root."""
+    if os.getuid() != 0:
+        pytest.fail("this test changes users: run it as root", pytrace=False)

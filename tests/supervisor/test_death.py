@@ -1,0 +1,104 @@
+"""A process that dies or hangs is started again, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.harness.gate_process import Gate
+from tests.harness.http_origin import HttpOrigin
+from tests.harness.waiting import wait_for
+from tests.supervisor.running import (
+    alive,
+    fill,
+    log_of,
+    new_gate,
+    pid_of,
+    restarts,
+    status_of,
+)
+
+
+@pytest.mark.parametrize("name", ["worker-0", "worker-1", "control"])
+def test_a_killed_process_is_started_again_and_counted(gate: Gate, name: str) -> None:
+    killed = pid_of(gate, name)
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed not in gate.children(), "it to be reaped")
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+    wait_for(lambda: restarts(gate, name) == 1, "the restart to be counted")
+    assert f"{name} (process {killed}) was killed by SIGKILL; starting it again" in log_of(gate)
+    for _ in range(10):
+        assert status_of(gate, "example.com") == 200
+
+
+def test_connections_wait_for_a_killed_worker_and_none_is_refused(gate: Gate) -> None:
+    for pid in (pid_of(gate, "worker-0"), pid_of(gate, "worker-1")):
+        os.kill(pid, signal.SIGKILL)
+    # No worker is there; the supervisor keeps the listening sockets and their queues.
+    assert [status_of(gate, "example.com") for _ in range(5)] == [200] * 5
+
+
+def test_counters_do_not_go_back_when_a_worker_dies(gate: Gate) -> None:
+    for _ in range(20):
+        status_of(gate, "example.com")
+    before = gate.decisions(reason="filed")
+    assert before == 20
+    for pid in (pid_of(gate, "worker-0"), pid_of(gate, "worker-1")):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: restarts(gate, "worker-0") + restarts(gate, "worker-1") == 2, "both restarts")
+    assert gate.decisions(reason="filed") == before
+    status_of(gate, "example.com")
+    assert gate.decisions(reason="filed") == before + 1
+
+
+def test_counters_do_not_go_back_when_the_control_process_dies(gate: Gate) -> None:
+    for _ in range(20):
+        status_of(gate, "example.com")
+    assert gate.decisions(reason="filed") == 20
+    os.kill(pid_of(gate, "worker-0"), signal.SIGKILL)
+    wait_for(lambda: restarts(gate, "worker-0") == 1, "the restart")
+    assert gate.decisions(reason="filed") == 20
+    os.kill(pid_of(gate, "control"), signal.SIGKILL)
+    wait_for(lambda: restarts(gate, "control") == 1, "the restart")
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+    assert gate.decisions(reason="filed") == 20
+
+
+def test_traffic_goes_on_while_the_control_process_is_stopped(gate: Gate) -> None:
+    control = pid_of(gate, "control")
+    os.kill(control, signal.SIGSTOP)
+    try:
+        assert [status_of(gate, host) for host in ("example.com", "a.org")] == [200, 302]
+    finally:
+        os.kill(control, signal.SIGCONT)
+
+
+def test_a_worker_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, origin: HttpOrigin
+) -> None:
+    gate = new_gate(tmp_path, origin.address, process={"hang_seconds": 2, "drain_seconds": 0})
+    fill(gate)
+    gate.start()
+    try:
+        hung = pid_of(gate, "worker-0")
+        os.kill(hung, signal.SIGSTOP)
+        wait_for(lambda: restarts(gate, "worker-0") == 1, "the restart", 20)
+        assert f"worker-0 (process {hung}) hangs: no sign of life for 2 s" in log_of(gate)
+    finally:
+        assert gate.stop() == 0
+
+
+def test_all_processes_end_when_the_supervisor_is_killed(gate: Gate) -> None:
+    assert gate.process is not None
+    children = gate.children()
+    gate.process.kill()
+    gate.process.wait(5)
+    wait_for(
+        lambda: not any(Path(f"/proc/{pid}").exists() and alive(pid) for pid in children),
+        "the children to end",
+    )
+    gate.start()  # the ports and the state folder are free again
+    assert status_of(gate, "example.com") == 200

@@ -1,0 +1,81 @@
+"""A stop drains within its deadline."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.harness.http_origin import HttpOrigin
+from tests.harness.waiting import wait_for
+from tests.supervisor.running import (
+    fill,
+    is_refused,
+    new_gate,
+    status_of,
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_lets_open_requests_end(
+    tmp_path: Path, number: signal.Signals, origin: HttpOrigin
+) -> None:
+    gate = new_gate(tmp_path, origin.address)
+    fill(gate)
+    gate.start()
+    assert gate.process is not None
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        gate.process.send_signal(number)
+        wait_for(lambda: gate.ask_admin("/readyz")[0] != 200, "the gate to say that it drains")
+        wait_for(lambda: is_refused(gate.ports["http"]), "new connections to be refused")
+        sock.sendall(b"cd")
+        with sock.makefile("rb") as answer:
+            assert answer.readline().split()[1] == b"200"
+    assert gate.process.wait(10) == 0
+    gate.process = None
+
+
+def test_a_stop_cuts_what_is_open_at_the_deadline(tmp_path: Path, origin: HttpOrigin) -> None:
+    gate = new_gate(tmp_path, origin.address, process={"drain_seconds": 0.5})
+    fill(gate)
+    gate.start()
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        assert gate.stop() == 0
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, origin: HttpOrigin) -> None:
+    gate = new_gate(tmp_path, origin.address, process={"drain_seconds": 3000})
+    fill(gate)
+    gate.start()
+    assert gate.process is not None
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        gate.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: is_refused(gate.ports["http"]), "the drain to begin")
+        gate.process.send_signal(signal.SIGTERM)
+        assert gate.process.wait(10) == 1
+    gate.process = None
+
+
+def test_a_delay_before_the_drain_keeps_serving_while_unready(
+    tmp_path: Path, origin: HttpOrigin
+) -> None:
+    gate = new_gate(tmp_path, origin.address, process={"drain_delay": 1.0, "drain_seconds": 1.0})
+    fill(gate)
+    gate.start()
+    assert gate.process is not None
+    gate.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 503, "the gate to be unready")
+    assert "draining" in gate.ask_admin("/readyz")[1]
+    assert status_of(gate, "example.com") == 200
+    assert gate.process.wait(10) == 0
+    gate.process = None
