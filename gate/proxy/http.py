@@ -15,7 +15,6 @@ from typing import Final
 from gate.policy import Verdict
 from gate.proxy.answers import refusal
 from gate.proxy.http_exchange import Exchange
-from gate.proxy.http_parts import KnownRequest, known_request
 from gate.proxy.plane import LINGER_SECONDS, ListenerState, Peer, Plane, reset
 from gate.proxy.proxy_header import header_for
 from gate.proxy.reactor import IN, OUT
@@ -170,13 +169,21 @@ class HttpConnection:
     def _first_bytes(self, data: bytes) -> None:
         """A head, or its beginning, has come while nothing else was under way."""
         plane = self.plane
-        known = plane.known_requests.young.get(data)
-        if known is not None:
-            self._judge(known.head, known)
+        try:
+            head = plane.requests_parser.parse(data)
+        except BadMessage as bad:
+            self.malformed(bad.status, bad.detail)
             return
-        self.buffer = data
-        self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
-        self._process()
+        if head is None:
+            self.buffer = data
+            self._searched = len(data)
+            self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
+        elif head.consumed == len(data):
+            self._judge(head)
+        else:
+            self.buffer = data[head.consumed :]
+            self._judge(head)
+            self._process()
 
     def _process(self) -> None:
         """Take request heads from the buffer for as long as each is dealt with at once."""
@@ -190,13 +197,10 @@ class HttpConnection:
                 self._searched = len(self.buffer)
                 return
             self._searched = 0
-            data = self.buffer
-            self.buffer = data[head.consumed :]
-            if not self.buffer and (known := known_request(data, head)) is not None:
-                self.plane.known_requests.store(data, known)
-            self._judge(head, None)
+            self.buffer = self.buffer[head.consumed :]
+            self._judge(head)
 
-    def _judge(self, head: RequestHead, known: KnownRequest | None) -> None:
+    def _judge(self, head: RequestHead) -> None:
         plane, listener = self.plane, self.listener
         plane.requests += 1
         host = head.host
@@ -224,7 +228,7 @@ class HttpConnection:
         exchange = self._exchange
         if exchange is None:
             exchange = self._exchange = Exchange(self)
-        exchange.begin(head, verdict, known)
+        exchange.begin(head, verdict)
 
     def _count_blocked(self, verdict: Verdict) -> None:
         self.listener.blocked[_HTTP][verdict.code] += 1

@@ -14,7 +14,7 @@ from gate.policy import Verdict
 from gate.proxy.chunk_flow import ChunkFlow
 from gate.proxy.dial import Dial
 from gate.proxy.flow import Flow, Progress
-from gate.proxy.http_parts import KnownRequest, first_of_request, first_of_response, known_response
+from gate.proxy.http_parts import first_of_request, first_of_response
 from gate.proxy.http_upstream import UpstreamConnection
 from gate.proxy.plane import reset
 from gate.proxy.reactor import IN, OUT
@@ -23,8 +23,10 @@ from gate.proxy.upstream import Endpoint, Pool, UpstreamError
 from gate.wire.http1 import (
     BadMessage,
     ChunkedBody,
+    Framing,
     RequestHead,
     ResponseHead,
+    serialise_request,
     serialise_response,
 )
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _ENDED: Final = Progress.ENDED  # globals: see http_parts.py
 _BLOCKED: Final = Progress.BLOCKED
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
 
 _READ_BYTES = 1 << 16
 # What a client may send ahead of the response to its request before it is made to wait.
@@ -56,7 +60,7 @@ class Exchange:
         self._up: Flow | ChunkFlow | None = None  # what is left of the request
         self._down: Flow | ChunkFlow | None = None  # what is left of the response
 
-    def begin(self, head: RequestHead, verdict: Verdict, known: KnownRequest | None) -> None:
+    def begin(self, head: RequestHead, verdict: Verdict) -> None:
         """Forward an allowed request; what the client sent after its head is in its buffer."""
         client = self._client
         plane = client.plane
@@ -67,8 +71,8 @@ class Exchange:
         self._usable = True  # whether the upstream connection can serve another request
         self._left_up = 0  # request body bytes that have not come from the client yet
         self._chunks_up: ChunkedBody | None = None
-        if known is not None:
-            data = known.before + client.forwarded + known.after
+        if head.framing is _NONE and head.host is not None and head.host.isascii():
+            data = serialise_request(head, host=head.host, forwarded=client.forwarded)
         else:
             try:
                 part = first_of_request(head, client.buffer, verdict, client.forwarded)
@@ -252,35 +256,11 @@ class Exchange:
             return
         if not data:
             self._upstream_broke()
-        elif self._heard or not self._answer_known(data):
-            self._read_head(upstream, self._heard + data)
-
-    def _answer_known(self, data: bytes) -> bool:
-        """Send on a whole response whose head was seen before; False if it is no such one."""
+            return
         client, request = self._client, self._head
         plane = client.plane
-        end = data.find(b"\r\n\r\n") + 4
-        known = plane.known_responses.young.get(data[:end])
-        if (
-            known is None
-            or len(data) - end != known.body
-            or self._close
-            or request.minor != 1
-            or request.method == b"HEAD"
-            or self._up is not None
-        ):
-            return False
-        plane.responses[known.status_class] += 1
-        unsent = client.send(known.wire + data[end:])
-        if unsent is not None:
-            client.held = client.take_held(unsent)
-        self._complete()
-        return True
-
-    def _read_head(self, upstream: UpstreamConnection, data: bytes) -> None:
-        """Parse response heads: any number of 1xx, then the final one."""
-        client, request = self._client, self._head
-        plane = client.plane
+        if self._heard:
+            data = self._heard + data
         while True:
             try:
                 head = plane.responses_parser.parse(data, 0, request.method)
@@ -291,30 +271,40 @@ class Exchange:
             if head is None:
                 self._heard = data
                 return
-            plane.responses[head.status // 100] += 1
-            rest = data[head.consumed :]
-            if head.status >= 200:
-                self._respond(upstream, head, data, rest)
+            status, end = head.status, head.consumed
+            plane.responses[status // 100] += 1
+            if status >= 200:
+                if len(data) - end == head.length and head.framing is _LENGTH and self._plain(head):
+                    self._answer(serialise_response(head, close=False) + data[end:])
+                else:
+                    self._respond(upstream, head, data[end:])
                 return
-            if head.status == 101:
-                self._upgrade(upstream, head, rest)
+            if status == 101:
+                self._upgrade(upstream, head, data[end:])
                 return
             if request.minor and client.held is None:
                 client.send_or_hold(serialise_response(head, close=False))
-            if not rest:
-                self._heard = b""
+            self._heard = b""
+            if end == len(data):
                 return
-            data = rest
+            data = data[end:]
 
-    def _respond(
-        self, upstream: UpstreamConnection, head: ResponseHead, data: bytes, rest: bytes
-    ) -> None:
+    def _plain(self, head: ResponseHead) -> bool:
+        """Whether both connections go on after a response that has come whole."""
+        return head.keep_alive and not self._close and self._head.minor == 1 and self._up is None
+
+    def _answer(self, response: bytes) -> None:
+        """Send a whole response, and be done."""
+        client = self._client
+        unsent = client.send(response)
+        if unsent is not None:
+            client.held = client.take_held(unsent)
+        self._complete()
+
+    def _respond(self, upstream: UpstreamConnection, head: ResponseHead, rest: bytes) -> None:
         """Send the head of the final response and what came of its body."""
         client, request = self._client, self._head
         plane = client.plane
-        memo = plane.known_responses
-        if request.method != b"HEAD" and (known := known_response(head)) is not None:
-            memo.store(data[: head.consumed], known)
         try:
             part = first_of_response(
                 head, rest, request.minor, close=self._close, whole=self._whole
@@ -326,12 +316,10 @@ class Exchange:
         self._responding = True
         self._close = part.close
         self._usable = self._usable and part.usable
-        unsent = client.send(part.data)
         if part.left == 0 and part.chunks is None:
-            if unsent is not None:
-                client.held = client.take_held(unsent)
-            self._complete()
+            self._answer(part.data)
             return
+        unsent = client.send(part.data)
         if part.chunks is not None:
             self._down = ChunkFlow(upstream.sock, client.sock, part.chunks)
         else:

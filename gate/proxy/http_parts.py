@@ -1,8 +1,6 @@
 """How the parts of an exchange are cut: what to send at once of a message, and what is left of it.
 
-Pure functions and plain values; sockets are the exchange's business. The two `Known` values are
-what the plane remembers of heads that came before, byte for byte the same: such a head needs no
-parsing and no serialising again.
+Pure functions and plain values; sockets are the exchange's business.
 """
 
 from __future__ import annotations
@@ -27,29 +25,6 @@ _NONE: Final = Framing.NONE
 _LENGTH: Final = Framing.LENGTH
 _CHUNKED: Final = Framing.CHUNKED
 _CLOSE: Final = Framing.CLOSE
-
-KNOWN_HEAD_BYTES = 2048
-"""Longest head that is remembered whole."""
-_CUT = b"\0forwarded\0"  # cannot occur in a head
-
-
-@dataclass(slots=True, frozen=True)
-class KnownRequest:
-    """A bodiless request head as it goes upstream, but for the client's own part in between."""
-
-    head: RequestHead
-    before: bytes
-    after: bytes
-
-
-@dataclass(slots=True, frozen=True)
-class KnownResponse:
-    """A response head as it goes to an HTTP/1.1 client whose connection stays open."""
-
-    head: ResponseHead
-    status_class: int
-    body: int  # bytes of body that follow
-    wire: bytes
 
 
 @dataclass(slots=True)
@@ -80,24 +55,6 @@ class ResponsePart:
     chunks: ChunkedBody | None
     close: bool
     usable: bool
-
-
-def known_request(data: bytes, head: RequestHead) -> KnownRequest | None:
-    """What to remember of a head that came alone, as `data`; None if it depends on more."""
-    plain = head.framing is _NONE and head.minor == 1 and not head.upgrade
-    host = head.host
-    if not plain or host is None or not host.isascii() or len(data) > KNOWN_HEAD_BYTES:
-        return None
-    before, _, after = serialise_request(head, host=host, forwarded=_CUT).partition(_CUT)
-    return KnownRequest(head, before, after)
-
-
-def known_response(head: ResponseHead) -> KnownResponse | None:
-    """What to remember of a response head; None if it says more than a length."""
-    if head.framing is not _LENGTH or not head.keep_alive or head.consumed > KNOWN_HEAD_BYTES:
-        return None
-    wire = serialise_response(head, close=False)
-    return KnownResponse(head, head.status // 100, head.length, wire)
 
 
 def first_of_request(

@@ -15,20 +15,15 @@ from typing import Any
 from gate.policy import Decider, Reason, Verdict
 from gate.proxy.answers import Answers
 from gate.proxy.flow import BUFFER_BYTES
-from gate.proxy.http_parts import KnownRequest, KnownResponse
 from gate.proxy.pipes import PipePool
 from gate.proxy.reactor import Reactor
 from gate.proxy.upstream import Router
 from gate.settings import Listener, Mode, Settings
 from gate.wire.http1 import RequestParser, ResponseParser
-from gate.wire.http1.memo import HeadMemo
 
 LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is queued and sends a RST
 LINGER_OFF = struct.pack("ii", 0, 0)
 
-# Heads of either kind that a worker remembers whole, at most twice as many and as much.
-_KNOWN_HEADS = 1024
-_KNOWN_BYTES = 2 << 20
 LINGER_SECONDS = 2.0  # how long a finished HTTP client may take to close its side
 
 # A client's IP address and port, as accept() gives them (IPv6 with two more numbers) or as a
@@ -56,10 +51,6 @@ class ListenerState:
         self.waved = ([0] * reasons, [0] * reasons)
 
 
-def _memo() -> HeadMemo[Any]:
-    return HeadMemo(_KNOWN_HEADS, _KNOWN_BYTES)
-
-
 @dataclass(slots=True)
 class Plane:
     """The shared state of one worker's data plane."""
@@ -73,9 +64,6 @@ class Plane:
     requests_parser: RequestParser
     responses_parser: ResponseParser
     response_timeout: float
-    # Whole heads that came before, by their exact bytes.
-    known_requests: HeadMemo[KnownRequest] = field(default_factory=_memo)
-    known_responses: HeadMemo[KnownResponse] = field(default_factory=_memo)
     blocks_ech: bool = False
     observing: bool = False  # whether allowed traffic is observed too
     shortest: float = LINGER_SECONDS  # the shortest time-out that an HTTP connection may set
