@@ -32,6 +32,9 @@ def check_redirect(stage: Stage, response: Response, domain: str, reason: str) -
         (filings.SUSPENDED, "suspended"),
         (filings.REVOKED, "revoked"),
         ("www." + filings.REVOKED, "revoked"),
+        (filings.STOPPED, "suspended"),
+        ("www." + filings.STOPPED, "suspended"),
+        (filings.ENDED, "unfiled"),
     ],
 )
 def test_blocked_host_is_redirected_with_its_reason(
@@ -42,6 +45,14 @@ def test_blocked_host_is_redirected_with_its_reason(
         client.expect_closed()
     assert stage.origin.about(path) == []
     assert not stage.origin.saw(path.encode())
+
+
+@pytest.mark.parametrize("host", [filings.EXEMPT, "www." + filings.EXEMPT])
+def test_exempt_host_passes_and_is_counted_as_such(stage: Stage, path: str, host: str) -> None:
+    before = stage.gate.decisions(reason="exempt")
+    assert stage.ask(get(host, path)).status == 200
+    assert len(stage.origin.about(path)) == 1
+    assert stage.gate.decisions(reason="exempt") == before + 1
 
 
 def test_redirect_names_the_domain_in_canonical_form(stage: Stage, path: str) -> None:

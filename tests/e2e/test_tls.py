@@ -29,7 +29,7 @@ def exchange_over_tls(stage: Stage, name: str, listener: str = "tls") -> str:
 
 
 @pytest.mark.parametrize("listener", ["tls", "tls6"])
-@pytest.mark.parametrize("name", ["filed.com", "www.filed.com", "xn--fsqu00a.com"])
+@pytest.mark.parametrize("name", ["filed.com", "www.filed.com", "xn--fsqu00a.com", "exempt.com"])
 def test_filed_name_reaches_the_origin_with_its_certificate(
     stage: Stage, name: str, listener: str
 ) -> None:
@@ -55,6 +55,8 @@ def test_hello_is_replayed_unchanged(stage: Stage) -> None:
         "elsewhere.com",
         "suspended.com",
         "revoked.com",
+        "stopped.com",
+        "ended.com",
         "notfiled.com",
     ],
 )

@@ -10,8 +10,9 @@ UNFILED = "unfiled.com"
 ELSEWHERE = "elsewhere.com"
 SUSPENDED = "suspended.com"
 REVOKED = "revoked.com"
-EXEMPT = "exempt.com"
-STOPPED = "stopped.com"
+EXEMPT = "exempt.com"  # not filed; an operator lets it through for an hour
+ENDED = "ended.com"  # not filed; the time for which an operator let it through is over
+STOPPED = "stopped.com"  # filed; an operator has suspended it
 
 LICENCE = "京ICP备12345678号-1"
 

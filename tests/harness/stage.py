@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gate.replica import Change, Replica, Status
+from gate.replica import Change, Override, OverrideKind, Replica, Status
 from tests.harness import filings
 from tests.harness.certificates import Certificates
 from tests.harness.client import Client, Response, get
@@ -42,6 +42,12 @@ def prepare_replica(path: Path) -> None:
         replica.load((), epoch="e2e", revision=1)
         replica.apply(changes, epoch="e2e", from_revision=1, to_revision=2)
         replica.apply(gone, epoch="e2e", from_revision=2, to_revision=3)
+        for override in (
+            Override(filings.EXEMPT, OverrideKind.EXEMPT, now + 3600.0, "event", "e2e", now),
+            Override(filings.ENDED, OverrideKind.EXEMPT, now - 1.0, "event", "e2e", now - 9.0),
+            Override(filings.STOPPED, OverrideKind.SUSPENDED, None, "order", "e2e", now),
+        ):
+            replica.set_override(override)
 
 
 class Blackhole:
