@@ -260,6 +260,4 @@ def test_a_missing_settings_file_is_one_line_and_2(
     path = tmp_path / "none.yaml"
     result = gate(tmp_path, *command, GATE_CONFIG=str(path))
     assert result.returncode == 2
-    assert result.stderr == (
-        f"gate: {path}: no such file; give --config FILE or set GATE_CONFIG\n"
-    )
+    assert result.stderr == f"gate: {path}: no such file; give --config FILE or set GATE_CONFIG\n"

@@ -94,7 +94,7 @@ def test_a_csv_header_must_name_known_columns(header: str) -> None:
 
 
 def test_broken_quotes_name_the_line() -> None:
-    with pytest.raises(ListError, match="line 3: not CSV: .*; check the quotes"):
+    with pytest.raises(ListError, match=r"line 3: not CSV: .*; check the quotes"):
         read('domain\nexample.com\n"example.net"x\n', is_csv=True)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.harness.gate_process import Gate, listener, run_gate
 
@@ -71,7 +68,9 @@ def is_refused(port: int) -> bool:
     return False
 
 
-def needs_root() -> None:
-    """Fails the test without root."""
-    if os.getuid() != 0:
-        pytest.fail("this test changes users: run it as root", pytrace=False)
+def refused(gate: Gate) -> str:
+    """The one line that a start ends with."""
+    result = run_gate("serve", "--config", str(gate.config), check=False)
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    return line
