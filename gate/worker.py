@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -25,6 +26,7 @@ log = logging.getLogger("gate.worker")
 
 LISTEN_BACKLOG = 4096  # the kernel takes at most net.core.somaxconn
 _TICK_SECONDS = 1.0
+_COLLECTIONS = (50_000, 20, 100)  # objects, then collections of each younger generation
 _WAIT_SECONDS = 0.1  # between two looks for a replica that is not there yet
 
 
@@ -127,6 +129,9 @@ class _Running:
             talk.cancel()
 
     async def _carry(self, decider: Decider, plane: DataPlane) -> None:
+        # Connections leave no cycles behind, so there is little to collect, and much that every
+        # collection would walk through: the cache of verdicts.
+        gc.set_threshold(*_COLLECTIONS)
         for _, sock in self._worker.listeners:
             sock.listen(LISTEN_BACKLOG)
         plane.start()

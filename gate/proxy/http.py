@@ -372,6 +372,7 @@ class HttpConnection:
     def hand_over(self) -> None:
         """The connection becomes a tunnel, which owns the socket and the admission from now on."""
         self.state = _CLOSED
+        self._exchange = None
         self.plane.reactor.unschedule(self)
 
     def check(self, now: float) -> float:
@@ -419,6 +420,7 @@ class HttpConnection:
         self.state = _CLOSED
         if self._exchange is not None:
             self._exchange.abandon()
+            self._exchange = None  # the two point at each other: not left to the collector
         if cut:
             reset(self.sock)
         self.plane.reactor.unschedule(self)
