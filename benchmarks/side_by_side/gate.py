@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
-from .process import BenchError, accepts, spawn, wait_until
+from .process import BenchError, accepts, holds, listening_inodes, spawn, wait_until
 from .servers import NOTICE, Running, Setup
 
 _CONFIG = """
@@ -88,7 +88,15 @@ def start(setup: Setup) -> Running:
         what="gate",
         child=child,
     )
-    return Running("gate", setup, child, took)
+    running = Running("gate", setup, child, took)
+    running.worker_pids = lambda: _workers(running)
+    return running
+
+
+def _workers(running: Running) -> list[int]:
+    """The processes that accept on the TLS port; the supervisor keeps it open but accepts none."""
+    sockets = listening_inodes(running.setup.tls_port)
+    return [pid for pid in running.pids()[1:] if holds(pid, sockets)]
 
 
 def change(running: Running, added: Iterable[str], removed: Iterable[str]) -> None:

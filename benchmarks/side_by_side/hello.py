@@ -3,7 +3,7 @@ passes TLS through needs a finished handshake, and the upstream here only counts
 
 The hello has what a browser sends (RFC 8446 4.1.2): cipher list, supported groups, signature
 algorithms, ALPN, versions, a key share. A classic one is padded to 517 bytes as browsers did
-(RFC 7685); a post-quantum one carries an X25519MLKEM768 share and comes to about 1.8 kB.
+(RFC 7685); a post-quantum one carries an X25519MLKEM768 share and a GREASE ECH, about 1.8 kB in all.
 The first bytes of `random` tell our upstream what to answer.
 """
 
@@ -44,6 +44,13 @@ def _filler(seed: str, size: int) -> bytes:
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
+def _grease_ech(name: str) -> bytes:
+    """An ECH extension as browsers send it to everyone (RFC 9849 6.2), with nothing in it."""
+    payload = _filler(name + "e", 208)
+    head = b"\x00\x00\x01\x00\x01\x17" + struct.pack("!H", 32) + _filler(name + "k", 32)
+    return head + struct.pack("!H", len(payload)) + payload
+
+
 def client_hello(
     name: str, answer: Answer = Answer.SHORT, size: int = 1000, *, post_quantum: bool = False
 ) -> bytes:
@@ -74,6 +81,8 @@ def client_hello(
     )
     fixed = b"\x03\x03" + random + b"\x20" + _filler(name + "s", 32)
     fixed += struct.pack("!H", len(_CIPHERS)) + _CIPHERS + b"\x01\x00"
+    if post_quantum:
+        extensions += _extension(0xFE0D, _grease_ech(name))
     spare = CLASSIC_SIZE - 5 - 4 - len(fixed) - 2 - len(extensions) - 4
     if not post_quantum and spare >= 0:
         extensions += _extension(21, bytes(spare))

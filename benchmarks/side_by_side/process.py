@@ -120,6 +120,25 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def listening_inodes(port: int) -> set[str]:
+    """The sockets that listen on a port (IPv4), as `/proc/PID/fd` names them."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}") and fields[3] == "0A":
+            found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def holds(pid: int, targets: set[str]) -> bool:
+    """Whether a process has one of these open."""
+    folder = Path(f"/proc/{pid}/fd")
+    try:
+        return any(os.readlink(entry) in targets for entry in folder.iterdir())
+    except FileNotFoundError:
+        return False
+
+
 def free_ports(count: int) -> list[int]:
     """Free loopback ports below the ephemeral range, so that no client socket takes one."""
     ports: list[int] = []

@@ -79,8 +79,10 @@ def run_workload(
             cost = sample.cpu / sample.units * workload.scale
             rate = sample.units / sample.seconds
             busy = sample.cpu / sample.seconds
+            worker = sample.worker_cpu / sample.units * workload.scale
             say(
-                f"  {workload.name:<20} {name:<8} round {turn + 1}: {cost:8.3f} "
+                f"  {workload.name:<20} {name:<8} round {turn + 1}: {cost:8.3f}, "
+                f"{worker:8.3f} in workers "
                 f"({rate:9.1f} {workload.unit}s/s, server {busy:4.0%} busy)"
             )
     return cells
