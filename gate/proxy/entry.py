@@ -11,21 +11,25 @@ switches that off first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
 from ipaddress import ip_address, ip_network
 from socket import MSG_DONTWAIT, SO_LINGER, SOL_SOCKET, SocketType
+from typing import Final
 
 from gate.proxy.arrival import Arrival, opens_http
-from gate.proxy.http import HttpConnection
+from gate.proxy.http import HTTP, HttpConnection
 from gate.proxy.plane import LINGER_OFF, LINGER_RESET, ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
+from gate.wire.http1 import BadMessage, Framing
 from gate.wire.tls import BadHello, parse_client_hello
 
 log = logging.getLogger(__name__)
 
+_NO_BODY: Final = Framing.NONE  # a global: see http_parts.py
 _BATCH = 64
 _FIRST_BYTES = 1 << 14
 _DEFER_SECONDS = 1
@@ -139,8 +143,41 @@ class Entry:
             judge_hello(self._plane, self._listener, sock, peer, hello, data, False)
 
     def _take_http(self, sock: SocketType, peer: Peer, data: bytes) -> None:
+        plane = self._plane
+        try:
+            head = plane.requests_parser.parse(data)
+        except BadMessage:
+            head = None  # the connection will meet it again, and answer
+        if (
+            head is not None
+            and head.host is not None
+            and head.framing is _NO_BODY
+            and head.consumed == len(data)
+            and self._turned_away(sock, peer, head.host)
+        ):
+            return
         if self._keep(sock, peer):
-            HttpConnection(self._plane, self._listener, sock, peer).start(data)
+            HttpConnection(plane, self._listener, sock, peer).start(data, head)
+
+    def _turned_away(self, sock: SocketType, peer: Peer, host: bytes) -> bool:
+        """Redirect and close, if that is the verdict on the only request that came."""
+        plane, listener = self._plane, self._listener
+        verdict = plane.decider.decide(host)
+        if verdict.allowed or not listener.enforcing or verdict is plane.decider.malformed:
+            return False
+        plane.requests += 1
+        plane.responses[3] += 1
+        plane.ends["answered"] += 1
+        listener.blocked[HTTP][verdict.code] += 1
+        plane.observe(listener.settings.name, "http", peer[0], verdict, False)
+        response = plane.answers.redirect(verdict)
+        plane.bytes_down += len(response)
+        if self._tls:
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
+        with contextlib.suppress(OSError):  # the client has gone already
+            sock.send(response, MSG_DONTWAIT)
+        sock.close()  # all that the client sent was read: closing loses nothing
+        return True
 
     def _wait(self, sock: SocketType, peer: Peer, data: bytes) -> None:
         """Watch a connection whose first bytes are not all there."""

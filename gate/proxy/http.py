@@ -28,7 +28,7 @@ from gate.wire.http1 import (
 )
 
 _READ_BYTES = 1 << 14
-_HTTP = 0  # index of HTTP in a listener's figures
+HTTP = 0  # index of HTTP in a listener's figures
 
 
 class State(Enum):
@@ -89,9 +89,14 @@ class HttpConnection:
         self._searched = 0
         self.events = -1  # not watched
 
-    def start(self, data: bytes) -> None:
-        """Begin with the first bytes, perhaps none; the socket is not watched yet."""
-        if data:
+    def start(self, data: bytes, head: RequestHead | None = None) -> None:
+        """Begin with the first bytes, perhaps none; the socket is not watched yet.
+
+        `head` is what the bytes begin with, if it was parsed already.
+        """
+        if head is not None:
+            self._take_head(head, data)
+        elif data:
             self._first_bytes(data)
         if self.state is not _CLOSED:
             reactor = self.plane.reactor
@@ -178,7 +183,12 @@ class HttpConnection:
             self.buffer = data
             self._searched = len(data)
             self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
-        elif head.consumed == len(data):
+        else:
+            self._take_head(head, data)
+
+    def _take_head(self, head: RequestHead, data: bytes) -> None:
+        """Judge the request that `data` begins with, then what comes after it."""
+        if head.consumed == len(data):
             self._judge(head)
         else:
             self.buffer = data[head.consumed :]
@@ -207,7 +217,7 @@ class HttpConnection:
         verdict = plane.decider.decide(host) if host else plane.decider.no_host
         self.verdict = verdict
         if verdict.allowed:
-            listener.passed[_HTTP][verdict.code] += 1
+            listener.passed[HTTP][verdict.code] += 1
             if plane.observing:
                 plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
         elif verdict is plane.decider.malformed:
@@ -219,7 +229,7 @@ class HttpConnection:
             self._last(b"" if head.minor == HTTP_0_9 else plane.answers.redirect(verdict), head)
             return
         else:
-            listener.waved[_HTTP][verdict.code] += 1
+            listener.waved[HTTP][verdict.code] += 1
             plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
         if head.minor == HTTP_0_9:
             self.refuse(505, "HTTP/0.9 is not forwarded; use HTTP/1.1")
@@ -231,7 +241,7 @@ class HttpConnection:
         exchange.begin(head, verdict)
 
     def _count_blocked(self, verdict: Verdict) -> None:
-        self.listener.blocked[_HTTP][verdict.code] += 1
+        self.listener.blocked[HTTP][verdict.code] += 1
         self.plane.observe(self.listener.settings.name, "http", self.peer[0], verdict, False)
 
     # Answering.
