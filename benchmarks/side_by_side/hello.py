@@ -3,7 +3,7 @@ passes TLS through needs a finished handshake, and the upstream here only counts
 
 The hello has what a browser sends (RFC 8446 4.1.2): cipher list, supported groups, signature
 algorithms, ALPN, versions, a key share. A classic one is padded to 517 bytes as browsers did
-(RFC 7685); a post-quantum one carries an X25519MLKEM768 share and a GREASE ECH, about 1.8 kB in all.
+(RFC 7685); a post-quantum one carries an X25519MLKEM768 share and a GREASE ECH, 1.75 kB in all.
 The first bytes of `random` tell our upstream what to answer.
 """
 

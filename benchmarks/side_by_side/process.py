@@ -22,6 +22,10 @@ class BenchError(RuntimeError):
     """A round that cannot count, or a server that does not run; the text says what to do."""
 
 
+class NotOffered(BenchError):
+    """A server does not do this by design; nothing failed."""
+
+
 def spawn(
     command: Sequence[str],
     *,

@@ -47,6 +47,7 @@ def row(workload: Workload, cells: Mapping[str, Cell]) -> dict[str, Any]:
             "rounds": costs,
             "units_per_second": cell.rate(),
             "failures": cell.failures,
+            "note": cell.note,
             **cell.extra(),
         }
     return {

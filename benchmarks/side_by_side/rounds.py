@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .bench import Bench, Sample
-from .process import BenchError
+from .process import BenchError, NotOffered
 from .workloads import Workload
 
 Say = Callable[[str], None]
@@ -15,10 +15,14 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Cell:
-    """All rounds of one workload on one server; `failures` are rounds that did not count."""
+    """All rounds of one workload on one server; `failures` are rounds that did not count.
+
+    `note` says why a server does not take part.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    note: str = ""
 
     def cost(self, scale: float) -> float | None:
         """Median CPU per unit, in seconds times `scale`; None without a good round."""
@@ -61,6 +65,9 @@ def run_workload(
         try:
             workload.run(bench, bench.server(name, workload.variant))
             alive.append(name)
+        except NotOffered as error:
+            cells[name].note = str(error)
+            say(f"  {workload.name:<20} {name:<8} not offered: {error}")
         except BenchError as error:
             cells[name].failures.append(f"warm-up: {error}")
             say(f"  {workload.name:<20} {name:<8} warm-up failed: {error}")

@@ -16,7 +16,7 @@ from .bench import Bench, Sample
 from .hello import Answer, client_hello
 from .http_load import HttpResult, request
 from .origin import LARGE_SIZE, SMALL_BODY
-from .process import BenchError
+from .process import BenchError, NotOffered
 from .servers import Running, Variant
 from .visits import Kind, Outcome, Visit
 
@@ -174,7 +174,7 @@ def _redirected(label: str, close: bool) -> Callable[[Bench, Running], Sample]:
         if status != 302 or fields.get("cache-control") != "no-store":
             raise BenchError(f"{running.name}: not a redirect to the notice: {status} {fields}")
         if closes != close:
-            raise BenchError(f"{running.name}: {'closes' if closes else 'keeps'} the connection")
+            raise NotOffered(f"{'closes' if closes else 'keeps'} the connection after a redirect")
         before = bench.origins.http_requests()
         sample, result = _http_sample(bench, running, label)
         if bench.origins.http_requests() != before:
