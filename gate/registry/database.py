@@ -18,7 +18,13 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+)
 
 from gate.registry.errors import RegistryError
 
@@ -58,7 +64,9 @@ class Database:
                         # closing it is enough then.
                         if transaction.is_active and not connection.invalidated:
                             transaction.rollback()
-            except (OperationalError, InterfaceError) as error:
+            except DBAPIError as error:
+                if not _is_database_at_fault(error):
+                    raise
                 raise _unavailable(error, committing=committing) from error
 
     @contextmanager
@@ -70,7 +78,9 @@ class Database:
         try:
             with self.readers.connect() as connection, connection.begin():
                 yield connection
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if not _is_database_at_fault(error):
+                raise
             raise _unavailable(error, committing=False) from error
 
     def close(self) -> None:
@@ -132,6 +142,12 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
         "journal_size_limit=67108864",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _is_database_at_fault(error: DBAPIError) -> bool:
+    """Not a broken constraint or statement, which would be a fault of this program."""
+    # The base class itself is what sqlite3 raises for a file that is no database.
+    return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 
 
 def _unavailable(error: DBAPIError, *, committing: bool) -> RegistryError:

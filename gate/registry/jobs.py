@@ -36,15 +36,15 @@ class Jobs:
 
     def __init__(self, registry: Registry, spool: Path, *, limit: int) -> None:
         self._registry = registry
-        self._spool = spool
+        self.spool = spool
         self._limit = limit
         self._stop = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def resume(self) -> None:
         """Go on with what was in the spool when the service stopped; drop broken uploads."""
-        self._spool.mkdir(parents=True, exist_ok=True)
-        for path in sorted(self._spool.iterdir()):
+        self.spool.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.spool.iterdir()):
             match = _SPOOLED(path.name)
             if match is None:
                 path.unlink()
@@ -68,7 +68,7 @@ class Jobs:
         """
         digest = hashlib.sha256()
         size = 0
-        descriptor, part = tempfile.mkstemp(dir=self._spool, suffix=".part")
+        descriptor, part = tempfile.mkstemp(dir=self.spool, suffix=".part")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 async for piece in pieces:
@@ -82,7 +82,7 @@ class Jobs:
             key = digest.hexdigest()
             if key in self._running:
                 raise RegistryError("import_elsewhere")
-            path = self._spool / f"{key}.{form}"
+            path = self.spool / f"{key}.{form}"
             os.replace(part, path)
         except BaseException:
             _drop(Path(part))

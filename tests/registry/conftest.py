@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
+from yarl import URL
 
+from gate.registry.api.app import make_app
+from gate.registry.api.service import CONNECTIONS, Limits, Service
+from gate.registry.commands import Command, Role
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
 from gate.registry.migrations import migrate
-from gate.registry.registry import Registry
+from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import metadata
+from gate.registry.sealing import Sealer
 from gate.registry.verifying import verify
 from tests.registry.postgres import PostgresServer, running_server
 
@@ -91,3 +103,83 @@ def _registry(url: str, clock: Callable[[], float]) -> Iterator[Registry]:
             assert list(verify(connection, made.provider)) == []
     finally:
         database.close()
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """A response, read to its end."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    content_type: str
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class Api:
+    """A served registry, and a client for each role."""
+
+    service: Service
+    server: TestServer
+    tokens: dict[Role, str]
+    session: ClientSession
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: Role | None = Role.ADMIN,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Answer:
+        """One request."""
+        sent = dict(headers or {})
+        if role is not None:
+            sent.setdefault("Authorization", f"Bearer {self.tokens[role]}")
+        url = self.server.make_url("/").join(URL(path, encoded="%" in path))
+        async with self.session.request(method, url, headers=sent, **more) as response:
+            body = await response.read()
+        return Answer(response.status, response.headers, response.content_type, body)
+
+    async def do(self, command: Command, **more: Any) -> dict[str, Any]:
+        """Carry out an operation that must succeed."""
+        path = f"/v1/operations/{command.operation.replace('_', '-')}"
+        response = await self.call("POST", path, json=command.model_dump(mode="json"), **more)
+        outcome: dict[str, Any] = response.json()
+        assert response.status == 200, outcome
+        return outcome
+
+
+@asynccontextmanager
+async def serving(url: str, folder: Path, limits: Limits | None = None) -> AsyncIterator[Api]:
+    """Serve a registry in this event loop."""
+    database = Database(url, readers=CONNECTIONS)
+    migrate(database)
+    registry = Registry(database)
+    made = {
+        role: registry.create_token(name=role.value, role=role, actor=LOCAL)[1] for role in Role
+    }
+    service = Service(registry, Sealer(folder / "keys"), folder / "work", limits)
+    server = TestServer(make_app(service))
+    async with server, ClientSession() as session:
+        yield Api(service, server, made, session)
+        service.feed.stop()
+
+
+@pytest.fixture
+async def api(database_url: str, tmp_path: Path) -> AsyncIterator[Api]:
+    """The API of a new registry on each sort of database."""
+    async with serving(database_url, tmp_path) as api:
+        yield api
+
+
+@pytest.fixture
+async def lite_api(tmp_path: Path) -> AsyncIterator[Api]:
+    """The API of a new registry on SQLite."""
+    async with serving(str(tmp_path / "registry.db"), tmp_path) as api:
+        yield api

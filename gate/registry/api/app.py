@@ -13,9 +13,9 @@ from aiohttp import web
 
 from gate.registry import log
 from gate.registry.api import administration, bulk, changes, operations, records, snapshots
-from gate.registry.api.endpoint import Endpoint
+from gate.registry.api.endpoint import ACTOR, Endpoint
 from gate.registry.api.openapi import document
-from gate.registry.api.problems import problem
+from gate.registry.api.problems import REQUEST_ID, problem
 from gate.registry.api.service import Service
 from gate.registry.errors import RegistryError
 
@@ -75,7 +75,7 @@ def _bind(endpoint: Endpoint, service: Service) -> Handle:
 async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
     """Number the request, turn errors into problems, and write the access line."""
     path = request.rel_url.raw_path  # percent-encoded: safe to log
-    request["id"] = secrets.token_hex(8)
+    request[REQUEST_ID] = secrets.token_hex(8)
     began = time.monotonic()
     try:
         response = await handler(request)
@@ -91,17 +91,17 @@ async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
     except web.HTTPException:
         raise
     except Exception:
-        _log.exception("request %s failed: %s %s", request["id"], request.method, path)
-        response = problem(RegistryError("internal", request=request["id"]), request)
+        _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, path)
+        response = problem(RegistryError("internal", request=request[REQUEST_ID]), request)
     if not response.prepared:
         response.headers.update(_HEADERS)
-        response.headers["X-Request-Id"] = request["id"]
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
     _log.debug(
         "%s %s %d %s %.1f ms",
         request.method,
         path,
         response.status,
-        request.get("actor", "-"),
+        request.get(ACTOR, "-"),
         (time.monotonic() - began) * 1000,
     )
     return response

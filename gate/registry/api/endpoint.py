@@ -16,6 +16,8 @@ from gate.registry.commands import Model, Role
 from gate.registry.errors import RegistryError, Said
 from gate.registry.tokens import Actor
 
+ACTOR: Final = web.RequestKey("actor", str)
+
 BODY_SECONDS: Final = 30
 
 M = TypeVar("M", bound=BaseModel)
@@ -65,7 +67,7 @@ class Endpoint:
     async def handle(self, request: web.Request, service: Service) -> web.StreamResponse:
         """Check a request in order of token, role, query, body; then let the handler answer."""
         actor = await service.authenticate(request.headers.get("Authorization"), self.role)
-        request["actor"] = actor.name
+        request[ACTOR] = actor.name
         query = read_query(request, self.query)
         body = await read_body(request, self.body, service.limits.body_bytes) if self.body else None
         done = await self.handler(Call(request, service, actor, query, body))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -28,8 +27,8 @@ class PageQuery(Model):
         if self.cursor is None:
             return ""
         try:
-            text = base64.urlsafe_b64decode(self.cursor.encode("ascii")).decode()
-        except (UnicodeError, binascii.Error) as error:
+            text = base64.b64decode(self.cursor, b"-_", validate=True).decode()
+        except ValueError as error:
             raise RegistryError("cursor_invalid", field="cursor") from error
         if not text.isprintable():
             raise RegistryError("cursor_invalid", field="cursor")

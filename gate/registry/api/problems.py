@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from gate.registry.commands import Model
 from gate.registry.errors import CATALOGUE, RegistryError, Said
 
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
 MEDIA_TYPE: Final = "application/problem+json"
 
 # Pydantic's error types in Chinese; the English text is its own.
@@ -53,7 +55,7 @@ class Problem(Model):
 
 def problem(error: RegistryError, request: web.Request) -> web.Response:
     """The answer that tells of a refusal, in the language that the client prefers."""
-    number = request.get("id", "")
+    number = request.get(REQUEST_ID, "")
     chinese = request.headers.get("Accept-Language", "").lower().startswith("zh")
     body = Problem(
         type=f"urn:filing-gate:problem:{error.code}",
