@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # Build stage: the wheel, and the run-time part of the lock in an environment of its own.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src

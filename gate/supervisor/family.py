@@ -274,7 +274,9 @@ def _be_child(role: Role) -> None:
     status = 1
     try:
         privileges.die_with_parent()
-        # The terminal's INT goes to the whole group; the parent decides what comes of it.
+        # A terminal's INT, and a service manager's TERM, go to the whole process group; the
+        # parent alone decides what comes of them.
+        os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import (
@@ -79,3 +81,9 @@ def test_a_delay_before_the_drain_keeps_serving_while_unready(
     assert status_of(gate, "example.com") == 200
     assert gate.process.wait(10) == 0
     gate.process = None
+
+
+def test_a_signal_to_the_supervisors_process_group_reaches_the_supervisor_alone(gate: Gate) -> None:
+    # What Ctrl-C in a terminal, and many a service manager, send: the workers must not drain
+    # before the supervisor says so.
+    assert [os.getpgid(pid) for pid in gate.children()] == gate.children()
