@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup test lint bench bench-peers docs lock clean
+.PHONY: run setup test lint bench bench-peers fuzz docs lock clean
 
 # A gate with a demo origin on this machine, and commands to try. Ctrl-C stops it.
 run: setup
@@ -43,6 +43,10 @@ bench-peers: setup
 		test -e /usr/lib/nginx/modules/ngx_stream_module.so || \
 		apt-get install -y -q haproxy nginx libnginx-mod-stream wrk
 	$(BIN)/python -m benchmarks.side_by_side $(ARGS)
+
+# Fuzz the parsers that read the network (see gate/docs/fuzzing.md); options in ARGS.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 # The files that are written from the code: config/gate.yaml and gate/docs/*.md.
 docs: setup

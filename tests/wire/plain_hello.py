@@ -24,11 +24,17 @@ class Cursor:
         self.data = data
         self.too_short = too_short
 
+        self.at = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.at == len(self.data)
+
     def take(self, size: int) -> bytes:
-        if size > len(self.data):
+        start, self.at = self.at, self.at + size
+        if self.at > len(self.data):
             raise self.too_short
-        taken, self.data = self.data[:size], self.data[size:]
-        return taken
+        return self.data[start : self.at]
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
@@ -69,12 +75,12 @@ def read_message(body: bytes) -> ClientHello:
     require(len(session) <= 32)
     require(len(ciphers) >= 2 and len(ciphers) % 2 == 0)
     require(len(compressions) >= 1)
-    if not cursor.data:
+    if cursor.empty:
         return ClientHello(None, ech=False)
     block = Cursor(cursor.vector(2))
-    require(not cursor.data)
+    require(cursor.empty)
     extensions: dict[int, bytes] = {}
-    while block.data:
+    while not block.empty:
         kind = block.number(2)
         require(kind not in extensions)
         extensions[kind] = block.vector(2)
@@ -88,10 +94,10 @@ def read_names(data: bytes) -> bytes:
         return b""
     outer = Cursor(data)
     names = Cursor(outer.vector(2))
-    require(not outer.data)
-    if not names.data:
+    require(outer.empty)
+    if names.empty:
         return b""
     require(names.number(1) == 0)
     name = names.vector(2)
-    require(not names.data)
+    require(names.empty)
     return name

@@ -1,0 +1,109 @@
+"""HTTP/1 request heads."""
+
+from __future__ import annotations
+
+import re
+
+from gate.wire.http1 import (
+    HTTP_0_9,
+    BadMessage,
+    Framing,
+    RequestHead,
+    RequestParser,
+    forwarded_part,
+    serialise_request,
+)
+from tests.fuzz.targets import in_two
+
+TOKENS = (
+    *(b"GET ", b"POST ", b"CONNECT ", b"OPTIONS * ", b"http://a.cn", b" HTTP/1.1\r\n", b"\r\n\r\n"),
+    *(b" HTTP/1.0\r\n", b"Host: a.cn\r\n", b"Content-Length: 5\r\n", b"Connection: ", b"upgrade"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n"),
+    *(b"X-Forwarded-For: ", b"Via: ", b"TE: trailers\r\n", b"keep-alive", b"Sec-WebSocket-Key: "),
+)
+
+# RFC 9112: what an upstream may be sent at all.
+_CANONICAL = re.compile(
+    rb"[!#-'*+.^-z|~A-Z0-9-]+ (?:/[^\x00-\x20\x7f#]*|\*) HTTP/1\.1\r\n"
+    rb"(?:[!#-'*+.^-z|~A-Z0-9-]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)+\r\n"
+)
+_ONCE = (b"host", b"via", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+_FORWARDED = forwarded_part("203.0.113.9", "http")
+_STATUSES = {400, 405, 414, 417, 431, 501, 505}
+
+_shared = RequestParser()
+_forgetful = RequestParser(memo_bytes=0)
+_roomy = RequestParser(max_head=1 << 20, max_line=1 << 20, max_fields=256, memo_bytes=0)
+
+
+def check(data: bytes) -> None:
+    """Memory and cuts change nothing; what is accepted goes on in canonical form."""
+    head = whole(_forgetful, data)
+    expect_same(whole(_shared, data), head)
+    expect_same(cut(data), head)
+    if isinstance(head, RequestHead):
+        assert 0 < head.consumed <= len(data)
+        if head.minor != HTTP_0_9:
+            expect_canonical(head)
+
+
+def parse(data: bytes) -> object:
+    """A head once, whatever its size."""
+    return whole(_roomy, data)
+
+
+def whole(parser: RequestParser, data: bytes) -> RequestHead | BadMessage | None:
+    """What the parser says to all of `data`."""
+    try:
+        return parser.parse(data)
+    except BadMessage as error:
+        assert error.status in _STATUSES
+        assert error.detail
+        return error
+
+
+def cut(data: bytes) -> RequestHead | BadMessage | None:
+    """The same where the data comes in two portions."""
+    buf, searched = bytearray(), 0
+    for portion in in_two(data):
+        buf += portion
+        try:
+            head = _forgetful.parse(buf, 0, searched)
+        except BadMessage as error:
+            return error
+        if head is not None:
+            return head
+        searched = len(buf)
+    return None
+
+
+def expect_same(
+    one: RequestHead | BadMessage | None, other: RequestHead | BadMessage | None
+) -> None:
+    """Two refusals may differ in their reason: less was there to see."""
+    assert type(one) is type(other), (one, other)
+    if isinstance(one, RequestHead):
+        assert fields_of(one) == fields_of(other)
+
+
+def fields_of(head: object) -> tuple[object, ...]:
+    """All of a head; heads have no equality of their own."""
+    return tuple(getattr(head, name) for name in RequestHead.__slots__)
+
+
+def expect_canonical(head: RequestHead) -> None:
+    """What the upstream is sent says the same, once, and nothing besides."""
+    host = head.host or b"a.cn"
+    sent = serialise_request(head, host=host, forwarded=_FORWARDED)
+    assert _CANONICAL.fullmatch(sent)
+    names = [line.partition(b":")[0].lower() for line in sent.split(b"\r\n")[1:-2]]
+    for name in _ONCE:
+        assert names.count(name) == 1
+    assert names.count(b"content-length") == (head.framing is Framing.LENGTH)
+    assert names.count(b"transfer-encoding") == (head.framing is Framing.CHUNKED)
+    again = _roomy.parse(sent)
+    assert again is not None
+    assert again.consumed == len(sent)
+    for part in ("method", "target", "fields", "framing", "length", "upgrade", "expect_continue"):
+        assert getattr(again, part) == getattr(head, part), part
+    assert again.host == host
