@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gate.control.admin import admin_app
+from gate.control.door import Door
 from gate.control.figures import Figures
 from gate.control.fleet import Fleet
 from gate.control.health import Health
@@ -25,6 +27,7 @@ log = logging.getLogger("gate.control")
 
 _TICK_SECONDS = 1.0
 _READY_TICK_SECONDS = 0.05  # until the gate is ready for the first time
+_NOTICE_SECONDS = 15.0  # a visitor's whole stay; the page is one small answer
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,15 +64,22 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             contextlib.closing(Replica.open(settings.replica_path, writable=True))
         )
         figures = Figures(board, replica, settings.state_dir / "counters.json")
-        fleet = Fleet(workers, on_lost=figures.forget)
+        fleet = Fleet(workers, elders=lambda: board.elders, on_lost=figures.forget)
         health = Health(board, fleet, replica)
         await fleet.start(sockets.control)
         stack.push_async_callback(fleet.close)
-        stack.push_async_callback(
-            (await _serve(admin_app(health, figures, fleet), sockets.admin)).cleanup
+        admin = admin_app(health, figures, fleet)
+        figures.doors["admin"] = await _serve(
+            stack, admin, sockets.admin, most=settings.admin.connections
         )
         if sockets.notice is not None:
-            stack.push_async_callback((await _serve(notice_app(), sockets.notice)).cleanup)
+            figures.doors["notice"] = await _serve(
+                stack,
+                notice_app(),
+                sockets.notice,
+                most=settings.notice.connections,
+                seconds=_NOTICE_SECONDS,
+            )
         row = board.row("control")
         while not leave.is_set():
             row.beat(serving=True)
@@ -82,8 +92,24 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
     return 0
 
 
-async def _serve(app: web.Application, sock: socket.socket) -> web.AppRunner:
+async def _serve(
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    sock: socket.socket,
+    *,
+    most: int,
+    seconds: float | None = None,
+) -> Door:
+    """Serves `app` on `sock` until the stack ends, to `most` connections, each for `seconds`."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    await web.SockSite(runner, sock).start()
-    return runner
+    stack.push_async_callback(runner.cleanup)
+    make = runner.server
+    if make is None:
+        raise RuntimeError("the runner has no server after its setup")
+    # Never so many that the process runs out of descriptors.
+    affordable = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+    door = Door(make, most=min(most, affordable), seconds=seconds)
+    server = await asyncio.get_running_loop().create_server(door, sock=sock, backlog=1024)
+    stack.callback(server.close)
+    return door

@@ -29,6 +29,10 @@ class _Row(IntEnum):
     SERVING = 3
 
 
+ELDERS = 256
+"""How many replaced workers may still be busy at a time."""
+
+
 class Row:
     """One child's numbers."""
 
@@ -84,11 +88,12 @@ class Board:
     """The page; rows in the order of `names`."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        count = len(_Head) + len(names) * len(_Row)
+        rows = len(_Head) + ELDERS
+        count = rows + len(names) * len(_Row)
         # MAP_SHARED and anonymous: inherited by fork, gone with the last process.
         self._words = memoryview(mmap.mmap(-1, count * 8)).cast("q")
         self._rows = {
-            name: Row(name, self._words, len(_Head) + index * len(_Row))
+            name: Row(name, self._words, rows + index * len(_Row))
             for index, name in enumerate(names)
         }
         self.born = time.time_ns()
@@ -133,3 +138,25 @@ class Board:
         """Counts one reload (supervisor)."""
         field = _Head.RELOADS_REFUSED if refused else _Head.RELOADS
         self._words[field] = int(self._words[field]) + 1
+
+    # Workers that a reload has replaced and that still have open connections.
+
+    @property
+    def elders(self) -> set[int]:
+        """Their process ids."""
+        return {pid for pid in self._words[len(_Head) : len(_Head) + ELDERS] if pid}
+
+    def add_elder(self, pid: int) -> None:
+        """A successor of `pid` is about to start (supervisor). Raises IndexError for no room."""
+        self._words[self._elder(0)] = pid
+
+    def remove_elder(self, pid: int) -> None:
+        """The process `pid` has ended (supervisor)."""
+        if pid in self.elders:
+            self._words[self._elder(pid)] = 0
+
+    def _elder(self, value: int) -> int:
+        for index in range(len(_Head), len(_Head) + ELDERS):
+            if self._words[index] == value:
+                return index
+        raise IndexError("no room for another replaced worker")

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from gate import __version__
 from gate.control import metrics
+from gate.control.door import Door
 from gate.control.fleet import Fleet, Link
 from gate.control.metrics import WORKER_METRICS, Kind, Metric
 from gate.control.tally import Tally
@@ -41,6 +42,8 @@ class Figures(Collector):
         self._tally = Tally(lambda path: any(path[: len(source)] == source for source in counters))
         self._tally.restore(kept, board.born)
         self._linked = 0
+        self.doors: dict[str, Door] = {}
+        """The control process's own listeners, by name."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -84,6 +87,9 @@ class Figures(Collector):
         yield _family(metrics.RESTARTS, [((row.name,), row.restarts) for row in board])
         yield _family(
             metrics.RELOADS, [(("done",), board.reloads), (("refused",), board.reloads_refused)]
+        )
+        yield _family(
+            metrics.TURNED_AWAY, [((name,), door.refused) for name, door in self.doors.items()]
         )
         yield _family(metrics.ENTRIES, [((), self._replica.count())])
         if position is not None:

@@ -2,8 +2,9 @@
 
 What `invalidate` and `refresh` promise is the heart of the gate's promise: when they return,
 the change is in force in every worker. They return when each worker connected at the call has
-answered or has gone, and each worker number has a connection whose `welcome` was answered: a
-worker that came since started, or started again, with an empty cache on the committed replica.
+answered or has gone, and each worker number, and each worker that a reload has replaced and that
+is still busy, has a connection whose `welcome` was answered: a worker that came since dropped
+all that it had cached, on the committed replica.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -21,6 +22,7 @@ from gate.control import lines
 log = logging.getLogger("gate.fleet")
 
 DOMAINS_PER_MESSAGE = 2000
+_POLL_SECONDS = 0.02  # a process that ends, and so needs no link, tells nobody here
 
 
 class FleetError(Exception):
@@ -77,14 +79,14 @@ class Fleet:
         self,
         workers: int,
         *,
-        on_hello: Callable[[Link], None] = lambda link: None,
+        elders: Callable[[], Set[int]] = frozenset,
         on_lost: Callable[[Link], None] = lambda link: None,
     ) -> None:
+        """`elders` gives the process ids of the workers that a reload has replaced."""
         self.workers = workers
         self.links: set[Link] = set()
-        self._on_hello = on_hello
+        self._elders = elders
         self._on_lost = on_lost
-        self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -159,9 +161,11 @@ class Fleet:
         await asyncio.gather(*map(one, list(self.links)))
 
     async def _complete(self) -> None:
-        """Waits until every worker number has a link in order."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self.missing)
+        """Waits until every worker number, and every replaced worker, has a link in order."""
+        while self.missing or not self._elders() <= {  # noqa: ASYNC110 - see _POLL_SECONDS
+            link.pid for link in self.links if link.welcomed
+        }:
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -210,8 +214,6 @@ class Fleet:
             link.lost()
             await welcome
             self._on_lost(link)
-            async with self._changed:
-                self._changed.notify_all()
 
     async def _welcome(self, link: Link) -> None:
         try:
@@ -221,9 +223,6 @@ class Fleet:
             link.writer.close()
             return
         link.welcomed = True
-        self._on_hello(link)
-        async with self._changed:
-            self._changed.notify_all()
 
 
 @contextlib.asynccontextmanager

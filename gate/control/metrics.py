@@ -120,6 +120,12 @@ RESTARTS = Metric(
     "gate_process_restarts_total", C, "Child processes started again after they died.", ("process",)
 )
 RELOADS = Metric("gate_reloads_total", C, "Reloads of the settings, by result.", ("result",))
+TURNED_AWAY = Metric(
+    "gate_control_connections_refused_total",
+    C,
+    "Connections over the limit of the admin port or the notice page, closed at once.",
+    ("listener",),
+)
 ENTRIES = Metric("gate_replica_entries", G, "Domains in the replica.")
 REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its registry epoch.")
 UPDATED = Metric(
@@ -139,6 +145,7 @@ GATE_METRICS: tuple[Metric, ...] = (
     WORKERS,
     RESTARTS,
     RELOADS,
+    TURNED_AWAY,
     ENTRIES,
     REVISION,
     UPDATED,

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gate.scoreboard import Board
+from gate.scoreboard import ELDERS, Board
 from gate.settings import Process
 from gate.supervisor import privileges
 from gate.supervisor.notify import Notifier
@@ -164,6 +164,7 @@ class Family:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
+            self.board.remove_elder(pid)
             name = child.role.name
             if not child.leaving:
                 self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
@@ -199,22 +200,38 @@ class Family:
         self.notifier.send(
             RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         )
-        fresh = self.reload()
+        fresh = self.reload() if self._has_room() else None
         self.board.count_reload(refused=fresh is None)
         if fresh is not None:
             self.roles, self.process = fresh
             before = dict(self._children)
             for role in self.roles:
-                if role.carries_traffic:
-                    self._start(role, restarted=False)
-                    continue
                 for pid, child in before.items():
                     if child.role.name == role.name and not child.leaving:
-                        # One process at a time writes the replica: this one ends first.
-                        child.leaving = True
-                        self._successions.add(role.name)
-                        _signal(pid, signal.SIGTERM)
+                        self._make_way(pid, child)
+                if role.carries_traffic:
+                    self._start(role, restarted=False)
         self.notifier.send(READY=1)
+
+    def _has_room(self) -> bool:
+        busy = len(self.board.elders)
+        wanted = sum(role.carries_traffic for role in self.roles)
+        if busy + wanted > ELDERS:
+            log.error(
+                "reload refused: %d workers of earlier reloads still have open connections; "
+                "wait, or lower process.reload_drain_seconds",
+                busy,
+            )
+        return busy + wanted <= ELDERS
+
+    def _make_way(self, pid: int, child: _Child) -> None:
+        if child.role.carries_traffic:
+            self.board.add_elder(pid)  # until it ends, every change must reach it, too
+            return
+        # One process at a time writes the replica: this one ends before its successor starts.
+        child.leaving = True
+        self._successions.add(child.role.name)
+        _signal(pid, signal.SIGTERM)
 
     def _predecessors(self) -> Iterator[tuple[int, _Child]]:
         """The children that have a successor and have not been told to end."""

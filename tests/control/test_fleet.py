@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -137,6 +138,23 @@ async def test_two_processes_of_one_worker_number_must_both_confirm(path: Path) 
         await fleet.invalidate(["a.cn"])
         assert "invalidate" in old.kinds()
         assert "invalidate" in new.kinds()
+
+
+async def test_invalidate_waits_for_a_replaced_worker_that_lost_its_link(path: Path) -> None:
+    elders = {os.getpid()}  # every link here is this process's
+    fleet = Fleet(0, elders=lambda: elders)
+    await fleet.start(listen(path))
+    change = asyncio.create_task(fleet.invalidate(["a.cn"], seconds=5))
+    await asyncio.sleep(0.05)
+    assert not change.done()
+    async with Worker(0, path).running():
+        await change
+    change = asyncio.create_task(fleet.invalidate(["a.cn"], seconds=5))
+    await asyncio.sleep(0.05)
+    assert not change.done()
+    elders.clear()  # it has ended
+    await change
+    await fleet.close()
 
 
 async def test_a_worker_connects_again_and_is_welcomed_again(path: Path) -> None:
