@@ -333,9 +333,20 @@ class RegistryError(Exception):
         wording = CATALOGUE[code]
         self.status = wording.status
         self.zh = wording.zh.format(
-            field=field, **{k: v.zh if isinstance(v, Said) else v for k, v in details.items()}
+            field=field, **{name: _shown(item, "zh") for name, item in details.items()}
         )
         self.en = wording.en.format(
-            field=field, **{k: v.en if isinstance(v, Said) else v for k, v in details.items()}
+            field=field, **{name: _shown(item, "en") for name, item in details.items()}
         )
         super().__init__(self.en)
+
+
+def _shown(item: object, language: str) -> object:
+    """A detail as it may be printed and stored: what is not printable is escaped."""
+    if isinstance(item, Said):
+        item = getattr(item, language)
+    if not isinstance(item, str) or item.isprintable():
+        return item
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in item
+    )

@@ -73,9 +73,13 @@ class Feed:
         """
         return await self._run(self._read, revision, min(limit, MAX_CHANGES))
 
-    async def wait_beyond(self, revision: int, seconds: float) -> Head:
-        """Wait until the log is beyond `revision` or in another epoch, or `seconds` are over."""
-        epoch = self.head.epoch
+    async def wait_beyond(self, revision: int, seconds: float, *, epoch: str | None = None) -> Head:
+        """Wait until the log is beyond `revision`, or `seconds` are over.
+
+        `epoch` is the one that `revision` is of, the present one if not given; another one ends
+        the wait, too.
+        """
+        epoch = epoch or self.head.epoch
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.head.revision <= revision and self.head.epoch == epoch:

@@ -59,6 +59,12 @@ class Jobs:
         self._stop.set()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
+    async def finished(self, digest: str) -> None:
+        """Wait until no import of this file is running here."""
+        task = self._running.get(digest)
+        if task is not None:
+            await asyncio.wait([task])
+
     async def receive(
         self, pieces: AsyncIterator[bytes], *, name: str, form: FileFormat, actor: Actor
     ) -> ImportView:
@@ -121,6 +127,9 @@ class Jobs:
                 _drop(path)
             if _waiting(started):
                 started.set_exception(error)
+        except Exception:
+            # The file stays, and is tried again at the next start.
+            _log.exception("import of %s stopped by a fault of this program", path.name)
         finally:
             if _waiting(started):
                 started.set_exception(RegistryError("busy"))  # the service is stopping

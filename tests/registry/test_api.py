@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,12 +28,8 @@ async def file_some(api: Api, count: int) -> None:
         "POST", "/v1/imports", data=data.encode(), headers={"Content-Type": "text/csv"}
     )
     digest = (response.json())["digest"]
-    async with asyncio.timeout(20):
-        while True:
-            state = (await api.call("GET", f"/v1/imports/{digest}")).json()
-            if state["state"] == "done":
-                break
-            await asyncio.sleep(0.02)
+    await api.service.jobs.finished(digest)
+    state = (await api.call("GET", f"/v1/imports/{digest}")).json()
     assert (state["accepted"], state["refused"]) == (count, 0)
 
 
@@ -328,10 +323,8 @@ async def test_an_upload_is_imported_and_its_refused_lines_shown(api: Api) -> No
     state = response.json()
     assert (response.status, state["name"]) == (202, "list.ndjson")
     place = response.headers["Location"]
-    async with asyncio.timeout(20):
-        while state["state"] != "done":
-            state = (await api.call("GET", place)).json()
-            await asyncio.sleep(0.01)
+    await api.service.jobs.finished(state["digest"])
+    state = (await api.call("GET", place)).json()
     assert (state["accepted"], state["refused"]) == (1, 1)
     refused = (await api.call("GET", f"{place}/refusals")).json()
     assert [(row["line"], row["code"]) for row in refused["items"]] == [(2, "domain_invalid")]
@@ -366,12 +359,10 @@ async def test_an_upload_is_gone_on_with_after_a_restart(tmp_path: Path) -> None
             "POST", "/v1/imports", data=data, headers={"Content-Type": "text/csv"}
         )
         digest = (response.json())["digest"]
-    async with serving(url, tmp_path) as api, asyncio.timeout(60):
-        while True:
-            state = (await api.call("GET", f"/v1/imports/{digest}")).json()
-            if state["state"] == "done":
-                break
-            await asyncio.sleep(0.05)
+    async with serving(url, tmp_path) as api:
+        await api.service.jobs.finished(digest)
+        state = (await api.call("GET", f"/v1/imports/{digest}")).json()
+        assert state["state"] == "done"
         assert (state["accepted"], state["refused"]) == (20_000, 0)
 
 

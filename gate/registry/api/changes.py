@@ -36,7 +36,7 @@ async def changes(call: Call) -> web.Response:
         raise RegistryError("old_epoch", field="epoch", epoch=asked.epoch, current=feed.head.epoch)
     batch = await feed.batch_after(asked.since, limit=asked.limit)
     if not batch.changes and asked.wait:
-        await feed.wait_beyond(asked.since, asked.wait)
+        await feed.wait_beyond(asked.since, asked.wait, epoch=batch.epoch)
         batch = await feed.batch_after(asked.since, limit=asked.limit)
     if asked.epoch is not None and asked.epoch != batch.epoch:
         raise RegistryError("old_epoch", field="epoch", epoch=asked.epoch, current=batch.epoch)

@@ -17,7 +17,7 @@ MANIFEST_TYPE: Final = "application/vnd.filing-gate.manifest.v1+json"
 
 
 async def snapshot(call: Call) -> web.StreamResponse:
-    """The newest snapshot; a broken download goes on with Range and If-Range."""
+    """The newest snapshot; a broken download goes on with Range and If-Match (else 412)."""
     service = call.service
     newest = await asyncio.get_running_loop().run_in_executor(
         service.long_reader, service.snapshots.current

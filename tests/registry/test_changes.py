@@ -1,0 +1,238 @@
+"""The signed change log over HTTP, and snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate.registry.api.service import Limits
+from gate.registry.api.snapshots import MANIFEST_TYPE
+from gate.registry.commands import Approve, CancelService, ChangeService, Role
+from gate.registry.database import Database
+from gate.registry.log import Head
+from gate.registry.operations import carry_out
+from gate.registry.registry import LOCAL, Registry
+from gate.replica import Filing, Replica, Status
+from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
+from gate.sync.envelope import unseal
+from gate.sync.keys import KeyStore
+from tests.registry.conftest import Answer, Api, serving
+from tests.registry.filings import do, file_another, file_first, first_filing
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+def trusted(api: Api) -> list[Any]:
+    """The public keys of the registry."""
+    return [key.key() for key in KeyStore(api.service.sealer.public_path.parent).list()]
+
+
+def opened(api: Api, answer: Answer) -> Batch:
+    """The batch in an answer, after its signature was checked."""
+    assert answer.status == 200, answer.body
+    batch = decode(unseal(answer.body, PAYLOAD_TYPE, trusted(api), limit=1_000_000))
+    assert answer.headers["Gate-Epoch"] == batch.epoch
+    assert answer.headers["Gate-Revision"] == str(batch.head)
+    return batch
+
+
+async def file(api: Api, *domains: str) -> None:
+    """One first filing and some new services, approved."""
+    registry = api.service.registry
+    file_first(registry, domains[0])
+    for domain in domains[1:]:
+        await asyncio.to_thread(file_another, registry, domain)
+
+
+async def changes(api: Api, query: str) -> Answer:
+    return await api.call("GET", f"/v1/changes?{query}", role=Role.READER)
+
+
+async def test_changes_come_in_signed_batches(api: Api) -> None:
+    await file(api, "a.cn", "b.cn", "c.cn")
+    batch = opened(api, await changes(api, "since=0"))
+    assert (batch.from_revision, batch.to_revision, batch.head) == (0, 3, 3)
+    assert [change.domain for change in batch.changes] == ["a.cn", "b.cn", "c.cn"]
+    batch = opened(api, await changes(api, f"since=1&limit=1&epoch={batch.epoch}"))
+    assert (batch.from_revision, batch.to_revision, batch.head) == (1, 2, 3)
+
+
+async def test_at_the_head_an_empty_batch_is_a_sign_of_life(api: Api) -> None:
+    await file(api, "a.cn")
+    batch = opened(api, await changes(api, "since=1"))
+    assert (batch.from_revision, batch.to_revision, batch.changes) == (1, 1, ())
+    waited = opened(api, await changes(api, "since=1&wait=0.05"))
+    assert waited.changes == ()
+
+
+async def test_a_long_poll_is_answered_by_the_next_change(api: Api) -> None:
+    polls = [asyncio.create_task(changes(api, "since=0&wait=30")) for _ in range(5)]
+    await api.do(first_filing("a.cn"))
+    done, _ = await asyncio.wait(polls, timeout=0.2)
+    assert not done  # an application is no change
+    await api.do(Approve(application=1))
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*polls)
+    for answer in answers:
+        assert [change.domain for change in opened(api, answer).changes] == ["a.cn"]
+
+
+async def test_a_long_poll_is_answered_when_another_process_writes(
+    api: Api, database_url: str
+) -> None:
+    poll = asyncio.create_task(changes(api, "since=0&wait=30"))
+    other = Database(database_url)
+    await asyncio.to_thread(file_first, Registry(other), "a.cn")
+    other.close()
+    async with asyncio.timeout(10):
+        assert opened(api, await poll).to_revision == 1
+
+
+async def test_a_follower_that_lost_the_thread_is_told_to_take_a_snapshot(api: Api) -> None:
+    await file(api, "a.cn", "b.cn")
+    epoch = api.service.feed.head.epoch
+    await asyncio.to_thread(api.service.registry.tidy, keep=1)
+    for query, code in [
+        ("since=0", "compacted"),
+        ("since=3", "ahead"),
+        ("since=2&epoch=20000101T000000Z-00000000", "old_epoch"),
+    ]:
+        answer = await changes(api, query)
+        assert (answer.status, answer.json()["code"]) == (410, code)
+        assert "snapshot" in answer.json()["en"]
+    assert opened(api, await changes(api, f"since=1&epoch={epoch}")).to_revision == 2
+
+
+async def test_a_new_epoch_ends_a_long_poll(api: Api) -> None:
+    await file(api, "a.cn")
+    epoch = api.service.feed.head.epoch
+    poll = asyncio.create_task(changes(api, f"since=1&wait=30&epoch={epoch}"))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(api.service.registry.renew_epoch, actor=LOCAL)
+    async with asyncio.timeout(10):
+        answer = await poll
+    assert (answer.status, answer.json()["code"]) == (410, "old_epoch")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "since=", "since=-1", "since=x", "since=9223372036854775808", "since=0&wait=61",
+     "since=0&wait=nan", "since=0&wait=inf", "since=0&limit=0", "since=0&limit=5001",
+     "since=0&since=1"],
+)  # fmt: skip
+async def test_a_question_out_of_bounds_is_refused(lite_api: Api, query: str) -> None:
+    answer = await changes(lite_api, query)
+    assert (answer.status, answer.json()["code"]) == (422, "field_invalid")
+
+
+async def test_a_rotated_key_signs_at_once(lite_api: Api) -> None:
+    await file(lite_api, "a.cn")
+    store = KeyStore(lite_api.service.sealer.public_path.parent)
+    (old,) = store.list()
+    store.new()
+    both = await changes(lite_api, "since=0")
+    assert len(both.json()["signatures"]) == 2
+    store.retire(old.keyid)
+    alone = await changes(lite_api, "since=0")
+    assert len(alone.json()["signatures"]) == 1
+    assert opened(lite_api, alone).to_revision == 1
+
+
+# Snapshots
+
+
+def manifest(api: Api, answer: Answer) -> dict[str, Any]:
+    sealed = base64.b64decode(answer.headers["Gate-Manifest"])
+    found: dict[str, Any] = json.loads(unseal(sealed, MANIFEST_TYPE, trusted(api), limit=10_000))
+    return found
+
+
+async def test_a_snapshot_is_the_filed_set_with_a_signed_manifest(api: Api, tmp_path: Path) -> None:
+    await file(api, "b.cn", "a.cn", "gone.cn", "xn--fsqu00a.cn")
+    await api.do(CancelService(domain="gone.cn"))
+    answer = await api.call("GET", "/v1/snapshot", role=Role.READER)
+    lines = zstd.decompress(answer.body)
+    told = manifest(api, answer)
+    assert told["epoch"] == api.service.feed.head.epoch
+    assert (told["revision"], told["count"]) == (5, 3)
+    assert told["sha256"] == hashlib.sha256(lines).hexdigest()
+    rows = [line.split("\t") for line in lines.decode().splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["a.cn", "filed"],
+        ["b.cn", "filed"],
+        ["xn--fsqu00a.cn", "filed"],
+    ]
+    with Replica.open(tmp_path / "replica", writable=True) as replica:
+        filings = (Filing(domain, Status(status), licence) for domain, status, licence in rows)
+        replica.load(filings, epoch=told["epoch"], revision=told["revision"])
+        assert replica.digest() == told["sha256"]
+
+
+async def test_an_empty_registry_has_a_snapshot_too(lite_api: Api) -> None:
+    answer = await lite_api.call("GET", "/v1/snapshot", role=Role.READER)
+    assert zstd.decompress(answer.body) == b""
+    assert manifest(lite_api, answer)["count"] == 0
+
+
+async def test_a_snapshot_and_the_changes_after_it_are_the_whole(api: Api) -> None:
+    await file(api, "a.cn", "b.cn")
+    told = manifest(api, await api.call("GET", "/v1/snapshot"))
+    await api.do(ChangeService(domain="b.cn", domains=("c.cn",)))
+    batch = opened(api, await changes(api, f"since={told['revision']}"))
+    assert [(c.domain, c.status) for c in batch.changes] == [
+        ("b.cn", Status.ABSENT),
+        ("c.cn", Status.FILED),
+    ]
+    # A small set is made anew for each revision.
+    assert manifest(api, await api.call("GET", "/v1/snapshot"))["revision"] == batch.to_revision
+
+
+async def test_a_broken_download_goes_on(lite_api: Api) -> None:
+    await file(lite_api, *(f"site{n}.cn" for n in range(20)))
+    whole = await lite_api.call("GET", "/v1/snapshot")
+    headers = {"Range": "bytes=100-", "If-Match": whole.headers["ETag"]}
+    rest = await lite_api.call("GET", "/v1/snapshot", headers=headers)
+    assert (rest.status, rest.body) == (206, whole.body[100:])
+    await lite_api.do(CancelService(domain="site3.cn"))
+    # There is another snapshot by now: its rest is of no use.
+    other = await lite_api.call("GET", "/v1/snapshot", headers=headers)
+    assert other.status == 412
+
+
+async def test_the_log_is_compacted_while_serving(tmp_path: Path) -> None:
+    url = str(tmp_path / "registry.db")
+    async with serving(url, tmp_path) as api:
+        await file(api, *(f"site{n}.cn" for n in range(10)))
+    async with serving(url, tmp_path, Limits(keep_changes=3)) as api, asyncio.timeout(10):
+        while True:
+            head: Head = await asyncio.to_thread(api.service.registry.head)
+            if head.oldest:
+                break
+            await asyncio.sleep(0.01)
+        assert (head.oldest, head.revision) == (7, 10)
+
+
+def test_an_operation_that_fails_half_way_leaves_nothing(lite: Registry) -> None:
+    file_first(lite, "a.cn")
+    before = lite.head()
+    command = ChangeService(domain="a.cn", domains=("b.cn",))
+
+    def fail() -> None:
+        with lite.database.write() as connection:
+            assert carry_out(lite.begin(connection, LOCAL), command).revision == 3
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert lite.head() == before
+    assert do(lite, command).revision == 3
