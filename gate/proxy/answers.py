@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from urllib.parse import quote
 
 from gate.policy import Verdict
 from gate.settings import Notice
+
+_NEEDS_NO_ENCODING = re.compile(r"[a-z0-9._-]*").fullmatch
 
 
 class Answers:
@@ -21,14 +24,11 @@ class Answers:
         """`302` to the notice page; the connection closes after it."""
         location = self._location
         if self._with_query:
-            # A canonical name needs no encoding, but nothing here depends on that.
-            name = quote(verdict.name, safe="").encode("ascii")
-            location = b"%b%bdomain=%b&reason=%b" % (
-                location,
-                self._joint,
-                name,
-                verdict.reason.encode("ascii"),
-            )
+            name = verdict.name
+            if not _NEEDS_NO_ENCODING(name):
+                name = quote(name, safe="")
+            query = f"domain={name}&reason={verdict.reason}".encode("ascii")
+            location = location + self._joint + query
         return (
             b"HTTP/1.1 302 Found\r\nLocation: %b\r\nCache-Control: no-store\r\n"
             b"Content-Length: 0\r\nConnection: close\r\n\r\n" % location

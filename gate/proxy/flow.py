@@ -43,7 +43,18 @@ class Flow:
     Raises OSError from `pump` when either socket breaks.
     """
 
-    __slots__ = ("_held", "_pipe", "_pipes", "bulk", "ended", "limit", "moved", "sink", "source")
+    __slots__ = (
+        "_held",
+        "_pipe",
+        "_pipes",
+        "blocked",
+        "bulk",
+        "ended",
+        "limit",
+        "moved",
+        "sink",
+        "source",
+    )
 
     def __init__(
         self, source: SocketType, sink: SocketType, pipes: PipePool, limit: int = -1
@@ -54,6 +65,7 @@ class Flow:
         self.ended = False
         self.bulk = False
         self.moved = 0
+        self.blocked = False  # bytes wait for the sink; the source is not read meanwhile
         self._held: memoryview | None = None
         self._pipe: Pipe | None = None
         self._pipes = pipes
@@ -68,14 +80,10 @@ class Flow:
         """What was read beyond the limit: nothing, ever."""
         return b""
 
-    @property
-    def blocked(self) -> bool:
-        """Whether bytes wait for the sink; the source is not read meanwhile."""
-        return self._held is not None or (self._pipe is not None and self._pipe.inside > 0)
-
     def hold(self, data: bytes | memoryview) -> None:
         """Put bytes in front, to be sent before anything is read."""
         self._held = memoryview(data)
+        self.blocked = True
 
     def pump(self, buffer: memoryview) -> Progress:
         """Move what can be moved now, through `buffer` (shared, BUFFER_BYTES long)."""
@@ -83,30 +91,31 @@ class Flow:
             self._held = self._send(self._held)
             if self._held is not None:
                 return _BLOCKED
+            self.blocked = False
         if self.bulk:
             return self._splice()
-        wanted = buffer if self.limit < 0 or self.limit >= BUFFER_BYTES else buffer[: self.limit]
-        if self.limit == 0:
+        limit = self.limit
+        if limit == 0:
             self.ended = True
             return _ENDED
         try:
-            count = self.source.recv_into(wanted)
+            count = self.source.recv_into(buffer, limit if 0 < limit < BUFFER_BYTES else 0)
         except BlockingIOError:
             return _STARVED
         if count == 0:
             self.ended = True
             return _ENDED
         self.moved += count
-        if self.limit > 0:
-            self.limit -= count
+        if limit > 0:
+            self.limit = limit - count
         try:
             sent = self.sink.send(buffer[:count])
         except BlockingIOError:
             sent = 0
         if sent < count:
-            self._held = memoryview(bytes(buffer[sent:count]))
+            self.hold(bytes(buffer[sent:count]))
             return _BLOCKED
-        if self.limit == 0:
+        if limit == count:
             self.ended = True
             return _ENDED
         if count < BUFFER_BYTES:
@@ -156,12 +165,14 @@ class Flow:
             if self.limit > 0:
                 self.limit -= count
             pipe.inside = count
+        self.blocked = True
         try:
             pipe.inside -= os.splice(pipe.reader, self.sink.fileno(), pipe.inside, flags=_SPLICE)
         except BlockingIOError:
             return _BLOCKED
         if pipe.inside:
             return _BLOCKED
+        self.blocked = False
         if self.limit == 0:
             return self._end_splice(_ENDED)
         if 0 < count < _SMALL_SPLICE:

@@ -76,12 +76,16 @@ def pass_tls(
         sock.setblocking(False)
         sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
     tunnel = Tunnel(plane, sock, peer, verdict)
-    try:
-        pool = plane.router.tls(verdict.name)
-    except UpstreamError:
-        tunnel.abort("no_upstream")
-        return
-    tunnel.dial(pool, header_for(pool, sock, peer) + first)
+    pool = plane.router.only_tls
+    if pool is None:
+        try:
+            pool = plane.router.tls(verdict.name)
+        except UpstreamError:
+            tunnel.abort("no_upstream")
+            return
+    if pool.speaks_proxy:
+        first = header_for(pool, sock, peer) + first
+    tunnel.dial(pool, first)
 
 
 def refuse_tls(

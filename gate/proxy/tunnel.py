@@ -119,18 +119,21 @@ class Tunnel:
     def on_client(self, events: int) -> None:
         """The client's socket is ready."""
         up, down = self._up, self._down
-        if up is not None and down is not None:
+        if events == IN and up is not None and not up.blocked and not up.ended:
+            self._pump(up, False)
+        elif up is not None and down is not None:
             self._ready(events, up, down)
 
     def on_upstream(self, events: int) -> None:
         """The upstream's socket is ready."""
         up, down = self._up, self._down
-        if up is not None and down is not None:
+        if events == IN and down is not None and not down.blocked and not down.ended:
+            self._pump(down, False)
+        elif up is not None and down is not None:
             self._ready(events, down, up)
 
     def _ready(self, events: int, reading: Flow, writing: Flow) -> None:
         """A socket is ready; `reading` has it as its source, `writing` as its sink."""
-        self._touched = self._plane.reactor.now
         if events & OUT and writing.blocked:
             self._pump(writing, True)
         if events & _HEARD and not reading.blocked and not reading.ended:
@@ -147,15 +150,18 @@ class Tunnel:
         if up is None or down is None:
             return
         plane = self._plane
+        self._touched = plane.reactor.now
+        buffer = plane.buffer
         before = flow.moved
-        progress = _MORE
+        turns = _TURNS
         try:
-            for _ in range(_TURNS):
-                progress = flow.pump(plane.buffer)
-                if progress is _STARVED and ending:
-                    ending = False
-                elif progress is not _MORE:
+            progress = flow.pump(buffer)
+            while progress is _MORE or (ending and progress is _STARVED):
+                ending = ending and progress is not _STARVED
+                turns -= 1
+                if not turns:
                     break
+                progress = flow.pump(buffer)
         except OSError:
             self._end("peer_reset", cut=True)
             return
@@ -205,12 +211,13 @@ class Tunnel:
         if self._dial is not None:
             self._dial.abort()
             self._dial = None
-        for sock in (client, up.sink if up is not None else None):
-            if sock is not None:
-                if cut:
-                    reset(sock)
-                reactor.retire(sock)
-        for flow in (up, down):
-            if flow is not None:
-                flow.close()
+        if cut:
+            reset(client)
+        reactor.retire(client)
+        if up is not None and down is not None:
+            if cut:
+                reset(up.sink)
+            reactor.retire(up.sink)
+            up.close()
+            down.close()
         self._plane.leave(self.peer[0], cause)

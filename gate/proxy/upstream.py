@@ -95,8 +95,9 @@ class Router:
         for route in settings.routes:
             table = self._suffix if route.match.startswith(".") else self._exact
             table[route.match.removeprefix(".").lower()] = self._pools(route.upstream)
-        # With no routes, all HTTP goes to one pool, and nobody needs to ask which.
+        # With no routes, all traffic of a kind goes to one pool, and nobody needs to ask which.
         self.only_http = self._default[0] if not settings.routes and settings.default.http else None
+        self.only_tls = self._default[1] if not settings.routes and settings.default.tls else None
 
     @property
     def endpoints(self) -> Iterable[Endpoint]:
