@@ -1,9 +1,10 @@
-"""Cost of the HTTP/1 parsers in nanoseconds a call, cold and from the memo.
+"""Cost of the HTTP/1 and ClientHello parsers in nanoseconds a call.
 
     python -m benchmarks.wire [--rounds N]
 
 "cold" parses heads with a header block that was never seen before, "memo" the same head
-again and again, "write" makes the head that goes on. Each figure is the best of many
+again and again, "write" makes the head that goes on. The ClientHellos are those that real
+clients sent (tests/wire/data). Each figure is the best of many
 short rounds, so that a neighbour on the machine does not show. A plain function call is
 printed for scale.
 """
@@ -11,6 +12,7 @@ printed for scale.
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from gate.wire.http1 import (
     ChunkedBody,
@@ -22,6 +24,7 @@ from gate.wire.http1 import (
     serialise_request,
     serialise_response,
 )
+from gate.wire.tls import parse_client_hello
 
 _BATCH = 400
 _FORWARDED = forwarded_part("203.0.113.9", "http")
@@ -63,6 +66,7 @@ RESPONSES = {
         b"Connection: keep-alive\r\n\r\n"
     ),
 }
+HELLOS = Path(__file__).parent.parent / "tests" / "wire" / "data"
 CHUNKED = {
     "36 B in 1 chunk": (36, 1),
     "64 kB in 8 kB chunks": (8192, 8),
@@ -152,6 +156,10 @@ def main() -> None:
             ),
         }
         _print("body " + what, len(raw), figures)
+    for path in sorted(HELLOS.glob("*.bin")):
+        raw = path.read_bytes()
+        figures = {"parse": nanoseconds(parse_client_hello, _same(raw), rounds)}
+        _print("hello of " + path.stem, len(raw), figures)
 
 
 if __name__ == "__main__":
