@@ -19,6 +19,7 @@ from gate.settings.base import Address
 from gate.settings.model import Route, Settings, UpstreamPool
 from gate.settings.registry import RegistryTls
 from gate.settings.reload import needs_restart
+from gate.settings.sync import ClientTls, Nats, Push, PushTarget, ServerTls
 
 Key = str | int
 
@@ -43,6 +44,21 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
         key=Path("certs/registry.key"),
         client_ca=Path("certs/ca.pem"),
     ),
+    ClientTls: ClientTls(
+        ca=Path("certs/ca.pem"),
+        certificate=Path("certs/gate-client.pem"),
+        key=Path("certs/gate-client.key"),
+    ),
+    Nats: Nats(servers=("nats://10.0.0.20:4222",)),
+    Push: Push(
+        listen=Address(host="0.0.0.0", port=9466),
+        tls=ServerTls(
+            certificate=Path("certs/gate.pem"),
+            key=Path("certs/gate.key"),
+            client_ca=Path("certs/ca.pem"),
+        ),
+    ),
+    PushTarget: PushTarget(name="edge-1", url="https://10.0.0.31:9466"),
 }
 """What a section that is empty by default may hold."""
 

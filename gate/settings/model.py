@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gate.settings.base import Address, AddressText, Section, restart
 from gate.settings.registry import Registry
+from gate.settings.sync import Sync
 
 
 class Mode(StrEnum):
@@ -195,6 +196,12 @@ class Notice(Section):
         "is a page of yours).",
         json_schema_extra=restart,
     )
+    connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections to the notice page at a time; more are closed at once.",
+        json_schema_extra=restart,
+    )
 
 
 class Admin(Section):
@@ -203,6 +210,12 @@ class Admin(Section):
     listen: AddressText = Field(
         Address(host="127.0.0.1", port=9464),
         description="HOST:PORT of /healthz, /readyz and /metrics. Keep it off public networks.",
+        json_schema_extra=restart,
+    )
+    connections: int = Field(
+        256,
+        ge=1,
+        description="Connections to the admin port at a time; more are closed at once.",
         json_schema_extra=restart,
     )
 
@@ -309,6 +322,7 @@ class Settings(Section):
     process: Process = Field(
         Process(), description="The process family: privileges, limits, start and stop."
     )
+    sync: Sync = Field(Sync(), description="Where the filings come from.")
     registry: Registry = Field(
         Registry(), description="The filing registry that this machine runs, if it runs one."
     )

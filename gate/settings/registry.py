@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gate.settings.base import Address, AddressText, Section, restart
+from gate.settings.sync import ClientTls, Nats, PushTarget
 
 
 class RegistryTls(Section):
@@ -48,6 +49,21 @@ class Registry(Section):
     tls: RegistryTls | None = Field(
         None,
         description="HTTPS for the API; null is plain HTTP, for loopback and behind a proxy.",
+        json_schema_extra=restart,
+    )
+    push: tuple[PushTarget, ...] = Field(
+        (),
+        description="Gates that every change is pushed to.",
+        json_schema_extra=restart,
+    )
+    push_tls: ClientTls | None = Field(
+        None,
+        description="The CA of the gates' https push ports, and the certificate to show them.",
+        json_schema_extra=restart,
+    )
+    nats: Nats | None = Field(
+        None,
+        description="Publish every change to NATS JetStream; null for not.",
         json_schema_extra=restart,
     )
     keep_changes: int = Field(
