@@ -319,7 +319,8 @@ def check_fileable(name: str) -> None:
     and any spelling that is not canonical.
     """
     if len(name) > MAX_LABEL or not _PLAIN_DOMAIN(name):
-        _check_unusual(name)
+        _check_canonical(name)
+        _check_strict(name)
     if _suffixes().holds(name):
         raise InvalidName(
             NameFault.PUBLIC_SUFFIX,
@@ -327,8 +328,19 @@ def check_fileable(name: str) -> None:
         )
 
 
-def _check_unusual(name: str) -> None:
-    """`check_fileable` for all but the public suffixes, and for names of any form."""
+def check_domain(name: str) -> None:
+    """Make sure that `name` is a canonical name of two labels or more.
+
+    That is all a replica asks of a domain: whether it may be filed is decided once, by the
+    registry or the importer (`check_fileable`). A gate whose list of public suffixes is a week
+    newer must not come to a halt over it. Raises InvalidName.
+    """
+    if len(name) > MAX_LABEL or not _PLAIN_DOMAIN(name):
+        _check_canonical(name)
+
+
+def _check_canonical(name: str) -> None:
+    """`check_domain` for names of any form."""
     try:
         host = canonical(name.encode())
     except UnicodeEncodeError as error:
@@ -339,6 +351,10 @@ def _check_unusual(name: str) -> None:
         raise InvalidName(NameFault.NOT_CANONICAL, f"write it as {host.name!r}")
     if "." not in name:
         raise InvalidName(NameFault.TOP_LEVEL, "a top-level domain cannot be filed")
+
+
+def _check_strict(name: str) -> None:
+    """What a filing asks of an unusual canonical name: LDH labels, and IDNs of IDNA 2008."""
     _check_ldh(name)
     for label in name.split("."):
         if label.startswith("xn--"):

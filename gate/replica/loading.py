@@ -17,7 +17,7 @@ from itertools import islice
 
 import lmdb
 
-from gate.names import InvalidName, check_fileable
+from gate.names import InvalidName, check_domain
 from gate.replica.environment import Environment
 from gate.replica.errors import BadChange, ReplicaBusy
 from gate.replica.records import TOMBSTONE, Filing, Status, encode
@@ -95,7 +95,7 @@ def _records(filings: Iterable[Filing], tally: _Tally) -> Iterator[tuple[bytes, 
             raise BadChange(domain, f"not in sorted order after {previous!r}, or twice")
         previous = domain
         try:
-            check_fileable(domain)
+            check_domain(domain)
         except InvalidName as error:
             raise BadChange(domain, error.reason) from error
         if filing.status is Status.ABSENT:

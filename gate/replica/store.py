@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import lmdb
 
-from gate.names import InvalidName, canonical, check_fileable
+from gate.names import InvalidName, check_domain
 from gate.replica import loading
 from gate.replica.environment import MAP_SIZE, Environment, verify
 from gate.replica.errors import BadChange, NewEpoch, ReplicaCorrupt
@@ -366,22 +366,16 @@ def _record(change: Change) -> tuple[bytes, bytes | None]:
         return key, None
     if change.status is Status.REVOKED:
         raise BadChange(change.domain, "a change says absent, not revoked")
-    try:
-        check_fileable(change.domain)
-    except InvalidName as error:
-        raise BadChange(change.domain, error.reason) from error
     return key, encode(change.status, change.licence)
 
 
 def _key(domain: str) -> bytes:
     """A domain as a key; only canonical names are.  Raises BadChange."""
     try:
-        key = domain.encode()
-        if canonical(key).name != domain or "." not in domain:
-            raise BadChange(domain, "not a canonical domain name")
-    except ValueError as error:
-        raise BadChange(domain, str(error)) from error
-    return key
+        check_domain(domain)
+    except InvalidName as error:
+        raise BadChange(domain, error.reason) from error
+    return domain.encode()
 
 
 def set_aside(path: Path | str, now: float) -> Path:
