@@ -104,8 +104,12 @@ class Remote:
         yield state
         while state.state == "running":
             time.sleep(pause)
-            state = ImportView.model_validate(self._json("GET", f"/v1/imports/{state.digest}"))
+            state = self.import_state(state.digest)
             yield state
+
+    def import_state(self, digest: str) -> ImportView:
+        """How far an import is."""
+        return ImportView.model_validate(self._json("GET", f"/v1/imports/{digest}"))
 
     def refusals(self, digest: str) -> Iterator[RefusalView]:
         """The lines that an import refused."""

@@ -8,18 +8,21 @@ Functions here work inside the caller's transaction.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 import zlib
 from calendar import timegm
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from gate.registry.errors import RegistryError
 from gate.registry.schema import log, log_head
 from gate.replica import Change, Status
-from gate.sync.batch import new_epoch
+
+_EPOCH: Final = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,11 +124,10 @@ def begin_epoch(connection: Connection, *, now: float | None = None) -> Head:
 
 
 def _next_epoch(before: str, now: float) -> str:
-    """A name that sorts after `before`, even if the clock went back."""
-    epoch = new_epoch(now)
-    if epoch > before:
-        return epoch
-    return new_epoch(timegm(time.strptime(before.partition("-")[0], "%Y%m%dT%H%M%SZ")) + 1)
+    """The time and a random tail: sorts after `before`, even if the clock went back."""
+    if before:
+        now = max(now, timegm(time.strptime(before.partition("-")[0], _EPOCH)) + 1)
+    return time.strftime(_EPOCH, time.gmtime(now)) + f"-{secrets.token_hex(4)}"
 
 
 def encode(changes: Sequence[Change]) -> bytes:

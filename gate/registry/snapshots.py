@@ -25,6 +25,7 @@ from gate.registry.log import Head
 from gate.registry.registry import Registry
 from gate.registry.schema import domains
 from gate.replica import Status
+from gate.sync.snapshot import Manifest
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -41,17 +42,10 @@ _SMALL: Final = 100_000
 
 @dataclass(slots=True, frozen=True)
 class SnapshotFile:
-    """A finished snapshot: where it is, and what its manifest says.
-
-    `sha256` is in hex, over the lines before compression; `created` in Unix seconds.
-    """
+    """A finished snapshot: where it is, and its manifest."""
 
     path: Path
-    epoch: str
-    revision: int
-    count: int
-    sha256: str
-    created: int
+    manifest: Manifest
 
 
 class Snapshots:
@@ -86,12 +80,13 @@ class Snapshots:
             return newest
 
     def _is_old(self, snapshot: SnapshotFile, head: Head) -> bool:
-        if (snapshot.epoch, snapshot.revision) == (head.epoch, head.revision):
+        manifest = snapshot.manifest
+        if (manifest.epoch, manifest.revision) == (head.epoch, head.revision):
             return False
         return (
-            snapshot.epoch != head.epoch
-            or snapshot.count < _SMALL
-            or head.revision - snapshot.revision > self._far
+            manifest.epoch != head.epoch
+            or manifest.count < _SMALL
+            or head.revision - manifest.revision > self._far
             or time.monotonic() - self._made > self._seconds
         )
 
@@ -116,7 +111,8 @@ class Snapshots:
             head.revision,
             time.monotonic() - began,
         )
-        return SnapshotFile(path, head.epoch, head.revision, count, digest, self._registry.now())
+        created = self._registry.now()
+        return SnapshotFile(path, Manifest(head.epoch, head.revision, count, digest, created))
 
 
 def _write(connection: Connection, file: BinaryIO) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,23 @@ from typing import Any
 import pytest
 
 from gate.registry.api.service import Limits
-from gate.registry.api.snapshots import MANIFEST_TYPE
 from gate.registry.commands import Approve, CancelService, ChangeService, Role
 from gate.registry.database import Database
 from gate.registry.log import Head
 from gate.registry.operations import carry_out
 from gate.registry.registry import LOCAL, Registry
-from gate.replica import Filing, Replica, Status
+from gate.replica import Replica, Status
 from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
 from gate.sync.envelope import unseal
 from gate.sync.keys import KeyStore
+from gate.sync.snapshot import (
+    MANIFEST_HEADER,
+    MANIFEST_TYPE,
+    MAX_MANIFEST,
+    Manifest,
+    decode_manifest,
+    read_filings,
+)
 from tests.registry.conftest import Answer, Api, serving
 from tests.registry.filings import do, file_another, file_first, first_filing
 
@@ -151,10 +157,9 @@ async def test_a_rotated_key_signs_at_once(lite_api: Api) -> None:
 # Snapshots
 
 
-def manifest(api: Api, answer: Answer) -> dict[str, Any]:
-    sealed = base64.b64decode(answer.headers["Gate-Manifest"])
-    found: dict[str, Any] = json.loads(unseal(sealed, MANIFEST_TYPE, trusted(api), limit=10_000))
-    return found
+def manifest(api: Api, answer: Answer) -> Manifest:
+    sealed = base64.b64decode(answer.headers[MANIFEST_HEADER])
+    return decode_manifest(unseal(sealed, MANIFEST_TYPE, trusted(api), limit=MAX_MANIFEST))
 
 
 async def test_a_snapshot_is_the_filed_set_with_a_signed_manifest(api: Api, tmp_path: Path) -> None:
@@ -163,38 +168,39 @@ async def test_a_snapshot_is_the_filed_set_with_a_signed_manifest(api: Api, tmp_
     answer = await api.call("GET", "/v1/snapshot", role=Role.READER)
     lines = zstd.decompress(answer.body)
     told = manifest(api, answer)
-    assert told["epoch"] == api.service.feed.head.epoch
-    assert (told["revision"], told["count"]) == (5, 3)
-    assert told["sha256"] == hashlib.sha256(lines).hexdigest()
+    assert told.epoch == api.service.feed.head.epoch
+    assert (told.revision, told.count) == (5, 3)
+    assert told.sha256 == hashlib.sha256(lines).hexdigest()
     rows = [line.split("\t") for line in lines.decode().splitlines()]
     assert [row[:2] for row in rows] == [
         ["a.cn", "filed"],
         ["b.cn", "filed"],
         ["xn--fsqu00a.cn", "filed"],
     ]
+    path = tmp_path / "snapshot"
+    path.write_bytes(answer.body)
     with Replica.open(tmp_path / "replica", writable=True) as replica:
-        filings = (Filing(domain, Status(status), licence) for domain, status, licence in rows)
-        replica.load(filings, epoch=told["epoch"], revision=told["revision"])
-        assert replica.digest() == told["sha256"]
+        replica.load(read_filings(path, told), epoch=told.epoch, revision=told.revision)
+        assert replica.digest() == told.sha256
 
 
 async def test_an_empty_registry_has_a_snapshot_too(lite_api: Api) -> None:
     answer = await lite_api.call("GET", "/v1/snapshot", role=Role.READER)
     assert zstd.decompress(answer.body) == b""
-    assert manifest(lite_api, answer)["count"] == 0
+    assert manifest(lite_api, answer).count == 0
 
 
 async def test_a_snapshot_and_the_changes_after_it_are_the_whole(api: Api) -> None:
     await file(api, "a.cn", "b.cn")
     told = manifest(api, await api.call("GET", "/v1/snapshot"))
     await api.do(ChangeService(domain="b.cn", domains=("c.cn",)))
-    batch = opened(api, await changes(api, f"since={told['revision']}"))
+    batch = opened(api, await changes(api, f"since={told.revision}"))
     assert [(c.domain, c.status) for c in batch.changes] == [
         ("b.cn", Status.ABSENT),
         ("c.cn", Status.FILED),
     ]
     # A small set is made anew for each revision.
-    assert manifest(api, await api.call("GET", "/v1/snapshot"))["revision"] == batch.to_revision
+    assert manifest(api, await api.call("GET", "/v1/snapshot")).revision == batch.to_revision
 
 
 async def test_a_broken_download_goes_on(lite_api: Api) -> None:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from typing import Final
 
 from aiohttp import web
 
 from gate.registry.api.endpoint import Call, Endpoint
-from gate.registry.snapshots import SnapshotFile
-
-MEDIA: Final = "application/vnd.filing-gate.snapshot+zstd"
-MANIFEST_TYPE: Final = "application/vnd.filing-gate.manifest.v1+json"
+from gate.sync.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, MEDIA_TYPE
 
 
 async def snapshot(call: Call) -> web.StreamResponse:
@@ -22,29 +17,17 @@ async def snapshot(call: Call) -> web.StreamResponse:
     newest = await asyncio.get_running_loop().run_in_executor(
         service.long_reader, service.snapshots.current
     )
-    sealed = service.sealer.payload(_manifest(newest), MANIFEST_TYPE)
+    manifest = newest.manifest
+    sealed = service.sealer.payload(manifest.encode(), MANIFEST_TYPE)
     return web.FileResponse(
         newest.path,
         headers={
-            "Content-Type": MEDIA,
-            "Gate-Epoch": newest.epoch,
-            "Gate-Revision": str(newest.revision),
-            "Gate-Manifest": base64.b64encode(sealed).decode(),
+            "Content-Type": MEDIA_TYPE,
+            "Gate-Epoch": manifest.epoch,
+            "Gate-Revision": str(manifest.revision),
+            MANIFEST_HEADER: base64.b64encode(sealed).decode(),
         },
     )
-
-
-def _manifest(file: SnapshotFile) -> bytes:
-    return json.dumps(
-        {
-            "epoch": file.epoch,
-            "revision": file.revision,
-            "count": file.count,
-            "sha256": file.sha256,
-            "created": file.created,
-        },
-        separators=(",", ":"),
-    ).encode()
 
 
 ENDPOINTS = (
@@ -54,6 +37,6 @@ ENDPOINTS = (
         "snapshot",
         "全量快照 / snapshot of the filed set",
         snapshot,
-        media=MEDIA,
+        media=MEDIA_TYPE,
     ),
 )
