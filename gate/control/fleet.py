@@ -13,15 +13,19 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from gate.control import lines
 
 log = logging.getLogger("gate.fleet")
 
 DOMAINS_PER_MESSAGE = 2000
+# The path is the supervisor's: the next control process listens there on the same socket.
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 _POLL_SECONDS = 0.02  # a process that ends, and so needs no link, tells nobody here
 
 
@@ -93,7 +97,7 @@ class Fleet:
     async def start(self, sock: socket.socket) -> None:
         """Takes connections on the listening Unix socket `sock`."""
         self._server = await asyncio.start_unix_server(
-            self._accept, sock=sock, limit=lines.LINE_BYTES
+            self._accept, sock=sock, limit=lines.LINE_BYTES, **_KEEP_PATH
         )
 
     async def close(self) -> None:
