@@ -1,0 +1,91 @@
+"""Who gets in at a listener of the control process: so many at a time, each for so long.
+
+The notice page is public and shares its process with the admin port and the registry's changes.
+aiohttp bounds neither the number of its connections nor the time for a first request, and
+asyncio's accept loop does not survive a lack of descriptors (it tries again for every place in
+its backlog, and each try plans another). So what is over the limit is closed as it is accepted,
+and a connection that has outlived its time is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+
+class Door:
+    """A protocol factory in front of another one, for `loop.create_server`."""
+
+    def __init__(
+        self, make: Callable[[], asyncio.Protocol], *, most: int, seconds: float | None = None
+    ) -> None:
+        """`most` connections at a time; each is cut after `seconds`, None for never."""
+        self._make = make
+        self._most = most
+        self._seconds = seconds
+        self._inside = 0
+        self.refused = 0
+
+    def __call__(self) -> asyncio.Protocol:
+        """A protocol for one connection."""
+        return _Guest(self, self._make)
+
+    def enter(self, transport: asyncio.Transport) -> bool:
+        """Let a connection in, or close it; counts either way."""
+        if self._inside >= self._most:
+            self.refused += 1
+            transport.abort()
+            return False
+        self._inside += 1
+        return True
+
+    def leave(self) -> None:
+        """A connection that was let in has ended."""
+        self._inside -= 1
+
+    def limit_time(self, transport: asyncio.Transport) -> asyncio.TimerHandle | None:
+        """Plan the end of a connection that was let in."""
+        if self._seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(self._seconds, transport.abort)
+
+
+class _Guest(asyncio.Protocol):
+    """One connection: everything is handed on to the protocol behind the door."""
+
+    def __init__(self, door: Door, make: Callable[[], asyncio.Protocol]) -> None:
+        self._door = door
+        self._make = make
+        self._handler: asyncio.Protocol | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast(asyncio.Transport, transport)
+        if self._door.enter(stream):
+            self._timer = self._door.limit_time(stream)
+            self._handler = self._make()
+            self._handler.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            self._door.leave()
+            if self._timer is not None:
+                self._timer.cancel()
+            handler.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._handler is not None:
+            self._handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return None if self._handler is None else self._handler.eof_received()
+
+    def pause_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.resume_writing()
