@@ -184,4 +184,5 @@ class _Requests:
             "misses": stats.misses,
             "evictions": stats.evictions,
             "size": stats.size,
+            "lookup_seconds": stats.lookup_seconds.figures(),
         }

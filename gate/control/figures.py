@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -20,6 +20,7 @@ from gate.control.door import Door
 from gate.control.fleet import Fleet, Link
 from gate.control.metrics import WORKER_METRICS, Kind, Metric
 from gate.control.tally import Tally
+from gate.histogram import BOUNDS
 from gate.replica import Replica
 from gate.scoreboard import Board
 
@@ -38,7 +39,7 @@ class Figures(Collector):
         self._board = board
         self._replica = replica
         self._kept = kept
-        counters = {metric.source for metric in WORKER_METRICS if metric.kind is Kind.COUNTER}
+        counters = {metric.source for metric in WORKER_METRICS if metric.kind is not Kind.GAUGE}
         self._tally = Tally(lambda path: any(path[: len(source)] == source for source in counters))
         self._tally.restore(kept, board.born)
         self._linked = 0
@@ -70,6 +71,9 @@ class Figures(Collector):
         totals = self._tally.totals()
         for metric in WORKER_METRICS:
             depth = len(metric.source)
+            if metric.kind is Kind.HISTOGRAM:
+                yield _histogram(metric, totals)
+                continue
             yield _family(
                 metric,
                 (
@@ -119,4 +123,15 @@ def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
     family = make(metric.name, metric.help, labels=metric.labels)
     for labels, value in samples:
         family.add_metric(list(labels), value)
+    return family
+
+
+def _histogram(metric: Metric, totals: Mapping[tuple[str, ...], float]) -> Family:
+    """A histogram family; a worker counts each bucket alone, Prometheus wants them summed up."""
+    cumulative, buckets = 0.0, []
+    for bound in (*map(repr, BOUNDS), "+Inf"):
+        cumulative += totals.get((*metric.source, "bucket", bound), 0.0)
+        buckets.append((bound, cumulative))
+    family = HistogramMetricFamily(metric.name, metric.help)
+    family.add_metric([], buckets, totals.get((*metric.source, "sum"), 0.0))
     return family

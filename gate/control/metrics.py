@@ -15,6 +15,7 @@ class Kind(StrEnum):
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    HISTOGRAM = "histogram"
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,7 +35,7 @@ def _worker(name: str, kind: Kind, source: str, help_: str, *labels: str) -> Met
     return Metric(name, kind, help_, labels, tuple(source.split(".")))
 
 
-C, G = Kind.COUNTER, Kind.GAUGE
+C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
 WORKER_METRICS: tuple[Metric, ...] = (
     _worker(
@@ -105,6 +106,25 @@ WORKER_METRICS: tuple[Metric, ...] = (
         "upstream_idle",
         "Unused connections kept open to an origin.",
         "address",
+    ),
+    _worker(
+        "gate_upstream_connect_seconds",
+        H,
+        "upstream_connect_seconds",
+        "Time to connect to an origin.",
+    ),
+    _worker(
+        "gate_first_bytes_seconds",
+        H,
+        "first_bytes_seconds",
+        "Time from accept to a whole ClientHello or a request's first byte, of connections "
+        "whose first read did not have it.",
+    ),
+    _worker(
+        "gate_lookup_seconds",
+        H,
+        "cache.lookup_seconds",
+        "Time to judge a host that is not in memory; one in 16 is measured.",
     ),
     _worker(
         "gate_handler_failures_total",

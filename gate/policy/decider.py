@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gate.histogram import Histogram
 from gate.names import InvalidName, canonical, parents
 from gate.policy.cache import VerdictCache
 from gate.policy.verdict import Reason, Verdict, nameless
@@ -45,6 +46,8 @@ class CacheStats:
     evictions: int
     size: int
     capacity: int
+    lookup_seconds: Histogram
+    """Time to judge a host that is not in the cache; one miss in 16 is measured."""
 
 
 class Decider:
@@ -154,7 +157,9 @@ class Decider:
     @property
     def stats(self) -> CacheStats:
         cache = self._cache
-        return CacheStats(cache.misses, cache.evictions, int(cache.currsize), int(cache.maxsize))
+        return CacheStats(
+            cache.misses, cache.evictions, int(cache.currsize), int(cache.maxsize), cache.seconds
+        )
 
 
 def _nearest(name: str, overrides: Mapping[str, Override], now: float) -> Override | None:

@@ -32,8 +32,18 @@ def opens_http(kind: str, first: bytes) -> bool:
 class Arrival:
     """One such connection. The plane has admitted it; it is counted out when it ends."""
 
-    __slots__ = ("_data", "_deadline", "_expects_header", "_hello", "_listener", "_peer", "_plane",
-                 "_sock", "bucket")  # fmt: skip
+    __slots__ = (
+        "_accepted",
+        "_data",
+        "_deadline",
+        "_expects_header",
+        "_hello",
+        "_listener",
+        "_peer",
+        "_plane",
+        "_sock",
+        "bucket",
+    )
 
     verdict = None  # not judged yet
 
@@ -55,7 +65,8 @@ class Arrival:
         self._data = b""
         limits = plane.settings.limits
         tls = listener.settings.kind == "tls"
-        self._deadline = plane.reactor.now + (limits.hello_seconds if tls else limits.head_seconds)
+        self._accepted = plane.reactor.now
+        self._deadline = self._accepted + (limits.hello_seconds if tls else limits.head_seconds)
         self.bucket = 0
 
     def start(self, data: bytes) -> None:
@@ -101,9 +112,7 @@ class Arrival:
             self._hello = ClientHelloReader()
             self._read_hello(sock, self._hello, self._data)
         elif opens_http(self._listener.settings.kind, self._data):
-            self._plane.reactor.unwatch(sock.fileno())
-            self._plane.reactor.unschedule(self)
-            self._sock = None
+            self._let_go(sock)
             HttpConnection(self._plane, self._listener, sock, self._peer).start(self._data)
         else:
             self._refuse(self._plane.decider.malformed)
@@ -152,6 +161,8 @@ class Arrival:
             refuse_tls(plane, listener, sock, self._peer, verdict, True)
 
     def _let_go(self, sock: SocketType) -> None:
+        plane = self._plane
+        plane.first_bytes_seconds.observe(plane.reactor.now - self._accepted)
         self._plane.reactor.unwatch(sock.fileno())
         self._plane.reactor.unschedule(self)
         self._sock = None

@@ -182,6 +182,8 @@ class DataPlane:
             "upstream_failures": {e.name: e.failures for e in endpoints},
             "upstream_resting": {e.name: int(e.resting_until > now) for e in endpoints},
             "upstream_idle": {e.name: len(e.idle) for e in endpoints},
+            "upstream_connect_seconds": plane.connect_seconds.figures(),
+            "first_bytes_seconds": plane.first_bytes_seconds.figures(),
             "ech_hellos": plane.ech,
             "handler_failures": plane.reactor.failures,
         }

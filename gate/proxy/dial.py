@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from select import EPOLLERR, EPOLLHUP
 from socket import SocketType
 from typing import Protocol
 
+from gate.histogram import BOUNDS
 from gate.proxy.plane import Plane
 from gate.proxy.reactor import OUT
 from gate.proxy.upstream import Endpoint, Pool
 
+# Bucket of a connection that was there before its first bytes were sent, which takes the kernel
+# less than that bucket's bound; the clock is not read for it.
+_AT_ONCE = bisect_left(BOUNDS, 0.000_1)
 _BROKEN = EPOLLERR | EPOLLHUP
 
 
@@ -28,8 +33,18 @@ class Caller(Protocol):
 class Dial:
     """An attempt to connect, sending `first` as soon as may be."""
 
-    __slots__ = ("_caller", "_deadline", "_endpoint", "_first", "_plane", "_pool", "_sock",
-                 "_tries", "bucket")  # fmt: skip
+    __slots__ = (
+        "_caller",
+        "_deadline",
+        "_endpoint",
+        "_first",
+        "_plane",
+        "_pool",
+        "_sock",
+        "_started",
+        "_tries",
+        "bucket",
+    )
 
     def __init__(self, plane: Plane, pool: Pool, first: bytes, caller: Caller) -> None:
         self._plane = plane
@@ -40,6 +55,7 @@ class Dial:
         self._sock: SocketType | None = None
         self._endpoint = pool.endpoints[0]
         self._deadline = 0.0
+        self._started = 0.0
         self.bucket = 0
 
     def start(self) -> None:
@@ -61,6 +77,7 @@ class Dial:
                 sent = sock.send(self._first)
             except BlockingIOError:
                 self._sock = sock
+                self._started = reactor.now
                 self._deadline = reactor.now + self._plane.settings.upstreams.connect_timeout
                 reactor.watch(sock.fileno(), OUT, self.on_ready)
                 reactor.schedule(self, self._deadline)
@@ -71,6 +88,7 @@ class Dial:
                 continue
             self._caller = None
             endpoint.resting_until = 0.0
+            self._plane.connect_seconds.counts[_AT_ONCE] += 1
             caller.connected(sock, endpoint, sent)
             return
         self._caller = None
@@ -95,6 +113,7 @@ class Dial:
             return
         self._plane.reactor.unwatch(sock.fileno())
         self._caller = None
+        self._plane.connect_seconds.observe(self._plane.reactor.now - self._started)
         self._endpoint.resting_until = 0.0
         caller.connected(sock, self._endpoint, sent)
 

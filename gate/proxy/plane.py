@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET, SocketType
 from typing import Any
 
+from gate.histogram import Histogram
 from gate.policy import Decider, Reason, Verdict
 from gate.proxy.answers import Answers
 from gate.proxy.flow import BUFFER_BYTES
@@ -76,6 +77,8 @@ class Plane:
     requests: int = 0
     ech: int = 0
     responses: list[int] = field(default_factory=lambda: [0] * 6)  # by status class, 1xx at [1]
+    connect_seconds: Histogram = field(default_factory=Histogram)  # to an upstream
+    first_bytes_seconds: Histogram = field(default_factory=Histogram)  # accept to judgeable
     ends: Counter[str] = field(default_factory=Counter)  # connections by the cause of their end
     by_address: dict[str, int] = field(default_factory=dict)
 
