@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,18 @@ def test_all_processes_end_when_the_supervisor_is_killed(gate: Gate) -> None:
     )
     gate.start()  # the ports and the state folder are free again
     assert status_of(gate, "example.com") == 200
+
+
+def test_a_process_that_dies_again_and_again_waits_longer_each_time(gate: Gate) -> None:
+    newest = pid_of(gate, "worker-0")
+    for _ in range(3):
+        before = restarts(gate, "worker-0")
+        os.kill(newest, signal.SIGKILL)
+        wait_for(partial(is_restarted_since, gate, before), "the restart")
+        newest = gate.children()[-1]
+    lines = [line for line in log_of(gate).splitlines() if "worker-0" in line]
+    assert [line.rpartition(" in ")[2] for line in lines] == ["0.1 s", "0.2 s", "0.4 s"]
+
+
+def is_restarted_since(gate: Gate, before: float) -> bool:
+    return restarts(gate, "worker-0") > before
