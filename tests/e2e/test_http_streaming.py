@@ -213,6 +213,14 @@ def test_websocket_upgrade_echoes_both_ways(stage: Stage, path: str) -> None:
     assert (seen.value("connection") or "").lower() == "upgrade"
 
 
+def test_silent_websocket_is_ended_at_its_limit(impatient_stage: Stage, path: str) -> None:
+    impatient_stage.origin.on(path, accept_upgrade)
+    with impatient_stage.http() as client:
+        client.send(get("filed.com", path, *UPGRADE))
+        assert client.read_head()[0] == 101
+        client.expect_closed()
+
+
 def test_bytes_sent_right_behind_the_upgrade_request_arrive(stage: Stage, path: str) -> None:
     stage.origin.on(path, accept_upgrade)
     with stage.http() as client:

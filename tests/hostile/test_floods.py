@@ -13,6 +13,7 @@ from tests.harness import hello
 from tests.harness.client import Client, get, request
 from tests.harness.gate_process import Usage, listener, usage
 from tests.harness.stage import Stage
+from tests.harness.stream import Closed
 from tests.harness.swarm import Swarm
 from tests.harness.waiting import wait_for
 from tests.hostile.conftest import Besiege
@@ -260,6 +261,41 @@ def test_random_hosts_below_a_filed_name_are_bounded_too(besiege: Besiege) -> No
     assert worker(stage).rss - before < 16 * MIB
 
 
+def test_unique_heads_are_not_remembered_for_ever(besiege: Besiege) -> None:
+    stage = besiege(limits={"idle_seconds": 30.0})
+    before = worker(stage).rss
+    with stage.http() as client:
+        for number in range(3000):
+            cookie = f"Cookie: {number:08}{'c' * 16_000}"
+            assert client.ask(get("filed.com", "/unique", cookie)).status == 200
+    assert worker(stage).rss - before < 24 * MIB  # of 48 MB that passed
+    stage.origin.requests.clear()
+
+
+def test_heads_and_hellos_in_single_bytes_cost_no_more_than_their_bytes(besiege: Besiege) -> None:
+    """No work that grows with the square of what has come: 8 times the bytes, 8 times the CPU."""
+    stage = besiege(limits={"head_seconds": 60.0, "hello_seconds": 60.0})
+    pid = stage.gate.workers()[0]
+
+    def cost(port: str, data: bytes) -> float:
+        before = usage(pid).cpu
+        with stage.http(port) as client:
+            for at in range(len(data)):
+                client.send(data[at : at + 1])
+            client.fill()
+        return usage(pid).cpu - before
+
+    def head(size: int) -> bytes:
+        return get("filed.com", "/bytes", "X: " + "y" * size)
+
+    def large_hello(size: int) -> bytes:
+        return hello.hello(b"to-raw.com", hello.padding(size))
+
+    for port, make in (("http", head), ("tls", large_hello)):
+        small, large = cost(port, make(3_500)), cost(port, make(28_000))
+        assert large < 16 * max(small, 0.05), (port, small, large)
+
+
 def test_idle_upstream_connections_are_bounded(besiege: Besiege) -> None:
     stage = besiege(
         upstreams={"max_idle_per_address": 10, "idle_timeout": 1.0}, limits={"idle_seconds": 30.0}
@@ -274,6 +310,31 @@ def test_idle_upstream_connections_are_bounded(besiege: Besiege) -> None:
     wait_for(lambda: still_open() <= 10, "all but ten upstream connections to end")
     wait_for(lambda: still_open() == 0, "the idle ones to end in their time")
     swarm.close()
+
+
+def test_hoard_at_the_notice_page_does_not_reach_the_admin_port(besiege: Besiege) -> None:
+    stage = besiege(notice={"connections": 20})
+    port = int(stage.gate.settings["notice"]["listen"].rpartition(":")[2])
+    hoard = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    wait_for(
+        lambda: (
+            stage.gate.total("gate_control_connections_refused_total", listener="notice") == 180
+        ),
+        "180 connections to be refused",
+    )
+    assert stage.gate.ask_admin("/readyz")[0] == 200
+    assert served(stage)
+    for sock in hoard:
+        sock.close()
+    wait_for(lambda: notice_answers(port), "the notice page to answer again")
+
+
+def notice_answers(port: int) -> bool:
+    try:
+        with Client(port) as client:
+            return client.ask(get("notice", "/")).status == 200
+    except (OSError, Closed):
+        return False
 
 
 def test_running_out_of_descriptors_pauses_and_does_not_spin(besiege: Besiege) -> None:

@@ -1,0 +1,76 @@
+"""The control process's listeners take so many connections at a time, each for so long."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from gate.control.door import Door
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def _hello(_: web.BaseRequest) -> web.Response:
+    return web.Response(text="hello")
+
+
+class Served:
+    """A door on a free port, with aiohttp behind it."""
+
+    def __init__(self, door: Door, port: int) -> None:
+        self.door = door
+        self.port = port
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def ask(self) -> bytes:
+        reader, writer = await self.connect()
+        writer.write(REQUEST)
+        try:
+            return await reader.readline()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    server = web.Server(_hello)
+    door = Door(server, most=3, seconds=0.2)
+    sock = socket.create_server(("127.0.0.1", 0))
+    listening = await asyncio.get_running_loop().create_server(door, sock=sock)
+    yield Served(door, sock.getsockname()[1])
+    listening.close()
+    await server.shutdown(1.0)
+
+
+async def test_a_connection_within_the_limit_is_served(served: Served) -> None:
+    assert await served.ask() == b"HTTP/1.1 200 OK\r\n"
+    assert served.door.refused == 0
+
+
+async def test_a_connection_over_the_limit_is_closed_and_counted(served: Served) -> None:
+    hoard = [await served.connect() for _ in range(3)]
+    assert await served.ask() == b""
+    assert served.door.refused == 1
+    for _, writer in hoard:
+        writer.close()
+
+
+async def test_a_place_is_free_again_when_its_connection_ends(served: Served) -> None:
+    for _ in range(10):
+        assert await served.ask() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_a_hoard_is_cut_when_its_time_is_over(served: Served) -> None:
+    hoard = [await served.connect() for _ in range(3)]
+    for reader, writer in hoard:
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    assert await served.ask() == b"HTTP/1.1 200 OK\r\n"
