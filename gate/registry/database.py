@@ -36,10 +36,16 @@ class Database:
     """Connections to one registry database, by URL or by path of an SQLite file."""
 
     def __init__(self, where: str | Path, *, readers: int = 4) -> None:
+        """Raises RegistryError `database_unavailable`; SQLite's folder is made if need be."""
         self.url = database_url(where)
         self.embedded = self.url.get_backend_name() == "sqlite"
         if self.embedded and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(self.url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                detail = f"can't make the folder {folder}: {error.strerror}"
+                raise RegistryError("database_unavailable", detail=detail) from error
         self._write_lock = Lock()
         self.writer = self._engine(1, begin="BEGIN IMMEDIATE")
         self.readers = self._engine(readers, begin="BEGIN")

@@ -31,18 +31,21 @@ from gate.registry.licence import ServiceKind
 _WHAT = "WHAT is a domain or the licence number of a service."
 
 
-def perform(target: Target, command: Command, *, as_json: bool) -> Outcome:
+def perform(target: Target, command: Command, *, as_json: bool) -> None:
     """Carry out a command, and print what it did."""
-    outcome = target.perform(command)
+    report(command, target.perform(command), as_json=as_json)
+
+
+def report(command: Command, outcome: Outcome, *, as_json: bool) -> None:
+    """Print what a command did."""
     if as_json:
         print_json(outcome)
-        return outcome
+        return
     number = f" {outcome.licence}" if outcome.licence else ""
     application = f" application {outcome.application}" if outcome.application else ""
     click.echo(f"{command.title}:{application}{number} (revision {outcome.revision})")
     for change in outcome.changes:
         click.echo(f"  {change.domain} -> {change.status} {change.licence}".rstrip())
-    return outcome
 
 
 def named(what: str) -> dict[str, Any]:
@@ -103,7 +106,9 @@ def file(
         command = FirstFiling(account=account, province=province, subject=subject, service=data)
     if not approved and number is not None:
         raise click.UsageError("--number goes with --approve")
-    outcome = perform(target, command, as_json=as_json and not approved)
+    outcome = target.perform(command)
+    if not (approved and as_json):
+        report(command, outcome, as_json=as_json)
     if approved and outcome.application is not None:
         decision = Approve(application=outcome.application, licence=number)
         perform(target, decision, as_json=as_json)
@@ -214,11 +219,11 @@ def cancel_subject(target: Target, licence: str, as_json: bool) -> None:
 
 @cancel.command("access", help=f"Cancel access (取消接入). {_WHAT}")
 @click.argument("what")
-@click.option("--with", "provider", help="The provider; the registry's own, if not given.")
+@click.option("--with", "other", help="The provider; the registry's own, if not given.")
 @json_option
 @target_options
-def cancel_access(target: Target, what: str, provider: str | None, as_json: bool) -> None:
-    perform(target, CancelAccess(**named(what), provider=provider), as_json=as_json)
+def cancel_access(target: Target, what: str, other: str | None, as_json: bool) -> None:
+    perform(target, CancelAccess(**named(what), provider=other), as_json=as_json)
 
 
 @click.command(help=f"Suspend a service by order of the authority (暂停). {_WHAT}")

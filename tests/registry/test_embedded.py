@@ -1,0 +1,100 @@
+"""The registry inside `gate serve`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from gate.registry.client import Remote, RemoteError
+from gate.registry.commands import Approve
+from gate.registry.embedded import Embedded, prepare, run
+from gate.settings import Address
+from gate.settings import Registry as RegistrySettings
+from tests.harness.waiting import wait_for
+from tests.registry.filings import first_filing
+
+SETTINGS = RegistrySettings(listen=Address(host="127.0.0.1", port=0))
+
+
+def fork(embedded: Embedded) -> int:
+    """Run it as the supervisor does, in a forked child."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            run(embedded)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def answers(remote: Remote) -> bool:
+    try:
+        remote.head()
+    except RemoteError:
+        return False
+    return True
+
+
+def test_it_serves_in_a_forked_child_and_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    embedded = prepare(SETTINGS, tmp_path)
+    remote = Remote(embedded.url, embedded.admin_token)
+    reader = Remote(embedded.url, embedded.reader_token)
+    for end, status in ((signal.SIGKILL, signal.SIGKILL), (signal.SIGTERM, 0)):
+        child = fork(embedded)
+        try:
+            wait_for(lambda: answers(remote), "the registry to answer", 20)
+            if end is signal.SIGKILL:
+                remote.perform(first_filing("a.cn"))
+                remote.perform(Approve(application=1))
+            assert reader.filing("a.cn").status == "filed"
+            with pytest.raises(RemoteError, match="registrar"):
+                reader.perform(first_filing("b.cn"))
+        finally:
+            os.kill(child, end)
+            _, found = os.waitpid(child, 0)
+        assert found == status
+    embedded.listener.close()
+
+
+def test_preparing_again_keeps_tokens_keys_and_records(tmp_path: Path) -> None:
+    first = prepare(SETTINGS, tmp_path)
+    first.listener.close()
+    second = prepare(SETTINGS, tmp_path)
+    second.listener.close()
+    assert second.admin_token == first.admin_token
+    assert second.reader_token == first.reader_token
+    assert second.public_keys.read_bytes() == first.public_keys.read_bytes()
+
+
+def test_tokens_of_another_database_are_made_anew(tmp_path: Path) -> None:
+    first = prepare(SETTINGS, tmp_path)
+    first.listener.close()
+    for path in tmp_path.glob("registry.db*"):
+        path.unlink()
+    second = prepare(SETTINGS, tmp_path)
+    second.listener.close()
+    assert second.admin_token != first.admin_token
+
+
+def test_only_the_owner_may_read_the_tokens(tmp_path: Path) -> None:
+    embedded = prepare(SETTINGS, tmp_path)
+    embedded.listener.close()
+    for name in ("admin.token", "reader.token", "access.json"):
+        mode = stat.S_IMODE((embedded.places.folder / name).stat().st_mode)
+        assert mode == 0o600
+
+
+def test_a_busy_port_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    embedded = prepare(SETTINGS, tmp_path / "one")
+    host, port = embedded.listener.getsockname()
+    busy = RegistrySettings(listen=Address(host=host, port=port))
+    with pytest.raises(OSError, match="in use"):
+        prepare(busy, tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+    embedded.listener.close()
