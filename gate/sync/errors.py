@@ -16,6 +16,7 @@ class Cause(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     OLD_EPOCH = "old_epoch"
     NEW_EPOCH = "new_epoch"
+    OLD_REVISION = "old_revision"
     GAP = "gap"
     OVERSIZE = "oversize"
     MALFORMED = "malformed"

@@ -1,0 +1,305 @@
+"""The sync agent: keeps the replica of this gate equal to the registry.
+
+Whatever the channels, the rules are the same: a batch is verified, applied in order, enforced in
+every worker, and only then acknowledged (`applier.py`). Pull is the channel that can do
+everything; push and NATS are faster or reach further, and whatever they can't do (a gap, a new
+epoch, a whole set) is fetched by pull.
+
+The registry being away is no reason to stop or to block: the gate goes on with what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from gate.replica import LOCAL_EPOCH, Position, Replica
+from gate.settings import Push, Sync
+from gate.sync.applier import Applier, Fleet
+from gate.sync.backoff import Backoff
+from gate.sync.errors import Cause, SyncError
+from gate.sync.follower import Follower
+from gate.sync.receiver import bind, push_app
+from gate.sync.snapshot import read_filings
+from gate.sync.source import Source
+from gate.sync.status import Channel, Counts, SyncStatus
+from gate.sync.tls import ServerContext, TlsError
+from gate.sync.verifier import Verifier
+
+_log = logging.getLogger(__name__)
+
+_SNAPSHOT_CAUSES: Final = {Cause.COMPACTED, Cause.NEW_EPOCH}
+_MISSING_CAUSES: Final = {Cause.GAP, Cause.NEW_EPOCH}
+_TICK_SECONDS: Final = 1.0
+
+
+class SyncAgent:
+    """The sync of one gate; `settings.registry` is a URL here."""
+
+    def __init__(
+        self,
+        settings: Sync,
+        folder: Path,
+        replica: Replica,
+        fleet: Fleet,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`folder` is the gate's state folder: the trusted keys are there unless the settings
+        say otherwise, and a snapshot while it is fetched."""
+        self._settings = settings
+        self._spool = folder / "snapshot.part"
+        self._clock = clock
+        self._replica = replica
+        self._applier = Applier(replica, fleet, clock=clock)
+        self._verifier = Verifier(settings.keys or folder / "keys" / "public.json")
+        self._follower = (
+            None
+            if settings.nats is None
+            else Follower(
+                settings.nats,
+                self._take_from_nats,
+                lambda: self._followed,
+                trouble=self._nats_trouble,
+            )
+        )
+        self._wanted = asyncio.Event()
+        self._corrupt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pulling = False
+        self._last_error = ""
+        self._last_error_at = 0.0
+        self.counts = Counts()
+
+    async def run(self) -> None:
+        """Follow the registry until cancelled.
+
+        Raises SyncError(corrupt) when the replica is found damaged: it must be set aside.
+        """
+        tasks = [asyncio.create_task(self._pull())]
+        if self._settings.push is not None:
+            tasks.append(asyncio.create_task(self._listen(self._settings.push)))
+        if self._follower is not None:
+            tasks.append(asyncio.create_task(self._follower.run()))
+        tasks.append(asyncio.create_task(self._watch()))
+        try:
+            done, _ = await asyncio.wait(
+                [self._corrupt, *tasks], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._spool.unlink(missing_ok=True)
+
+    def status(self) -> SyncStatus:
+        """Where the sync stands."""
+        applier = self._applier
+        position, enforced = self._followed, applier.enforced
+        connected = {Channel.PULL: self._pulling}
+        if self._follower is not None:
+            connected[Channel.NATS] = self._follower.connected
+        staleness = self._staleness()
+        return SyncStatus(
+            registry=self._settings.registry,
+            epoch=position.epoch if position else "",
+            revision=position.revision if position else 0,
+            enforced=enforced.revision if enforced else 0,
+            head=applier.head,
+            staleness=staleness,
+            stale=staleness is not None and staleness > self._settings.stale_seconds,
+            changes=applier.applied,
+            snapshots=applier.loaded,
+            connected=connected,
+            last_error=self._last_error,
+            last_error_at=self._last_error_at,
+        )
+
+    def obstacles(self) -> list[str]:
+        """Why the gate should take no traffic, a sentence each; empty if it should."""
+        if self._followed is None and self._replica.position() is None:
+            why = f" ({self._last_error})" if self._last_error else ""
+            return [f"the replica has never been synced from {self._settings.registry}{why}"]
+        limit, staleness = self._settings.unready_seconds, self._staleness()
+        if limit is not None and (staleness is None or staleness > limit):
+            return [
+                f"no word from the registry for {staleness or 0:.0f} s, and sync.unready_seconds "
+                f"is {limit:g}"
+            ]
+        return []
+
+    @property
+    def _followed(self) -> Position | None:
+        position = self._replica.position()
+        return None if position is None or position.epoch == LOCAL_EPOCH else position
+
+    def _staleness(self) -> float | None:
+        heard = self._applier.heard_at
+        return max(0.0, self._clock() - heard) if heard else None
+
+    # Pull
+
+    async def _pull(self) -> None:
+        backoff = Backoff()
+        troubled = False
+        while True:
+            try:
+                source = Source(
+                    self._settings.registry,
+                    self._verifier,
+                    token_file=self._settings.token_file,
+                    tls=self._settings.tls,
+                )
+                async with source:
+                    while True:
+                        await self._step(source)
+                        backoff.reset()
+                        if troubled or not self._pulling:
+                            troubled, self._pulling = False, True
+                            _log.info("following %s at revision %d", source.url, self._applier.head)
+            except SyncError as error:
+                self._refused(Channel.PULL, error, quiet=troubled)
+                troubled, self._pulling = True, False
+                await asyncio.sleep(backoff.wait())
+
+    async def _step(self, source: Source) -> None:
+        """Take what is next from the registry; wait for it, or for a reason to fetch something."""
+        await self._applier.settle()
+        position = self._followed
+        if position is None:
+            position = await self._take_snapshot(source)
+        follow = self._follows_by_pull()
+        if not follow:
+            self._wanted.clear()
+        try:
+            wait = self._settings.poll_seconds if follow else 0.0
+            batch = await source.changes(position, wait=wait)
+            await self._applier.apply(batch)
+        except SyncError as error:
+            if error.cause not in _SNAPSHOT_CAUSES:
+                raise
+            _log.info("a snapshot is due: %s", error)
+            await self._take_snapshot(source)
+            return
+        self.counts.batches[Channel.PULL] += 1
+        if not follow and batch.to_revision >= batch.head:
+            # All is here; the other channels go on from it, and say if they can't.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.stale_seconds / 2):
+                    await self._wanted.wait()
+
+    def _follows_by_pull(self) -> bool:
+        if self._settings.pull:
+            return True
+        return self._settings.push is None and not (self._follower and self._follower.connected)
+
+    async def _take_snapshot(self, source: Source) -> Position:
+        began = time.monotonic()
+        before = self._replica.position()
+        try:
+            manifest = await source.snapshot(self._spool)
+            if before is not None and before.epoch == LOCAL_EPOCH:
+                _log.warning(
+                    "the imported list of %d domains gives way to the registry's %d filings",
+                    self._replica.count(),
+                    manifest.count,
+                )
+            await self._applier.load(manifest, read_filings(self._spool, manifest))
+        finally:
+            self._spool.unlink(missing_ok=True)
+        _log.info(
+            "took a snapshot of %d domains at revision %d in %.1f s",
+            manifest.count,
+            manifest.revision,
+            time.monotonic() - began,
+        )
+        return Position(manifest.epoch, manifest.revision, self._clock())
+
+    # Push and NATS
+
+    async def _listen(self, push: Push) -> None:
+        """Serve the push port; when it can't be opened, try again."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._serve_push(push)
+            except (TlsError, OSError) as error:
+                self._note(f"the push port {push.listen} can't be served: {error}")
+                await asyncio.sleep(backoff.wait())
+
+    async def _serve_push(self, push: Push) -> None:
+        tls = None
+        if push.tls is not None:
+            tls = ServerContext(push.tls.certificate, push.tls.key, push.tls.client_ca).listening
+        app = push_app(
+            lambda sealed: self._take(Channel.PUSH, sealed),
+            lambda: position.revision if (position := self._followed) else None,
+        )
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        with bind(push.listen.host, push.listen.port) as listener:
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, ssl_context=tls).start()
+                _log.info("taking pushed changes on %s", push.listen)
+                await asyncio.Event().wait()
+            finally:
+                await runner.cleanup()
+
+    async def _take_from_nats(self, sealed: bytes) -> int:
+        return await self._take(Channel.NATS, sealed)
+
+    def _nats_trouble(self, error: SyncError) -> None:
+        self._refused(Channel.NATS, error, quiet=True)
+        self._wanted.set()  # what can't come through NATS now comes by pull
+
+    async def _take(self, channel: Channel, sealed: bytes) -> int:
+        """Verify, apply, enforce; gives the revision in force. Raises SyncError."""
+        try:
+            revision = await self._applier.apply(self._verifier.batch(sealed))
+        except SyncError as error:
+            self._refused(channel, error)
+            if channel is Channel.NATS or error.cause in _MISSING_CAUSES:
+                self._wanted.set()
+            raise
+        self.counts.batches[channel] += 1
+        return revision
+
+    # What went wrong
+
+    def _refused(self, channel: Channel, error: SyncError, *, quiet: bool = False) -> None:
+        self.counts.refused[channel, error.cause] += 1
+        self._note(f"{channel}: {error.cause}: {error}", quiet=quiet)
+        if error.cause is Cause.CORRUPT and not self._corrupt.done():
+            self._corrupt.set_exception(error)
+
+    def _note(self, text: str, *, quiet: bool = False) -> None:
+        """Log an error, but not the same again and again."""
+        if not quiet or text != self._last_error:
+            _log.warning("%s", text)
+        self._last_error, self._last_error_at = text, self._clock()
+
+    async def _watch(self) -> None:
+        """Say when the filings become stale, and when they are no longer."""
+        was = False
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            staleness = self._staleness()
+            stale = staleness is not None and staleness > self._settings.stale_seconds
+            if stale and not was:
+                _log.error(
+                    "stale: no word from the registry for %.0f s; serving the filings of "
+                    "revision %d",
+                    staleness,
+                    self._applier.head,
+                )
+            elif was and not stale:
+                _log.info("no longer stale: at revision %d", self._applier.head)
+            was = stale

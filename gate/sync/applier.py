@@ -1,0 +1,206 @@
+"""Applying what a registry sent: on disk first, then in force in every worker, then acknowledged.
+
+There is one `Applier` in a gate, whatever the channels (pull, push, NATS), and one lock in it, so
+that the order is the registry's. What it keeps track of is the debt: what is committed to the
+replica and not yet confirmed by all workers. Nothing is acknowledged while there is any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from gate.replica import (
+    LOCAL_EPOCH,
+    BadChange,
+    Filing,
+    OldEpoch,
+    Position,
+    PositionError,
+    Replica,
+    ReplicaCorrupt,
+    ReplicaError,
+    Status,
+)
+from gate.sync.batch import Batch
+from gate.sync.errors import Cause, SyncError
+from gate.sync.snapshot import Manifest
+
+_log = logging.getLogger(__name__)
+
+_ALL_AT = 50_000
+"""Domains in debt from which on the workers are told to drop everything instead."""
+
+
+class Fleet(Protocol):
+    """All workers of this gate. Both calls raise SyncError(unenforced)."""
+
+    async def enforce(self, domains: Sequence[str], revoked: Sequence[str], revision: int) -> None:
+        """Return when no worker holds an old verdict at or below the domains, and what was open
+        for the revoked ones has been judged again."""
+
+    async def enforce_all(self) -> None:
+        """Return when no worker holds an old verdict at all."""
+
+
+class Applier:
+    """The only writer of filings into a replica, while the gate runs."""
+
+    def __init__(
+        self, replica: Replica, fleet: Fleet, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._replica = replica
+        self._fleet = fleet
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        # What this process has not told the workers is unknown: they may have been running.
+        self._owes_all = True
+        self._owed: dict[str, bool] = {}  # domain -> revoked
+        self._enforced: Position | None = None
+        position = replica.position()
+        self.head = 0 if position is None else position.revision
+        """The registry's newest revision, as far as this gate has heard."""
+        self.heard_at = 0.0 if position is None else position.updated_at
+        """Unix time of the registry's last word that this gate has all there is."""
+        self.applied = 0
+        """Changes applied by this process."""
+        self.loaded = 0
+        """Snapshots loaded by this process."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where the replica stands; None if nothing was ever loaded."""
+        return self._replica.position()
+
+    @property
+    def enforced(self) -> Position | None:
+        """Where every worker is known to stand at least."""
+        return self._enforced
+
+    async def apply(self, batch: Batch) -> int:
+        """Commit the batch and have it enforced; gives the revision in force.
+
+        A repeat is answered like the first time. Raises SyncError: Gap, `old_epoch`, `new_epoch`
+        (a snapshot is due), `malformed`, `storage`, `corrupt`, or `unenforced`: committed, and to
+        be tried again.
+        """
+        async with self._lock:
+            position = self._followed()
+            _check_epoch(batch.epoch, position)
+            if position is None or position.epoch != batch.epoch:
+                raise SyncError(
+                    Cause.NEW_EPOCH,
+                    f"the batch is of epoch {batch.epoch}, and this gate has "
+                    f"{position.epoch if position else 'none yet'}; it takes a snapshot first",
+                )
+            rest = batch.after(position.revision)
+            if rest.changes:
+                await self._commit(rest)
+            await self._settle()
+            revision = max(position.revision, batch.to_revision)
+            self._hear(batch, revision)
+            return revision
+
+    async def load(self, manifest: Manifest, filings: Iterable[Filing]) -> int:
+        """Replace the whole set, and have it enforced; gives the revision in force.
+
+        Raises SyncError like `apply`, and whatever `filings` raises; the old set stays then.
+        """
+        async with self._lock:
+            self.check(manifest)
+            self._owes_all = True
+            with _translated():
+                await asyncio.to_thread(
+                    self._replica.load, filings, epoch=manifest.epoch, revision=manifest.revision
+                )
+            self.loaded += 1
+            await self._settle()
+            self.head = manifest.revision
+            self.heard_at = max(self.heard_at, min(manifest.created, self._clock()))
+            return manifest.revision
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise SyncError if a snapshot would take the replica back in time."""
+        position = self._followed()
+        _check_epoch(manifest.epoch, position)
+        if (
+            position is not None
+            and manifest.epoch == position.epoch
+            and manifest.revision < position.revision
+        ):
+            raise SyncError(
+                Cause.OLD_REVISION,
+                f"the registry is at revision {manifest.revision} and this gate has "
+                f"{position.revision} of the same epoch; if the registry was restored from a "
+                "backup, begin a new epoch there: gate registry renew-epoch",
+            )
+
+    async def settle(self) -> None:
+        """Have everything that is committed enforced. Raises SyncError(unenforced)."""
+        async with self._lock:
+            await self._settle()
+
+    def _followed(self) -> Position | None:
+        """The replica's position in a registry's log; None for an imported list, too."""
+        position = self._replica.position()
+        return None if position is None or position.epoch == LOCAL_EPOCH else position
+
+    async def _commit(self, batch: Batch) -> None:
+        # The debt first: whatever becomes of this task, no commit goes by untold.
+        for change in batch.changes:
+            self._owed[change.domain] = change.status is not Status.FILED
+        with _translated():
+            await asyncio.to_thread(
+                self._replica.apply,
+                batch.changes,
+                epoch=batch.epoch,
+                from_revision=batch.from_revision,
+                to_revision=batch.to_revision,
+            )
+        self.applied += len(batch.changes)
+
+    async def _settle(self) -> None:
+        position = self._replica.position()
+        if self._owes_all or len(self._owed) > _ALL_AT:
+            await self._fleet.enforce_all()
+        elif self._owed or self._enforced != position:
+            revoked = [domain for domain, gone in self._owed.items() if gone]
+            revision = 0 if position is None else position.revision
+            await self._fleet.enforce(list(self._owed), revoked, revision)
+        self._owes_all = False
+        self._owed.clear()
+        self._enforced = position
+
+    def _hear(self, batch: Batch, revision: int) -> None:
+        self.head = max(self.head, batch.head)
+        if revision >= batch.head:
+            # A registry whose clock is ahead must not make this gate look fresh for longer.
+            self.heard_at = max(self.heard_at, min(batch.issued_at, self._clock()))
+
+
+def _check_epoch(epoch: str, position: Position | None) -> None:
+    if position is not None and epoch < position.epoch:
+        raise SyncError(
+            Cause.OLD_EPOCH, f"epoch {epoch} is over; this gate follows {position.epoch}"
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the replica's errors into the sync's."""
+    try:
+        yield
+    except OldEpoch as error:
+        raise SyncError(Cause.OLD_EPOCH, str(error)) from error
+    except PositionError as error:
+        raise SyncError(Cause.GAP, str(error)) from error
+    except BadChange as error:
+        raise SyncError(Cause.MALFORMED, str(error)) from error
+    except ReplicaCorrupt as error:
+        raise SyncError(Cause.CORRUPT, str(error)) from error
+    except (ReplicaError, OSError) as error:
+        raise SyncError(Cause.STORAGE, str(error)) from error

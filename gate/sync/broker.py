@@ -1,0 +1,84 @@
+"""A connection to NATS, and the words on the wire that registry and gates share.
+
+Messages in the stream are signed batches; the headers repeat where a batch belongs, so that a
+gate finds its own revision without reading all. Nobody trusts them: a wrong one ends in a gap,
+which is fetched from the registry. Beside the stream, on SUBJECT.alive, the registry says now and
+then where its log stands (a signed batch without changes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from gate.settings import Nats
+from gate.sync.errors import Cause, SyncError
+from gate.sync.tls import ClientContext, TlsError
+
+EPOCH_HEADER: Final = "Gate-Epoch"
+REVISION_HEADER: Final = "Gate-Revision"
+ALIVE_SECONDS: Final = 5.0
+
+_CONNECT_SECONDS: Final = 5
+
+_log = logging.getLogger(__name__)
+
+
+def alive_subject(settings: Nats) -> str:
+    """Where the registry's signs of life are sent."""
+    return f"{settings.subject}.alive"
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Nats, name: str) -> AsyncIterator[tuple[Client, asyncio.Event]]:
+    """A connection, and an event that is set when it is lost; it is not made again by itself.
+
+    Errors of NATS inside the block become SyncError(unreachable), too.
+    """
+    lost = asyncio.Event()
+
+    async def closed() -> None:
+        lost.set()
+
+    async def complain(error: Exception) -> None:
+        _log.debug("NATS: %s", error)
+
+    options: dict[str, Any] = {}
+    try:
+        if settings.credentials is not None:
+            options["user_credentials"] = str(settings.credentials)
+        if settings.tls is not None:
+            options["tls"] = ClientContext(settings.tls).context
+        client = await nats.connect(
+            servers=list(settings.servers),
+            name=name,
+            allow_reconnect=False,
+            connect_timeout=_CONNECT_SECONDS,
+            closed_cb=closed,
+            disconnected_cb=closed,
+            error_cb=complain,
+            **options,
+        )
+    except (NatsError, TlsError, OSError, TimeoutError) as error:
+        raise _unreachable(settings, error) from error
+    try:
+        yield client, lost
+    except (NatsError, TimeoutError) as error:
+        raise _unreachable(settings, error) from error
+    finally:
+        with contextlib.suppress(NatsError, OSError, TimeoutError):
+            await client.close()
+
+
+def _unreachable(settings: Nats, error: Exception) -> SyncError:
+    what = str(error) or type(error).__name__
+    return SyncError(
+        Cause.UNREACHABLE, f"NATS at {', '.join(settings.servers)} does not work: {what}"
+    )

@@ -1,0 +1,184 @@
+"""The registry as a gate sees it over HTTP: changes by long poll, and snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+from gate.replica import Position
+from gate.settings import ClientTls
+from gate.sync.batch import MAX_ENVELOPE, Batch
+from gate.sync.errors import Cause, SyncError
+from gate.sync.snapshot import MANIFEST_HEADER, Manifest
+from gate.sync.tls import ClientContext, TlsError
+from gate.sync.verifier import Verifier
+
+_log = logging.getLogger(__name__)
+
+_CONNECT_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 60.0  # without a byte of an answer that has begun
+_SNAPSHOT_WAIT: Final = 600.0  # a registry of many millions makes its first snapshot
+_GRACE: Final = 15.0  # beyond the time that a long poll was asked to wait
+_PROBLEM_BYTES: Final = 4096
+
+
+class Source:
+    """A connection to one registry. Use as an asynchronous context manager."""
+
+    def __init__(
+        self, url: str, verifier: Verifier, *, token_file: Path | None, tls: ClientTls | None
+    ) -> None:
+        """Raises SyncError(refused) for certificates that can't be used."""
+        self.url = url
+        self._verifier = verifier
+        self._token_file = token_file
+        try:
+            self._tls = None if tls is None else ClientContext(tls)
+        except TlsError as error:
+            raise SyncError(Cause.REFUSED, str(error)) from error
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            read_bufsize=1 << 18,
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def changes(self, since: Position, *, wait: float) -> Batch:
+        """The next batch after a position; an empty one if there was none for `wait` seconds.
+
+        Raises SyncError; `compacted` when a snapshot is due instead.
+        """
+        query = {"since": str(since.revision), "epoch": since.epoch, "wait": f"{wait:g}"}
+        async with self._get("/v1/changes", query, wait + _GRACE) as response:
+            sealed = await self._read(response, MAX_ENVELOPE)
+        return self._verifier.batch(sealed)
+
+    async def snapshot(self, spool: Path) -> Manifest:
+        """Fetch the newest snapshot into the file `spool`; gives its verified manifest.
+
+        The file's content is still to be checked against it (`read_filings` does).
+        Raises SyncError.
+        """
+        async with self._get("/v1/snapshot", {}, _SNAPSHOT_WAIT) as response:
+            try:
+                sealed = base64.b64decode(response.headers[MANIFEST_HEADER], validate=True)
+            except (KeyError, ValueError) as error:
+                raise SyncError(
+                    Cause.MALFORMED, f"the snapshot of {self.url} comes without a manifest"
+                ) from error
+            manifest = self._verifier.manifest(sealed)
+            try:
+                with spool.open("wb") as file:
+                    async for piece in _pieces(response):
+                        await asyncio.to_thread(file.write, piece)
+            except OSError as error:
+                if isinstance(error, aiohttp.ClientError):
+                    raise
+                raise SyncError(
+                    Cause.STORAGE, f"can't keep the snapshot in {spool}: {error.strerror}"
+                ) from error
+        return manifest
+
+    @contextlib.asynccontextmanager
+    async def _get(
+        self, path: str, query: dict[str, str], seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A good answer, begun within `seconds`."""
+        if self._session is None:
+            raise RuntimeError("a Source is an asynchronous context manager")
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._session.get(
+                    self.url + path,
+                    params=query,
+                    headers=self._headers(),
+                    ssl=True if self._tls is None else self._tls.current(),
+                    allow_redirects=False,
+                )
+            async with response:
+                if response.status != 200:
+                    raise await self._refusal(response)
+                yield response
+        except TimeoutError as error:
+            raise SyncError(
+                Cause.UNREACHABLE, f"the registry at {self.url} did not answer in time"
+            ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise SyncError(
+                Cause.TRUNCATED, f"the answer of {self.url} broke off: {error}"
+            ) from error
+        except aiohttp.ClientError as error:
+            raise SyncError(
+                Cause.UNREACHABLE, f"the registry at {self.url} can't be reached: {error}"
+            ) from error
+
+    def _headers(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text().strip()
+        except (OSError, ValueError) as error:
+            raise SyncError(
+                Cause.REFUSED, f"can't read the registry's token in {self._token_file}: {error}"
+            ) from error
+        return {"Authorization": f"Bearer {token}"}
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        body = bytearray()
+        async for piece in _pieces(response):
+            body += piece
+            if len(body) > limit:
+                raise SyncError(
+                    Cause.OVERSIZE, f"the answer of {self.url} is longer than {limit} bytes"
+                )
+        return bytes(body)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> SyncError:
+        """What an answer other than 200 means."""
+        text = await response.content.read(_PROBLEM_BYTES)
+        try:
+            reason = str(json.loads(text)["en"])
+        except (ValueError, KeyError, TypeError):
+            reason = response.reason or ""
+        match response.status:
+            case 410:
+                cause = Cause.COMPACTED
+            case 401 | 403:
+                cause = Cause.REFUSED
+                reason += "; give this gate a reader token of the registry (sync.token_file)"
+            case 429 | 500 | 502 | 503 | 504:
+                cause = Cause.UNREACHABLE
+            case _:
+                cause = Cause.REFUSED
+        return SyncError(cause, f"the registry at {self.url} answered {response.status}: {reason}")
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body, as it comes. Raises TimeoutError when nothing comes for too long."""
+    while True:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            piece = await response.content.readany()
+        if not piece:
+            return
+        yield piece
