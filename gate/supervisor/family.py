@@ -113,6 +113,8 @@ class Family:
         times = [now + (_READY_WAIT if changing else _LONGEST_WAIT), *self._due.values()]
         if self._stop is not None:
             times.append(self._stop.kill_at if self._stop.draining else self._stop.drain_at)
+        if self.notifier.watchdog_seconds:
+            times.append(self._next_watchdog)
         return max(0.0, min(times) - now)
 
     def _take(self, number: int) -> None:
@@ -122,6 +124,9 @@ class Family:
             self._begin_stop()
 
     def _tick(self, now: float) -> None:
+        if self.notifier.watchdog_seconds and now >= self._next_watchdog:
+            self.notifier.send(WATCHDOG=1)
+            self._next_watchdog = now + self.notifier.watchdog_seconds
         if self._stop is not None:
             self._go_on_stopping(self._stop, now)
             return
@@ -134,9 +139,6 @@ class Family:
             self._announced = True
             self.notifier.send(READY=1, STATUS="ready")
             self.on_ready()
-        if self.notifier.watchdog_seconds and now >= self._next_watchdog:
-            self.notifier.send(WATCHDOG=1)
-            self._next_watchdog = now + self.notifier.watchdog_seconds
 
     # Starting
 
@@ -148,9 +150,10 @@ class Family:
         row = self.board.row(role.name)
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _be_child(role)
+            _be_child(role, parent)
         row.begin(pid, restarted=restarted)
         self._children[pid] = _Child(role, time.monotonic())
         log.debug("%s started as process %d", role.name, pid)
@@ -166,7 +169,7 @@ class Family:
                 continue
             self.board.remove_elder(pid)
             name = child.role.name
-            if not child.leaving:
+            if not child.leaving and self.board.row(name).pid == pid:
                 self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
             elif name in self._successions and self._stop is None:
                 self._successions.discard(name)
@@ -210,8 +213,10 @@ class Family:
                     if child.role.name == role.name and not child.leaving:
                         self._make_way(pid, child)
                 if role.carries_traffic:
+                    self._due.pop(role.name, None)
                     self._start(role, restarted=False)
-        self.notifier.send(READY=1)
+        if self._announced:
+            self.notifier.send(READY=1)
 
     def _has_room(self) -> bool:
         busy = len(self.board.elders)
@@ -286,11 +291,13 @@ class Family:
                 _signal(pid, signal.SIGTERM)
 
 
-def _be_child(role: Role) -> None:
+def _be_child(role: Role, parent: int) -> None:
     """Runs the role in a fresh child and ends the process."""
     status = 1
     try:
         privileges.die_with_parent()
+        if os.getppid() != parent:  # it ended before it could be watched
+            os._exit(status)
         # A terminal's INT, and a service manager's TERM, go to the whole process group; the
         # parent alone decides what comes of them.
         os.setpgid(0, 0)
