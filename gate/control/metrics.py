@@ -61,6 +61,12 @@ WORKER_METRICS: tuple[Metric, ...] = (
     ),
     _worker("gate_connections_open", G, "connections_open", "Client connections open now."),
     _worker(
+        "gate_connections_limit",
+        G,
+        "connections_limit",
+        "Client connections that all workers together take.",
+    ),
+    _worker(
         "gate_connections_ended_total",
         C,
         "connections_ended",
@@ -151,6 +157,40 @@ REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its re
 UPDATED = Metric(
     "gate_replica_updated_timestamp_seconds", G, "When the replica was last confirmed current."
 )
+SYNC_ENFORCED = Metric(
+    "gate_sync_enforced_revision", G, "Revision that is known to be in force in every worker."
+)
+SYNC_HEAD = Metric(
+    "gate_sync_registry_revision", G, "The registry's newest revision that this gate heard of."
+)
+SYNC_STALENESS = Metric(
+    "gate_sync_staleness_seconds",
+    G,
+    "Time since the registry last said that this gate has all there is.",
+)
+SYNC_STALE = Metric(
+    "gate_sync_stale", G, "1 when the staleness is beyond the setting sync.stale_seconds."
+)
+SYNC_CONNECTED = Metric(
+    "gate_sync_connected", G, "1 when the channel to the registry works.", ("channel",)
+)
+SYNC_CHANGES = Metric("gate_sync_changes_total", C, "Changes of filings applied.")
+SYNC_SNAPSHOTS = Metric("gate_sync_snapshots_total", C, "Whole sets of filings taken.")
+SYNC_BATCHES = Metric(
+    "gate_sync_batches_total", C, "Signed batches in force, signs of life included.", ("channel",)
+)
+SYNC_REFUSED = Metric(
+    "gate_sync_refused_total",
+    C,
+    "Batches, snapshots and connections that came to nothing.",
+    ("channel", "cause"),
+)
+SYNC_CERTIFICATES = Metric(
+    "gate_sync_certificate_expiry_timestamp_seconds",
+    G,
+    "When the first of a channel's certificates ends.",
+    ("channel",),
+)
 BUILD = Metric("gate_build_info", G, "Always 1; the version of the program.", ("version", "python"))
 MEMORY = Metric(
     "gate_process_resident_memory_bytes", G, "Resident memory of a process.", ("process",)
@@ -169,6 +209,16 @@ GATE_METRICS: tuple[Metric, ...] = (
     ENTRIES,
     REVISION,
     UPDATED,
+    SYNC_ENFORCED,
+    SYNC_HEAD,
+    SYNC_STALENESS,
+    SYNC_STALE,
+    SYNC_CONNECTED,
+    SYNC_CHANGES,
+    SYNC_SNAPSHOTS,
+    SYNC_BATCHES,
+    SYNC_REFUSED,
+    SYNC_CERTIFICATES,
     BUILD,
     MEMORY,
     CPU,

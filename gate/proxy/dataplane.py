@@ -174,6 +174,7 @@ class DataPlane:
             "decisions": {name: _decisions(state) for name, state in self._listeners.items()},
             "connections_accepted": {n: state.accepted for n, state in self._listeners.items()},
             "connections_open": plane.open,
+            "connections_limit": plane.settings.limits.connections_per_worker,
             "connections_ended": dict(plane.ends),
             "requests": plane.requests,
             "responses": {f"{c}xx": plane.responses[c] for c in range(1, 6)},

@@ -14,6 +14,7 @@ _PACKAGES = {
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "wrk": "wrk",
 }

@@ -1,0 +1,214 @@
+"""Metrics, rules and the dashboard, with Prometheus' own tools and a real Prometheus."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.harness.certificates import Certificates
+from tests.harness.hello import real_hello
+from tests.harness.ports import free_port
+from tests.harness.stage import Stage
+from tests.harness.tools import require
+from tests.harness.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
+RULES = CONFIG / "prometheus" / "rules.yml"
+RUNBOOK = ROOT / "gate" / "docs" / "runbook.md"
+DASHBOARD = CONFIG / "grafana" / "gate.json"
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def panels() -> list[tuple[str, str]]:
+    dashboard = json.loads(DASHBOARD.read_text())
+    return [
+        (f"{panel['title']} {target['refId']}", target["expr"])
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    ]
+
+
+def test_rules_are_well_formed() -> None:
+    run = subprocess.run(
+        [require("promtool"), "check", "rules", str(RULES)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_alert_fires_and_resolves_as_its_unit_test_says() -> None:
+    tests = RULES.with_name("rules.test.yml")
+    run = subprocess.run(
+        [require("promtool"), "test", "rules", str(tests)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    tested = {
+        case["alertname"]
+        for group in yaml.safe_load(tests.read_text())["tests"]
+        for case in group["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert tested == {alert["alert"] for alert in alerts()}
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: str(alert["alert"]))
+def test_every_alert_has_a_section_in_the_runbook(alert: dict[str, Any]) -> None:
+    path, anchor = alert["annotations"]["runbook"].split("#")
+    assert ROOT / path == RUNBOOK
+    titles = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert anchor in [title.lower() for title in titles]
+    assert alert["alert"] in titles
+
+
+class Prometheus:
+    """A real server that scrapes one gate each second."""
+
+    def __init__(self, directory: Path, gate_port: int) -> None:
+        self.port = free_port()
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [
+                {
+                    "job_name": "gate",
+                    "static_configs": [{"targets": [f"127.0.0.1:{gate_port}"]}],
+                }
+            ],
+        }
+        file = directory / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config))
+        self.log = (directory / "prometheus.log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                require("prometheus"),
+                f"--config.file={file}",
+                f"--storage.tsdb.path={directory / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+            stdout=self.log,
+            stderr=self.log,
+        )
+        wait_for(self.answers, "Prometheus to answer", 30)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.get("/-/ready"))
+        except OSError:
+            return False
+
+    def get(self, path: str) -> str:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return str(response.read().decode())
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        answer = json.loads(
+            self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+        )
+        assert answer["status"] == "success"
+        return list(answer["data"]["result"])
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def watched(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stage, Prometheus]]:
+    """A gate under a little load of every kind, watched by a real Prometheus."""
+    stage = Stage(tmp_path_factory.mktemp("gate"), certificates)
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), stage.gate.admin)
+    try:
+        end = time.monotonic() + 8
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            load(stage, number)
+            time.sleep(0.02)
+        yield stage, prometheus
+    finally:
+        prometheus.stop()
+        stage.close()
+
+
+def load(stage: Stage, number: int) -> None:
+    """One request and one hello of each kind."""
+    for host in ("filed.com", f"a{number}.filed.com", f"unfiled{number}.com"):
+        connection = http.client.HTTPConnection("127.0.0.1", stage.gate.ports["http"], timeout=5)
+        connection.request("GET", "/", headers={"Host": host})
+        connection.getresponse().read()
+        connection.close()
+        with socket.create_connection(("127.0.0.1", stage.gate.ports["tls"]), 5) as sock:
+            sock.sendall(real_hello(host))
+            if number % 2:
+                try:
+                    sock.recv(1)
+                except OSError:
+                    continue
+
+
+def test_metrics_keep_prometheus_conventions(watched: tuple[Stage, Prometheus]) -> None:
+    stage, _ = watched
+    status, text = stage.gate.ask_admin("/metrics")
+    assert status == 200
+    run = subprocess.run(
+        [require("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout + run.stderr == ""
+
+
+def test_no_label_holds_a_domain_name(watched: tuple[Stage, Prometheus]) -> None:
+    stage, _ = watched
+    _, text = stage.gate.ask_admin("/metrics")
+    assert "filed.com" not in text
+    assert "unfiled1" not in text
+
+
+@pytest.mark.parametrize(("title", "expression"), panels())
+def test_every_panel_of_the_dashboard_finds_data(
+    watched: tuple[Stage, Prometheus], title: str, expression: str
+) -> None:
+    _, prometheus = watched
+    query = expression.replace("$__rate_interval", "5s").replace("$instance", ".*")
+    assert "$" not in query
+    wait_for(lambda: bool(prometheus.query(query)), f"data for {title}: {query}", 30)
+    samples = prometheus.query(query)
+    assert any(sample["value"][1] != "NaN" for sample in samples), (title, samples)
+
+
+def test_dashboard_can_be_imported() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    assert {"title", "uid", "schemaVersion", "panels", "templating"} <= dashboard.keys()
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        grid = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(grid["x"], grid["x"] + grid["w"])
+            for y in range(grid["y"], grid["y"] + grid["h"])
+        }
+        assert not cells & taken, f"{panel['title']} lies over another panel"
+        assert grid["x"] + grid["w"] <= 24
+        taken |= cells
