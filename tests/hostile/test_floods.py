@@ -11,27 +11,12 @@ import pytest
 
 from tests.harness import hello
 from tests.harness.client import Client, get, request
-from tests.harness.gate_process import Usage, listener, usage
-from tests.harness.stage import Stage
+from tests.harness.gate_process import listener, usage
 from tests.harness.stream import Closed
 from tests.harness.swarm import Swarm
 from tests.harness.waiting import wait_for
 from tests.hostile.conftest import Besiege
-
-MIB = 1 << 20
-
-
-def worker(stage: Stage) -> Usage:
-    return usage(stage.gate.workers()[0])
-
-
-def served(stage: Stage) -> bool:
-    with stage.http(source="127.0.0.77") as client:
-        return client.ask(get("filed.com", "/honest")).status == 200
-
-
-def all_ended(stage: Stage) -> None:
-    wait_for(lambda: stage.gate.total("gate_connections_open") == 0, "every connection to end")
+from tests.hostile.siege import MIB, all_ended, served, worker
 
 
 def count_alive(swarm: Swarm, message: bytes) -> int:

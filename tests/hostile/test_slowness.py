@@ -9,30 +9,14 @@ import pytest
 
 from tests.harness import filings, hello
 from tests.harness.client import Client, get, request
-from tests.harness.gate_process import usage
 from tests.harness.http_origin import Exchange
-from tests.harness.stage import Stage
 from tests.harness.swarm import Swarm
 from tests.harness.waiting import wait_for
 from tests.hostile.conftest import Besiege
+from tests.hostile.siege import MIB, all_ended, served, worker
 
-MIB = 1 << 20
 CROWD = 300  # connections, from 30 addresses, so that the limit of each is kept
 SOURCES = 30
-
-
-def served(stage: Stage) -> bool:
-    """An honest client at another address is served."""
-    with stage.http(source="127.0.0.77") as client:
-        return client.ask(get("filed.com", "/honest")).status == 200
-
-
-def all_ended(stage: Stage) -> None:
-    wait_for(lambda: stage.gate.total("gate_connections_open") == 0, "every connection to end")
-
-
-def memory(stage: Stage) -> int:
-    return usage(stage.gate.workers()[0]).rss
 
 
 @pytest.mark.parametrize(
@@ -144,7 +128,7 @@ def test_slow_readers_cost_little_memory_and_are_ended(besiege: Besiege) -> None
             exchange.send(piece)
 
     stage.origin.on("/pour", pour)
-    before = memory(stage)
+    before = worker(stage).rss
     readers = [
         stage.http(source=f"127.0.1.{number % 20 + 1}", receive_buffer=4096) for number in range(60)
     ]
@@ -153,7 +137,7 @@ def test_slow_readers_cost_little_memory_and_are_ended(besiege: Besiege) -> None
     wait_for(lambda: len(stage.origin.about("/pour")) == 60, "the requests at the origin")
     assert served(stage)
     all_ended(stage)
-    assert memory(stage) - before < 40 * MIB
+    assert worker(stage).rss - before < 40 * MIB
     for reader in readers:
         reader.close()
     wait_for(
@@ -165,7 +149,7 @@ def test_slow_readers_cost_little_memory_and_are_ended(besiege: Besiege) -> None
 
 def test_pipelining_without_reading_costs_little_memory(besiege: Besiege) -> None:
     stage = besiege()
-    before = memory(stage)
+    before = worker(stage).rss
     stage.origin.on("/pipelined", lambda exchange: exchange.answer("200 OK", bytes(100_000)))
     pushers = [Client(stage.gate.ports["http"], receive_buffer=4096) for _ in range(20)]
     batch = get("filed.com", "/pipelined") * 200
@@ -178,7 +162,7 @@ def test_pipelining_without_reading_costs_little_memory(besiege: Besiege) -> Non
             except (BlockingIOError, ConnectionError):
                 continue
     assert served(stage)
-    assert memory(stage) - before < 40 * MIB
+    assert worker(stage).rss - before < 40 * MIB
     all_ended(stage)
     for pusher in pushers:
         pusher.close()
