@@ -21,6 +21,7 @@ TARGETS = (
     "proxy_header",
     "names",
     "envelope",
+    "snapshot",
 )
 
 

@@ -38,9 +38,9 @@ def parse(data: bytes) -> object:
 def check_stream(data: bytes) -> None:
     """The same for bytes as they came."""
     outcome = fast(data)
-    assert read([data]) == outcome
     assert read(in_two(data)) == outcome
     if now_and_then(data):
+        assert read([data]) == outcome
         assert read([data[at : at + 1] for at in range(len(data))]) == outcome
     try:
         expected = plain_hello.read(data)
