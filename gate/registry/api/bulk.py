@@ -162,6 +162,6 @@ ENDPOINTS = (
         export,
         role=Role.ADMIN,
         query=ExportQuery,
-        media="text/csv",
+        media=tuple(MEDIA.values()),
     ),
 )

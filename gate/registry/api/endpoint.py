@@ -60,7 +60,7 @@ class Endpoint:
     body: type[Model] | None = None
     answer: type[Model] | None = None
     status: int = 200
-    media: str = "application/json"
+    media: tuple[str, ...] = ("application/json",)
     upload: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -102,7 +102,7 @@ def _answer(endpoint: Endpoint) -> dict[str, Any]:
         }
     if endpoint.status == 204:
         return {"description": endpoint.summary}
-    return {"description": endpoint.summary, "content": {endpoint.media: {}}}
+    return {"description": endpoint.summary, "content": {media: {} for media in endpoint.media}}
 
 
 def _path_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,6 @@ ENDPOINTS = (
         "snapshot",
         "全量快照 / snapshot of the filed set",
         snapshot,
-        media=MEDIA_TYPE,
+        media=(MEDIA_TYPE,),
     ),
 )
