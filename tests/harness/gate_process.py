@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -74,6 +75,8 @@ class Gate:
     def __post_init__(self) -> None:
         self.settings.setdefault("state_dir", str(self.directory))
         self.settings.setdefault("admin", {"listen": f"127.0.0.1:{free_port()}"})
+        # A gate without a registry, unless the test is about one.
+        self.settings.setdefault("sync", {"registry": "none"})
         self.settings.setdefault("notice", {})
         self.settings["notice"].setdefault("listen", f"127.0.0.1:{free_port()}")
         self.settings["notice"].setdefault(
@@ -112,7 +115,11 @@ class Gate:
                 stdin=subprocess.DEVNULL,
                 preexec_fn=lower_limit,
             )
-        wait_for(self._is_ready, f"the gate to be ready; its log is {self.log}", 20)
+        try:
+            wait_for(self._is_ready, f"the gate to be ready; its log is {self.log}", 20)
+        except BaseException:
+            self.stop()  # whoever asked for a running gate will not stop this one
+            raise
         return self
 
     def _is_ready(self) -> bool:
@@ -149,8 +156,9 @@ class Gate:
         return self.total("gate_decisions_total", **labels)
 
     def workers(self) -> list[int]:
-        """Process ids of the data-plane workers: children of the supervisor, forked last."""
-        return sorted(self.children())[-int(self.settings["workers"]) :]
+        """Process ids of the data-plane workers: the children that hold its listening sockets."""
+        sockets = _listening(set(self.ports.values()))
+        return [pid for pid in self.children() if not sockets.isdisjoint(_descriptors(pid))]
 
     def stop(self) -> int:
         """End the program by SIGTERM; SIGKILL for the whole family when it does not obey."""
@@ -177,6 +185,26 @@ class Gate:
         assert self.process is not None
         pid = self.process.pid
         return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _listening(ports: set[int]) -> set[str]:
+    """The listening sockets on `ports`, as /proc/PID/fd shows them."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) in ports:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _descriptors(pid: int) -> set[str]:
+    folder = Path(f"/proc/{pid}/fd")
+    names = set()
+    for number in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            names.add(os.readlink(folder / number))
+    return names
 
 
 def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
@@ -17,10 +21,19 @@ from tests.supervisor.running import (
 )
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach; pytest's own are for one user."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 def test_the_processes_become_the_wanted_user_and_cannot_go_back(
-    tmp_path: Path, origin: HttpOrigin
+    open_folder: Path, origin: HttpOrigin
 ) -> None:
-    gate = new_gate(tmp_path, origin.address, process={"user": "nobody", "drain_seconds": 0})
+    process = {"user": "nobody", "drain_seconds": 0}
+    gate = new_gate(open_folder, origin.address, process=process)
     fill(gate)
     if os.getuid() != 0:  # whoever is not root is told so, and nothing is started
         assert refused(gate) == (
@@ -28,18 +41,13 @@ def test_the_processes_become_the_wanted_user_and_cannot_go_back(
             "start the gate as root or set user and group to null"
         )
         return
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     gate.start()
     try:
         assert gate.process is not None
         nobody = pwd.getpwnam("nobody").pw_uid
         for pid in (gate.process.pid, *gate.children()):
-            fields = dict(
-                line.split(":\t", 1)
-                for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-                if ":\t" in line
-            )
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
             assert fields["Uid"].split() == [str(nobody)] * 4
             assert fields["NoNewPrivs"] == "1"
             assert int(fields["CapEff"], 16) == 0
