@@ -144,6 +144,8 @@ class Bulk:
             chunked = b"transfer-encoding: chunked" in head.lower()
             self.taken.append(take_chunked(arrival) if chunked else take(arrival, GIB))
             arrival.send(RESPONSE)
+        elif b"/small" in head:
+            arrival.send(RESPONSE)
         elif b"/chunked" in head:
             arrival.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % GIB)
             self.sparse.send(arrival.sock)
@@ -227,3 +229,21 @@ def test_1_gib_both_ways_through_a_tunnel(bulk: Bulk) -> None:
         assert take(client, GIB) == GIB
         giving.join()
         wait_for(lambda: bulk.taken == [GIB], "the origin to have taken 1 GiB", 60)
+
+
+def test_small_requests_are_served_beside_a_firehose(bulk: Bulk) -> None:
+    """1 GiB each way goes through the one worker; nobody else waits for its end."""
+    with Client(bulk.gate.ports["tls"]) as firehose:
+        firehose.send(hello.hello(b"filed.com"))
+        giving = threading.Thread(target=bulk.sparse.send, args=(firehose.sock,))
+        taking = threading.Thread(target=take, args=(firehose, GIB))
+        giving.start()
+        taking.start()
+        served = 0
+        while giving.is_alive() and served < 200:
+            with Client(bulk.gate.ports["http"]) as client:
+                assert client.ask(get("filed.com", "/small")).status == 200
+            served += 1
+        assert served >= 20
+        taking.join()
+        giving.join()
