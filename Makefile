@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup test lint bench bench-peers fuzz docs lock clean
+.PHONY: run setup servers test lint bench bench-peers fuzz docs lock clean
 
 # A gate with a demo origin on this machine, and commands to try. Ctrl-C stops it.
 run: setup
@@ -24,7 +24,21 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 lock:
 	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.lock pyproject.toml
 
-test: setup
+# The programs that tests drive: started by the tests themselves, on free ports of the loopback.
+SERVERS := apache2-bin chromium curl golang-go haproxy libnginx-mod-stream nats-server nginx \
+	nodejs openssl postgresql prometheus systemd wrk
+
+servers:
+	@missing=; for package in $(SERVERS); do \
+		dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || \
+			missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "programs that the tests drive are missing; install them: sudo apt-get install$$missing"; exit 2; fi; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends $$missing
+
+test: setup servers
 	$(BIN)/pytest
 
 lint: setup
