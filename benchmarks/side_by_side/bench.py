@@ -87,10 +87,10 @@ class Bench:
         folder.mkdir(exist_ok=True)
         names = folder / "names.txt"
         names.write_text("\n".join(listed) + "\n", encoding="ascii")
-        ports = free_ports(4)
+        ports = free_ports(5)
         setup = Setup(
             folder, names, len(listed), variant, self.workers, ports[0], ports[1],
-            (ports[2], ports[3]), upstream, self.origins.tls_port,
+            (ports[2], ports[3], ports[4]), upstream, self.origins.tls_port,
             frozenset({SERVER_CORE} if self.workers == 1 else {SERVER_CORE, LOAD_CORE}),
         )  # fmt: skip
         if name == DIRECT:

@@ -1,20 +1,29 @@
 """The gate itself: the shipped program with one worker, everything else at its defaults.
 
 The list is imported with `gate import` before the start, which is not part of the start time:
-a replica stays on disk. All processes count: supervisor, control, and the traffic worker.
+a replica stays on disk. All processes count: supervisor, control, and the traffic worker. A list
+that changes is pushed to it in signed batches, as a registry does; the registry itself is absent.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
+from gate.replica import Change, Filing, Replica, Status
+from gate.sync.batch import PAYLOAD_TYPE, Batch
+from gate.sync.envelope import seal
+from gate.sync.keys import KeyStore
+
 from .process import BenchError, accepts, holds, listening_inodes, spawn, wait_until
-from .servers import NOTICE, Running, Setup
+from .servers import NOTICE, Running, Setup, Variant
 
 _CONFIG = """
 workers: {workers}
@@ -33,6 +42,15 @@ admin:
   listen: "127.0.0.1:{admin_port}"
 """
 
+_SYNC = """
+sync:
+  registry: http://127.0.0.1:9
+  pull: false
+  keys: {folder}/keys/public.json
+  push:
+    listen: "127.0.0.1:{push_port}"
+"""
+
 PROGRAM = str(Path(sys.executable).with_name("gate"))
 
 
@@ -44,16 +62,23 @@ def _ready(port: int) -> bool:
         return False
 
 
-def import_names(config: Path, names: Path, *options: str) -> None:
+def import_names(config: Path, names: Path) -> None:
     """Load the list into the replica. Raises BenchError when the importer refuses."""
     run = subprocess.run(
-        [PROGRAM, "import", str(names), "--config", str(config), *options],
+        [PROGRAM, "import", str(names), "--config", str(config)],
         capture_output=True,
         text=True,
         check=False,
     )
     if run.returncode:
         raise BenchError(f"gate import: {run.stderr.strip()[-500:]}")
+
+
+def _load_names(path: Path, names: Path) -> None:
+    """Fill the replica as a registry's snapshot does: under an epoch, at a revision."""
+    listed = sorted(names.read_text(encoding="ascii").split())
+    with closing(Replica.open(path, writable=True)) as replica:
+        replica.load((Filing(x, Status.FILED, "") for x in listed), epoch="bench", revision=1)
 
 
 def start(setup: Setup) -> Running:
@@ -76,7 +101,13 @@ def start(setup: Setup) -> Running:
         ),
         encoding="utf-8",
     )
-    import_names(config, setup.names)
+    if setup.variant is Variant.FED:
+        KeyStore(folder / "keys").new()
+        with config.open("a", encoding="utf-8") as file:
+            file.write(_SYNC.format(folder=folder, push_port=setup.spare_ports[2]))
+        _load_names(folder / "state" / "replica", setup.names)
+    else:
+        import_names(config, setup.names)
     child = spawn(
         [PROGRAM, "serve", "--config", str(config)],
         cores=set(setup.cores),
@@ -100,13 +131,19 @@ def _workers(running: Running) -> list[int]:
 
 
 def change(running: Running, added: Iterable[str], removed: Iterable[str]) -> None:
-    """Apply one batch of changes to the running gate with `gate import --merge`.
-
-    The command returns when every worker has the changes in force.
-    """
-    batch = running.setup.folder / "changes.csv"
-    lines = ["domain,licence,status"]
-    lines += [f"{name},,filed" for name in added]
-    lines += [f"{name},,absent" for name in removed]
-    batch.write_text("\n".join(lines) + "\n", encoding="ascii")
-    import_names(running.setup.folder / "gate.yaml", batch, "--merge")
+    """Push one signed batch, as a registry does; returns when every worker has it in force."""
+    folder, now = running.setup.folder, int(time.time())
+    with closing(Replica.open(folder / "state" / "replica", writable=False)) as replica:
+        have = replica.position()
+    if have is None:
+        raise BenchError("gate: the replica is empty")
+    changes = [Change(name, Status.FILED, "", now) for name in added]
+    changes += [Change(name, Status.ABSENT, "", now) for name in removed]
+    to = have.revision + len(changes)
+    batch = Batch(have.epoch, have.revision, to, tuple(changes), to, now)
+    sealed = seal(batch.encode(), PAYLOAD_TYPE, KeyStore(folder / "keys").signers())
+    url = f"http://127.0.0.1:{running.setup.spare_ports[2]}/v1/push"
+    with urllib.request.urlopen(urllib.request.Request(url, sealed), timeout=30) as answer:
+        revision = json.load(answer)["revision"]
+    if revision != to:
+        raise BenchError(f"gate: revision {revision} after a push up to {to}")

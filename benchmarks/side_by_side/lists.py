@@ -54,7 +54,7 @@ def _check(running: Running, filed: list[str], unfiled: list[str]) -> None:
 
 def measure(bench: Bench, name: str, size: int, listed: list[str]) -> dict[str, Any]:
     """Start a server with a list, look at it, and at a million names change the list."""
-    running = bench.start(name, Variant.KEEP, listed)
+    running = bench.start(name, Variant.FED, listed)
     try:
         _check(running, listed[-20:], dataset.unfiled_hosts(20, listed[:1000]))
         memory = running.memory()

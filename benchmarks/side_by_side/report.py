@@ -102,6 +102,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "cores": os.cpu_count(),
+        "load_after": round(os.getloadavg()[2], 2),
         "cpu": model.group(1) if model else platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),

@@ -30,6 +30,8 @@ class Variant(StrEnum):
     """A redirect closes the connection."""
     SINK = "sink"
     """HTTP goes to the upstream that takes posted bodies."""
+    FED = "fed"
+    """As KEEP, and the list can be changed while the server runs."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,7 +45,7 @@ class Setup:
     workers: int
     http_port: int
     tls_port: int
-    spare_ports: tuple[int, int]
+    spare_ports: tuple[int, int, int]
     http_upstream: int
     tls_upstream: int
     cores: frozenset[int]
