@@ -13,7 +13,6 @@ from socket import MSG_DONTWAIT, SHUT_WR, SocketType
 from typing import Final
 
 from gate.policy import Verdict
-from gate.proxy.answers import refusal
 from gate.proxy.http_exchange import Exchange
 from gate.proxy.plane import LINGER_SECONDS, ListenerState, Peer, Plane, reset
 from gate.proxy.proxy_header import header_for
@@ -254,7 +253,7 @@ class HttpConnection:
     def refuse(self, status: int, detail: str) -> None:
         """Answer with an error and close. The client has been sent no part of a response yet."""
         self.plane.responses[status // 100] += 1
-        self._last(refusal(status, detail), None)
+        self._last(self.plane.answers.refusal(status, detail), None)
 
     def _last(self, response: bytes, head: RequestHead | None) -> None:
         """Send a last response and close, without losing it to bytes that come unread."""
