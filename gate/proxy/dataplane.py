@@ -9,6 +9,7 @@ from typing import Any
 
 from gate.policy import Decider, Reason, Verdict
 from gate.proxy.answers import Answers
+from gate.proxy.dial import Dial
 from gate.proxy.entry import PAUSE_SECONDS, Entry
 from gate.proxy.http import HttpConnection
 from gate.proxy.http_upstream import close_idle
@@ -111,13 +112,15 @@ class DataPlane:
         judge = self._plane.decider.judge
         count = 0
         for timed in self._plane.reactor.scheduled():
-            if not isinstance(timed, (Tunnel, HttpConnection)):
+            # A tunnel that is being opened is not scheduled itself yet, but its dial is.
+            open_ = timed.caller if isinstance(timed, Dial) else timed
+            if not isinstance(open_, (Tunnel, HttpConnection)) or not open_.listener.enforcing:
                 continue
-            verdict = timed.verdict
+            verdict = open_.verdict
             if verdict is None or not verdict.allowed or not verdict.name:
                 continue  # not judged yet, let through by monitor mode, or by a policy
             if concerned(verdict.name) and not judge(verdict.name.encode()).allowed:
-                timed.abort("revoked")
+                open_.abort("revoked")
                 count += 1
         return count
 

@@ -34,7 +34,6 @@ class Dial:
     """An attempt to connect, sending `first` as soon as may be."""
 
     __slots__ = (
-        "_caller",
         "_deadline",
         "_endpoint",
         "_first",
@@ -44,13 +43,14 @@ class Dial:
         "_started",
         "_tries",
         "bucket",
+        "caller",
     )
 
     def __init__(self, plane: Plane, pool: Pool, first: bytes, caller: Caller) -> None:
         self._plane = plane
         self._pool = pool
         self._first = first
-        self._caller: Caller | None = caller
+        self.caller: Caller | None = caller  # None once it was told
         self._tries = len(pool.endpoints)
         self._sock: SocketType | None = None
         self._endpoint = pool.endpoints[0]
@@ -60,7 +60,7 @@ class Dial:
 
     def start(self) -> None:
         """Try endpoints until one is connected, one is under way, or all have failed."""
-        caller = self._caller
+        caller = self.caller
         if caller is None:
             return
         reactor = self._plane.reactor
@@ -86,17 +86,17 @@ class Dial:
                 sock.close()
                 self._count_failure()
                 continue
-            self._caller = None
+            self.caller = None
             endpoint.resting_until = 0.0
             self._plane.connect_seconds.counts[_AT_ONCE] += 1
             caller.connected(sock, endpoint, sent)
             return
-        self._caller = None
+        self.caller = None
         caller.unreachable(timed_out=False)
 
     def on_ready(self, events: int) -> None:
         """The socket is connected or has failed."""
-        sock, caller = self._sock, self._caller
+        sock, caller = self._sock, self.caller
         if sock is None or caller is None:
             return
         self._let_go()
@@ -112,7 +112,7 @@ class Dial:
             self.start()
             return
         self._plane.reactor.unwatch(sock.fileno())
-        self._caller = None
+        self.caller = None
         self._plane.connect_seconds.observe(self._plane.reactor.now - self._started)
         self._endpoint.resting_until = 0.0
         caller.connected(sock, self._endpoint, sent)
@@ -123,20 +123,20 @@ class Dial:
             return 0.0
         if now < self._deadline:
             return self._deadline
-        caller = self._caller
+        caller = self.caller
         self._plane.reactor.retire(self._sock)
         self._sock = None
         self._count_failure()
         if self._tries:
             self.start()
         elif caller is not None:
-            self._caller = None
+            self.caller = None
             caller.unreachable(timed_out=True)
         return 0.0
 
     def abort(self) -> None:
         """Stop dialling; the caller is not told."""
-        self._caller = None
+        self.caller = None
         sock = self._sock
         if sock is not None:
             self._let_go()

@@ -388,7 +388,7 @@ class Exchange:
         verdict = client.verdict
         if verdict is None:
             return
-        tunnel = Tunnel(client.plane, client.sock, client.peer, verdict)
+        tunnel = Tunnel(client.plane, client.listener, client.sock, client.peer, verdict)
         ahead = client.buffer
         client.hand_over()
         tunnel.adopt(upstream.sock, ahead, down + rest)

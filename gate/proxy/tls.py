@@ -75,7 +75,7 @@ def pass_tls(
             return
         sock.setblocking(False)
         sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
-    tunnel = Tunnel(plane, sock, peer, verdict)
+    tunnel = Tunnel(plane, listener, sock, peer, verdict)
     pool = plane.router.only_tls
     if pool is None:
         try:

@@ -16,7 +16,7 @@ from typing import Final
 from gate.policy import Verdict
 from gate.proxy.dial import Dial
 from gate.proxy.flow import Flow, Progress
-from gate.proxy.plane import Peer, Plane, reset
+from gate.proxy.plane import ListenerState, Peer, Plane, reset
 from gate.proxy.reactor import EDGE, ERR, IN, OUT, RDHUP
 from gate.proxy.upstream import Endpoint, Pool
 
@@ -46,11 +46,19 @@ class Tunnel:
         "_touched",
         "_up",
         "bucket",
+        "listener",
         "peer",
         "verdict",
     )  # fmt: skip
 
-    def __init__(self, plane: Plane, client: SocketType, peer: Peer, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        listener: ListenerState,
+        client: SocketType,
+        peer: Peer,
+        verdict: Verdict,
+    ) -> None:
         self._plane = plane
         self._client: SocketType | None = client
         self._up: Flow | None = None  # client to upstream
@@ -58,6 +66,7 @@ class Tunnel:
         self._dial: Dial | None = None
         self._first = b""
         self._touched = plane.reactor.now
+        self.listener = listener
         self.peer = peer
         self.bucket = 0
         self.verdict = verdict

@@ -1,0 +1,125 @@
+"""A revocation cuts what is open for the name, in every state, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gate.policy import Decider
+from gate.proxy.dataplane import DataPlane
+from gate.proxy.reactor import ReactorLoop, new_event_loop
+from gate.replica import Change, Replica, Status
+from gate.settings import Address, Limits, Listener, Mode, Settings, UpstreamPool, Upstreams
+from tests.harness.hello import real_hello
+from tests.harness.stage import Blackhole
+
+
+@dataclass
+class Plane:
+    """A data plane in this process, with a listener of each mode and a silent upstream."""
+
+    loop: ReactorLoop
+    plane: DataPlane
+    replica: Replica
+    decider: Decider
+    ports: dict[str, int]
+
+    def run(self, seconds: float = 0.05) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def until_open(self, count: int) -> None:
+        async def wait() -> None:
+            while self.plane.stats()["connections_open"] != count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        self.loop.run_until_complete(asyncio.wait_for(wait(), 10))
+
+    def tls(self, listener: str, name: str) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.ports[listener]), 5)
+        sock.sendall(real_hello(name))
+        return sock
+
+    def revoke(self, domain: str) -> int:
+        position = self.replica.position()
+        assert position is not None
+        have = position.revision
+        self.replica.apply(
+            [Change(domain, Status.ABSENT)],
+            epoch="e",
+            from_revision=have,
+            to_revision=have + 1,
+        )
+        self.decider.invalidate([domain])
+        return self.plane.cut([domain])
+
+
+@pytest.fixture(params=["answering", "connecting"])
+def plane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plane]:
+    upstream = socket.create_server(("127.0.0.1", 0))
+    blackhole = Blackhole()
+    address = (
+        f"127.0.0.1:{upstream.getsockname()[1]}"
+        if request.param == "answering"
+        else blackhole.address
+    )
+    host, port = address.split(":")
+    pool = UpstreamPool(tls=(Address(host=host, port=int(port)),))
+    loopback = Address(host="127.0.0.1", port=0)
+    settings = Settings(
+        listeners=(
+            Listener(name="tls", kind="tls", address=loopback),
+            Listener(name="watch", kind="tls", address=loopback, mode=Mode.MONITOR),
+        ),
+        upstreams=Upstreams(default=pool, connect_timeout=30),
+        limits=Limits(),
+    )
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in settings.listeners]
+    loop = new_event_loop()
+    with Replica.open(tmp_path / "replica", writable=True) as replica:
+        replica.load((), epoch="e", revision=1)
+        names = ("example.cn", "own.example.cn", "other.cn")
+        changes = [Change(name, Status.FILED) for name in names]
+        replica.apply(changes, epoch="e", from_revision=1, to_revision=2)
+        decider = Decider(replica)
+        listeners = list(zip(settings.listeners, sockets, strict=True))
+        data_plane = DataPlane(settings, decider, listeners, loop=loop)
+        data_plane.start()
+        ports = {item.name: sock.getsockname()[1] for item, sock in listeners}
+        yield Plane(loop, data_plane, replica, decider, ports)
+        data_plane.close()
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    for sock in (upstream, *sockets):
+        sock.close()
+    blackhole.close()
+
+
+def test_open_and_opening_tunnels_of_the_name_are_reset(plane: Plane) -> None:
+    gone = [plane.tls("tls", name) for name in ("example.cn", "www.example.cn")]
+    stays = [plane.tls("tls", name) for name in ("own.example.cn", "other.cn")]
+    plane.until_open(4)
+    assert plane.revoke("example.cn") == 2
+    plane.until_open(2)
+    for sock in gone:
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    for sock in stays:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+    for sock in (*gone, *stays):
+        sock.close()
+
+
+def test_what_a_monitoring_listener_let_in_is_not_cut(plane: Plane) -> None:
+    sock = plane.tls("watch", "example.cn")
+    plane.until_open(1)
+    assert plane.revoke("example.cn") == 0
+    plane.run()
+    assert plane.plane.stats()["connections_open"] == 1
+    sock.close()
