@@ -43,8 +43,19 @@ class RemoteError(Exception):
 class Remote:
     """A registry behind a URL."""
 
-    def __init__(self, url: str, token: str, *, ca: Path | None = None) -> None:
-        """Raises RemoteError for a URL that is none, or a CA file that can't be read."""
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        ca: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        """`ca` is the CA of an https registry, `certificate` and `key` what to show it.
+
+        Raises RemoteError for a URL that is none, or files that can't be used.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise RemoteError(f"{url!r} is not a URL of a registry, like http://127.0.0.1:9465")
@@ -56,9 +67,12 @@ class Remote:
         self._tls: ssl.SSLContext | None = None
         if parts.scheme == "https":
             try:
-                self._tls = ssl.create_default_context(cafile=None if ca is None else str(ca))
+                self._tls = ssl.create_default_context(cafile=ca)
+                if certificate is not None:
+                    self._tls.load_cert_chain(certificate, key)
             except OSError as error:
-                raise RemoteError(f"the CA file {ca} can't be used: {error}") from error
+                files = ", ".join(str(path) for path in (ca, certificate, key) if path)
+                raise RemoteError(f"{files} can't be used: {error}") from error
 
     def perform(self, command: Command) -> Outcome:
         """Carry out an operation."""

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError
+from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.sealing import Sealer
-from gate.registry.server import Places, bind, make_service, open_registry, serve
+from gate.registry.server import bind, make_service, open_registry, serve
 from gate.registry.tokens import authenticate
 from gate.settings import Registry as RegistrySettings
 
@@ -36,6 +37,11 @@ class Embedded:
     reader_token: str
     admin_token: str
     public_keys: Path
+
+    @property
+    def token_file(self) -> Path:
+        """The file with the reader token."""
+        return self.places.folder / f"{Role.READER}.token"
 
 
 def prepare(settings: RegistrySettings, state_dir: Path) -> Embedded:
@@ -55,7 +61,8 @@ def prepare(settings: RegistrySettings, state_dir: Path) -> Embedded:
             registry.database.close()
         public = Sealer(places.keys_dir).public_path
         host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if settings.tls is None else "https"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         access = json.dumps({"url": url, "token": admin}) + "\n"
         _write_private(places.folder / ACCESS_FILE, access)
     except BaseException:
@@ -71,7 +78,7 @@ def run(embedded: Embedded) -> None:
     """
 
     async def main() -> None:
-        await serve(make_service(embedded.places, embedded.settings), [embedded.listener])
+        await serve(make_service(embedded.places, embedded.settings), embedded.listener)
 
     asyncio.run(main())
 

@@ -6,42 +6,23 @@ import asyncio
 import logging
 import signal
 import socket
-import ssl
-from dataclasses import dataclass
-from pathlib import Path
+from ipaddress import ip_address
 
 from aiohttp import web
 
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, Limits, Service
+from gate.registry.api.service import CONNECTIONS, Service
 from gate.registry.database import Database
 from gate.registry.migrations import migrate
+from gate.registry.places import Places
 from gate.registry.registry import Registry
-from gate.registry.sealing import Sealer
 from gate.settings import Registry as RegistrySettings
+from gate.sync.tls import ServerContext
 
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10
 """How long requests in hand have to end; long polls are cut at once."""
-
-
-@dataclass(slots=True, frozen=True)
-class Places:
-    """Where a registry keeps things: its database (path or URL), its keys, its working folder."""
-
-    database: str
-    keys_dir: Path
-    folder: Path
-
-    @classmethod
-    def of(cls, settings: RegistrySettings, state_dir: Path) -> Places:
-        """The places that the settings name, or the usual ones in the state folder."""
-        return cls(
-            database=settings.database or str(state_dir / "registry.db"),
-            keys_dir=settings.keys_dir or state_dir / "keys",
-            folder=state_dir / "registry",
-        )
 
 
 def open_registry(places: Places, settings: RegistrySettings, *, readers: int = 2) -> Registry:
@@ -59,37 +40,39 @@ def open_registry(places: Places, settings: RegistrySettings, *, readers: int = 
 
 
 def make_service(places: Places, settings: RegistrySettings) -> Service:
-    """Everything behind the API, ready to be started in an event loop.
+    """Everything behind the API, ready to be started in the running event loop.
 
-    Call it inside the running loop. Raises RegistryError or KeyStoreError.
+    Raises RegistryError, KeyStoreError, TlsError or OSError.
     """
     registry = open_registry(places, settings, readers=CONNECTIONS)
-    places.folder.mkdir(parents=True, exist_ok=True)
-    return Service(
-        registry,
-        Sealer(places.keys_dir),
-        places.folder,
-        Limits(
-            body_bytes=settings.body_bytes,
-            upload_bytes=settings.upload_bytes,
-            keep_changes=settings.keep_changes,
-            snapshot_seconds=settings.snapshot_seconds,
-        ),
-    )
+    try:
+        places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Service(registry, settings, places)
+    except BaseException:
+        registry.database.close()
+        raise
 
 
 async def serve(
     service: Service,
-    sockets: list[socket.socket],
+    listener: socket.socket,
     *,
-    tls: ssl.SSLContext | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve the API on listening sockets until `stop` is set, or else TERM or INT comes."""
+    """Serve the API on a listening socket until `stop` is set, or else TERM or INT comes.
+
+    Raises TlsError for certificates that can't be used.
+    """
+    files = service.settings.tls
+    tls = None
+    if files is not None:
+        tls = ServerContext(files.certificate, files.key, files.client_ca).listening
     if stop is None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    elif not ip_address(listener.getsockname()[0]).is_loopback:
+        _log.warning("plain HTTP beyond loopback: tokens can be read on the way; set registry.tls")
     runner = web.AppRunner(
         make_app(service),
         access_log=None,
@@ -98,9 +81,8 @@ async def serve(
     )
     await runner.setup()
     try:
-        for listener in sockets:
-            await web.SockSite(runner, listener, ssl_context=tls).start()
-            _log.info("the registry listens on %s", listener.getsockname())
+        await web.SockSite(runner, listener, ssl_context=tls).start()
+        _log.info("the registry listens on %s", listener.getsockname())
         await stop.wait()
         service.feed.stop()
     finally:

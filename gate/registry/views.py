@@ -119,6 +119,29 @@ class RefusalView(Model):
     en: str
 
 
+class GateView(Model):
+    """A gate that changes are pushed to. Times in Unix seconds, 0 for never."""
+
+    name: str
+    url: str
+    revision: int | None = Field(description="newest revision that it has enforced")
+    acknowledged_at: float
+    seconds: float = Field(description="from push to acknowledgement, last time")
+    pushes: int
+    failures: int
+    last_error: str
+
+
+class PublishedView(Model):
+    """Where publishing to NATS stands."""
+
+    connected: bool
+    epoch: str
+    revision: int
+    messages: int
+    last_error: str
+
+
 class HeadView(Model):
     """Where the registry's log stands."""
 

@@ -16,15 +16,16 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, Limits, Service
+from gate.registry.api.service import CONNECTIONS, Service
 from gate.registry.commands import Command, Role
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
 from gate.registry.migrations import migrate
+from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import metadata
-from gate.registry.sealing import Sealer
 from gate.registry.verifying import verify
+from gate.settings import Registry as RegistrySettings
 from tests.registry.postgres import PostgresServer, running_server
 
 
@@ -156,7 +157,7 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(url: str, folder: Path, limits: Limits | None = None) -> AsyncIterator[Api]:
+async def serving(url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """Serve a registry in this event loop."""
     database = Database(url, readers=CONNECTIONS)
     migrate(database)
@@ -164,7 +165,8 @@ async def serving(url: str, folder: Path, limits: Limits | None = None) -> Async
     made = {
         role: registry.create_token(name=role.value, role=role, actor=LOCAL)[1] for role in Role
     }
-    service = Service(registry, Sealer(folder / "keys"), folder / "work", limits)
+    places = Places(url, folder / "keys", folder / "work")
+    service = Service(registry, RegistrySettings(**settings), places)
     server = TestServer(make_app(service))
     async with server, ClientSession() as session:
         yield Api(service, server, made, session)

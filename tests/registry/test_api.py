@@ -12,7 +12,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gate.registry.api.app import ENDPOINTS
 from gate.registry.api.openapi import document
-from gate.registry.api.service import Limits
 from gate.registry.commands import Approve, CancelService, Role
 from tests.registry.conftest import Api, serving
 from tests.registry.filings import first_filing, new_service
@@ -194,8 +193,8 @@ async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_body_beyond_the_limit_is_refused(tmp_path: Path) -> None:
-    limits = Limits(body_bytes=16_384, upload_bytes=20_000)
-    async with serving(str(tmp_path / "r.db"), tmp_path, limits) as api:
+    limits = {"body_bytes": 16_384, "upload_bytes": 1_048_576}
+    async with serving(str(tmp_path / "r.db"), tmp_path, **limits) as api:
         big = b'{"account": "' + b"a" * 20_000 + b'"}'
         for data in (big, in_pieces(big)):
             response = await api.call(
@@ -203,7 +202,7 @@ async def test_a_body_beyond_the_limit_is_refused(tmp_path: Path) -> None:
             )
             assert (response.status, response.json()["code"]) == (413, "body_too_large")
         response = await api.call(
-            "POST", "/v1/imports", data=b"x" * 20_001, headers={"Content-Type": "text/csv"}
+            "POST", "/v1/imports", data=b"x" * 1_048_577, headers={"Content-Type": "text/csv"}
         )
         assert (response.status, (response.json())["code"]) == (413, "body_too_large")
         assert list((tmp_path / "work" / "uploads").iterdir()) == []

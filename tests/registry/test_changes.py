@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from gate.registry.api.service import Limits
+from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Approve, CancelService, ChangeService, Role
 from gate.registry.database import Database
 from gate.registry.log import Head
+from gate.registry.migrations import migrate
 from gate.registry.operations import carry_out
 from gate.registry.registry import LOCAL, Registry
 from gate.replica import Replica, Status
@@ -217,15 +218,20 @@ async def test_a_broken_download_goes_on(lite_api: Api) -> None:
 
 async def test_the_log_is_compacted_while_serving(tmp_path: Path) -> None:
     url = str(tmp_path / "registry.db")
-    async with serving(url, tmp_path) as api:
-        await file(api, *(f"site{n}.cn" for n in range(10)))
-    async with serving(url, tmp_path, Limits(keep_changes=3)) as api, asyncio.timeout(10):
+    lines = "".join(f"d{n}.cn,京ICP备{10000000 + n}号-1,公司\n" for n in range(1500))
+    path = tmp_path / "list.csv"
+    path.write_text("domain,licence,subject\n" + lines)
+    database = Database(url)
+    migrate(database)
+    list(import_file(Registry(database), path, actor=LOCAL, chunk_lines=100))
+    database.close()
+    async with serving(url, tmp_path, keep_changes=1000) as api, asyncio.timeout(10):
         while True:
             head: Head = await asyncio.to_thread(api.service.registry.head)
             if head.oldest:
                 break
             await asyncio.sleep(0.01)
-        assert (head.oldest, head.revision) == (7, 10)
+        assert (head.oldest, head.revision) == (500, 1500)
 
 
 def test_an_operation_that_fails_half_way_leaves_nothing(lite: Registry) -> None:

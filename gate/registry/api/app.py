@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gate.registry import log
 from gate.registry.api import administration, bulk, changes, operations, records, snapshots
-from gate.registry.api.endpoint import ACTOR, Endpoint
+from gate.registry.api.endpoint import ACTOR, ENDPOINT, Endpoint
+from gate.registry.api.metrics import Metrics
 from gate.registry.api.openapi import document
 from gate.registry.api.problems import REQUEST_ID, problem
 from gate.registry.api.service import Service
+from gate.registry.commands import Role
 from gate.registry.errors import RegistryError
 
 _log = logging.getLogger(__name__)
@@ -41,7 +44,10 @@ _HEADERS: Final = {
 
 def make_app(service: Service) -> web.Application:
     """The API on a service, which the application starts and closes."""
-    app = web.Application(middlewares=[_answer], client_max_size=service.limits.body_bytes)
+    metrics = Metrics(service.feed, service.distribution)
+    app = web.Application(
+        middlewares=[_middleware(metrics)], client_max_size=service.settings.body_bytes
+    )
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _bind(endpoint, service))
     text = json.dumps(document(ENDPOINTS), ensure_ascii=False)
@@ -53,6 +59,10 @@ def make_app(service: Service) -> web.Application:
         at = await service.read(log.head)
         return web.json_response({"status": "ok", "epoch": at.epoch, "revision": at.revision})
 
+    async def scrape(request: web.Request) -> web.Response:
+        await service.authenticate(request.headers.get("Authorization"), Role.READER)
+        return metrics.exposed()
+
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         await service.start()
         yield
@@ -60,6 +70,7 @@ def make_app(service: Service) -> web.Application:
 
     app.router.add_get("/v1/openapi.json", openapi)
     app.router.add_get("/healthz", healthy)
+    app.router.add_get("/metrics", scrape)
     app.cleanup_ctx.append(lifetime)
     return app
 
@@ -71,37 +82,48 @@ def _bind(endpoint: Endpoint, service: Service) -> Handle:
     return handle
 
 
-@web.middleware
-async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
-    """Number the request, turn errors into problems, and write the access line."""
-    path = request.rel_url.raw_path  # percent-encoded: safe to log
-    request[REQUEST_ID] = secrets.token_hex(8)
-    began = time.monotonic()
-    try:
-        response = await handler(request)
-    except RegistryError as error:
-        if error.status in (401, 403):
-            _log.warning("refused %s %s: %s", request.method, path, error)
-        response = problem(error, request)
-    except web.HTTPMethodNotAllowed as error:
-        response = problem(RegistryError("method_refused", method=request.method[:20]), request)
-        response.headers["Allow"] = error.headers["Allow"]
-    except web.HTTPNotFound:
-        response = problem(RegistryError("path_unknown"), request)
-    except web.HTTPException:
-        raise
-    except Exception:
-        _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, path)
-        response = problem(RegistryError("internal", request=request[REQUEST_ID]), request)
-    if not response.prepared:
-        response.headers.update(_HEADERS)
-        response.headers["X-Request-Id"] = request[REQUEST_ID]
-    _log.debug(
-        "%s %s %d %s %.1f ms",
-        request.method,
-        path,
-        response.status,
-        request.get(ACTOR, "-"),
-        (time.monotonic() - began) * 1000,
-    )
-    return response
+def _middleware(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def answer(request: web.Request, handler: Handle) -> web.StreamResponse:
+        """Number the request, turn errors into problems, count it, and log it."""
+        path = request.rel_url.raw_path  # percent-encoded: safe to log
+        request[REQUEST_ID] = secrets.token_hex(8)
+        began = time.monotonic()
+        try:
+            response = await handler(request)
+        except RegistryError as error:
+            response = _refuse(metrics, request, error)
+        except web.HTTPMethodNotAllowed as error:
+            refusal = RegistryError("method_refused", method=request.method[:20])
+            response = _refuse(metrics, request, refusal)
+            response.headers["Allow"] = error.headers["Allow"]
+        except web.HTTPNotFound:
+            response = _refuse(metrics, request, RegistryError("path_unknown"))
+        except web.HTTPException:
+            raise
+        except Exception:
+            number = request[REQUEST_ID]
+            _log.exception("request %s failed: %s %s", number, request.method, path)
+            response = _refuse(metrics, request, RegistryError("internal", request=number))
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+            response.headers["X-Request-Id"] = request[REQUEST_ID]
+        metrics.requests.labels(request.get(ENDPOINT, "other"), response.status).inc()
+        _log.debug(
+            "%s %s %d %s %.1f ms",
+            request.method,
+            path,
+            response.status,
+            request.get(ACTOR, "-"),
+            (time.monotonic() - began) * 1000,
+        )
+        return response
+
+    return answer
+
+
+def _refuse(metrics: Metrics, request: web.Request, error: RegistryError) -> web.Response:
+    metrics.refusals.labels(error.code).inc()
+    if error.status in (401, 403):
+        _log.warning("refused %s %s: %s", request.method, request.rel_url.raw_path, error)
+    return problem(error, request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 
 from aiohttp import web
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from gate.registry.api.endpoint import Call, Endpoint
 from gate.registry.commands import Model
 from gate.registry.errors import RegistryError
+from gate.registry.views import GateView, PublishedView
 from gate.sync.batch import MAX_CHANGES
 
 
@@ -32,14 +34,13 @@ async def changes(call: Call) -> web.Response:
     """The next signed batch after a revision; an empty one when nothing came in time."""
     asked: ChangesQuery = call.query
     feed = call.service.feed
-    if asked.epoch is not None and asked.epoch != feed.head.epoch:
-        raise RegistryError("old_epoch", field="epoch", epoch=asked.epoch, current=feed.head.epoch)
+    _check_epoch(asked, feed.head.epoch)
     batch = await feed.batch_after(asked.since, limit=asked.limit)
+    _check_epoch(asked, batch.epoch)
     if not batch.changes and asked.wait:
         await feed.wait_beyond(asked.since, asked.wait, epoch=batch.epoch)
         batch = await feed.batch_after(asked.since, limit=asked.limit)
-    if asked.epoch is not None and asked.epoch != batch.epoch:
-        raise RegistryError("old_epoch", field="epoch", epoch=asked.epoch, current=batch.epoch)
+        _check_epoch(asked, batch.epoch)
     sealed = await asyncio.to_thread(call.service.sealer.batch, batch)
     return web.Response(
         body=sealed,
@@ -48,7 +49,37 @@ async def changes(call: Call) -> web.Response:
     )
 
 
+def _check_epoch(asked: ChangesQuery, current: str) -> None:
+    if asked.epoch is not None and asked.epoch != current:
+        raise RegistryError("old_epoch", field="epoch", epoch=asked.epoch, current=current)
+
+
+class Followers(Model):
+    """Who is sent the changes by this registry; gates that pull are not known to it."""
+
+    gates: tuple[GateView, ...]
+    nats: PublishedView | None
+
+
+async def followers(call: Call) -> Followers:
+    """The gates that are pushed to, and the stream."""
+    distribution = call.service.distribution
+    published = distribution.published
+    return Followers(
+        gates=tuple(GateView(**asdict(gate)) for gate in distribution.gates),
+        nats=None if published is None else PublishedView(**asdict(published)),
+    )
+
+
 ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/followers",
+        "followers",
+        "推送的网关与 NATS 发布状态 / gates that are pushed to, and the NATS stream",
+        followers,
+        answer=Followers,
+    ),
     Endpoint(
         "GET",
         "/v1/changes",

@@ -17,6 +17,7 @@ from gate.registry.errors import RegistryError, Said
 from gate.registry.tokens import Actor
 
 ACTOR: Final = web.RequestKey("actor", str)
+ENDPOINT: Final = web.RequestKey("endpoint", str)
 
 BODY_SECONDS: Final = 30
 
@@ -66,10 +67,12 @@ class Endpoint:
 
     async def handle(self, request: web.Request, service: Service) -> web.StreamResponse:
         """Check a request in order of token, role, query, body; then let the handler answer."""
+        request[ENDPOINT] = self.name
         actor = await service.authenticate(request.headers.get("Authorization"), self.role)
         request[ACTOR] = actor.name
         query = read_query(request, self.query)
-        body = await read_body(request, self.body, service.limits.body_bytes) if self.body else None
+        limit = service.settings.body_bytes
+        body = await read_body(request, self.body, limit) if self.body else None
         done = await self.handler(Call(request, service, actor, query, body))
         if isinstance(done, web.StreamResponse):
             return done

@@ -6,20 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
 from gate.registry.commands import Command, Outcome, Role
+from gate.registry.distribution import Distribution, SignedLog
 from gate.registry.errors import RegistryError
 from gate.registry.feed import Feed
 from gate.registry.jobs import Jobs
+from gate.registry.places import Places
 from gate.registry.registry import Registry
 from gate.registry.sealing import Sealer
 from gate.registry.snapshots import Snapshots
 from gate.registry.tokens import Actor, authenticate
+from gate.settings import Registry as RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -37,44 +38,32 @@ TIDY_SECONDS: Final = 60
 _ANYBODY: Final = Actor("anybody", Role.READER)
 
 
-@dataclass(slots=True, frozen=True)
-class Limits:
-    """What the service takes and keeps; see `gate.settings.registry`."""
-
-    body_bytes: int = 1 << 20
-    upload_bytes: int = 2 << 30
-    keep_changes: int = 1_000_000
-    snapshot_seconds: float = 300.0
-
-
 class Service:
-    """The registry inside an event loop. Writes queue for one thread, reads have a few.
+    """The registry inside an event loop. Writes queue for one thread, reads have a few."""
 
-    `folder` is for uploads and snapshots.
-    """
-
-    def __init__(
-        self, registry: Registry, sealer: Sealer, folder: Path, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, registry: Registry, settings: RegistrySettings, places: Places) -> None:
+        """Raises KeyStoreError or TlsError. Needs the running loop."""
         self.registry = registry
-        self.sealer = sealer
-        self.limits = limits or Limits()
+        self.settings = settings
+        self.sealer = Sealer(places.keys_dir)
         self.writer = ThreadPoolExecutor(1, "registry-write")
         self.reader = ThreadPoolExecutor(READERS, "registry-read")
         self.long_reader = ThreadPoolExecutor(LONG_READERS, "registry-bulk")
         self.feed = Feed(registry, self.reader)
-        self.jobs = Jobs(registry, folder / "uploads", limit=self.limits.upload_bytes)
+        self.jobs = Jobs(registry, places.folder / "uploads", limit=settings.upload_bytes)
         self.snapshots = Snapshots(
             registry,
-            folder / "snapshots",
-            seconds=self.limits.snapshot_seconds,
-            keep=self.limits.keep_changes,
+            places.folder / "snapshots",
+            seconds=settings.snapshot_seconds,
+            keep=settings.keep_changes,
         )
+        self.distribution = Distribution(settings, SignedLog(self.feed, self.sealer))
         self._tidier: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to follow the log, tidy it now and then, and go on with imports."""
         await self.feed.start()
+        self.distribution.start()
         self.jobs.resume()
         self._tidier = asyncio.create_task(self._tidy())
 
@@ -84,6 +73,7 @@ class Service:
             self._tidier.cancel()
             await asyncio.gather(self._tidier, return_exceptions=True)
         await self.jobs.close()
+        await self.distribution.close()
         await self.feed.close()
         for executor in (self.long_reader, self.writer, self.reader):
             await asyncio.to_thread(executor.shutdown)
@@ -92,7 +82,7 @@ class Service:
     async def _tidy(self) -> None:
         while True:
             try:
-                await self.write(lambda: self.registry.tidy(keep=self.limits.keep_changes))
+                await self.write(lambda: self.registry.tidy(keep=self.settings.keep_changes))
             except RegistryError as error:
                 _log.warning("the log could not be compacted: %s", error)
             await asyncio.sleep(TIDY_SECONDS)

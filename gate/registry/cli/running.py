@@ -11,13 +11,15 @@ import click
 from gate.registry.cli.target import Refused, Target, refusals, target_options
 from gate.registry.errors import RegistryError
 from gate.registry.local import Local
+from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import Places, bind, make_service, open_registry
+from gate.registry.server import bind, make_service, open_registry
 from gate.registry.server import serve as serve_registry
 from gate.registry.verifying import verify as find_faults
 from gate.settings import ConfigError, Settings, load
 from gate.settings import Registry as RegistrySettings
 from gate.sync.keys import KeyStoreError
+from gate.sync.tls import TlsError
 
 
 class NotStarted(Refused):
@@ -60,12 +62,12 @@ def serve(config: Path | None, verbose: bool) -> None:
 
     async def main() -> None:
         service = make_service(Places.of(registry, settings.state_dir), registry)
-        await serve_registry(service, [listener])
+        await serve_registry(service, listener)
 
     with listener:
         try:
             asyncio.run(main())
-        except (RegistryError, KeyStoreError, OSError) as error:
+        except (RegistryError, KeyStoreError, TlsError, OSError) as error:
             raise NotStarted(str(error)) from error
 
 

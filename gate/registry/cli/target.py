@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec
 
@@ -16,12 +17,24 @@ from gate.registry.client import Remote, RemoteError
 from gate.registry.embedded import ACCESS_FILE
 from gate.registry.errors import RegistryError
 from gate.registry.local import Local
-from gate.registry.server import Places, open_registry
+from gate.registry.places import Places
+from gate.registry.server import open_registry
 from gate.settings import Registry as RegistrySettings
 
 P = ParamSpec("P")
 
 Target = Local | Remote
+
+_PATH = click.Path(path_type=Path)
+
+
+@dataclass(slots=True, frozen=True)
+class ClientFiles:
+    """PEM files for an https registry."""
+
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
 
 
 class Refused(click.ClickException):
@@ -50,16 +63,16 @@ def target_options(
         envvar="GATE_REGISTRY_TOKEN",
         help="Bearer token, or @FILE; better given as GATE_REGISTRY_TOKEN.",
     )
-    @click.option(
-        "--ca", type=click.Path(path_type=Path), help="CA that signed the registry's certificate."
-    )
+    @click.option("--ca", type=_PATH, help="CA that signed the registry's certificate.")
+    @click.option("--cert", type=_PATH, help="Client certificate to show the registry.")
+    @click.option("--key", type=_PATH, help="The client certificate's private key.")
     @click.option(
         "--db", envvar="GATE_REGISTRY_DB", help="SQLite file or PostgreSQL URL to work on."
     )
     @click.option("--provider", default="gate", show_default=True, help="With --db: own id.")
     @click.option(
         "--state-dir",
-        type=click.Path(path_type=Path),
+        type=_PATH,
         default=Path(".run"),
         show_default=True,
         help="Folder of a running `gate serve` with a registry inside.",
@@ -69,6 +82,8 @@ def target_options(
         url: str | None,
         token: str | None,
         ca: Path | None,
+        cert: Path | None,
+        key: Path | None,
         db: str | None,
         provider: str,
         state_dir: Path,
@@ -76,7 +91,8 @@ def target_options(
         **kwargs: P.kwargs,
     ) -> None:
         with refusals():
-            target = find_target(url, token, ca, db, provider, state_dir)
+            files = ClientFiles(ca, cert, key)
+            target = find_target(url, token, files, db, provider, state_dir)
             try:
                 command(target, *args, **kwargs)
             finally:
@@ -104,7 +120,7 @@ class refusals:
 def find_target(
     url: str | None,
     token: str | None,
-    ca: Path | None,
+    files: ClientFiles,
     db: str | None,
     provider: str,
     state_dir: Path,
@@ -118,15 +134,19 @@ def find_target(
     if url:
         if not token:
             raise click.UsageError("a token is needed with --url: --token or GATE_REGISTRY_TOKEN")
-        return Remote(url, _token(token), ca=ca)
+        return _remote(url, _token(token), files)
     access = state_dir / "registry" / ACCESS_FILE
     try:
         found = json.loads(access.read_text())
-        return Remote(found["url"], _token(token) if token else found["token"], ca=ca)
+        return _remote(found["url"], _token(token) if token else found["token"], files)
     except FileNotFoundError:
         _no_target(f"there is no {access}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         _no_target(f"{access} can't be used: {error}")
+
+
+def _remote(url: str, token: str, files: ClientFiles) -> Remote:
+    return Remote(url, token, ca=files.ca, certificate=files.certificate, key=files.key)
 
 
 def _no_target(reason: str) -> NoReturn:

@@ -1,0 +1,148 @@
+"""The registry's side of push, and of TLS with client certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from gate.registry.client import Remote, RemoteError
+from gate.registry.commands import Approve, CancelService, Role
+from gate.registry.places import Places
+from gate.registry.server import bind, make_service, serve
+from gate.settings import Registry as RegistrySettings
+from gate.sync import certs
+from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
+from gate.sync.envelope import unseal
+from gate.sync.keys import KeyStore
+from gate.sync.receiver import PATH
+from tests.harness.waiting import wait_for
+from tests.registry.conftest import Api, serving
+from tests.registry.filings import first_filing
+
+
+class FakeGate:
+    """A gate's push port that acknowledges, or says what it has."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.revision = 0
+        self.keys: Path | None = None
+
+    async def take(self, request: web.Request) -> web.Response:
+        assert self.keys is not None
+        trusted = [key.key() for key in KeyStore(self.keys).list()]
+        batch = decode(unseal(await request.read(), PAYLOAD_TYPE, trusted, limit=1_000_000))
+        self.batches.append(batch)
+        if batch.from_revision > self.revision:
+            return web.json_response({"have": self.revision}, status=409)
+        self.revision = batch.to_revision
+        return web.json_response({"revision": self.revision})
+
+
+@pytest.fixture
+async def pushed(tmp_path: Path) -> AsyncIterator[tuple[Api, FakeGate]]:
+    """A registry that pushes to one gate."""
+    gate = FakeGate()
+    gate.keys = tmp_path / "keys"
+    app = web.Application()
+    app.router.add_post(PATH, gate.take)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        push = [{"name": "edge-1", "url": url}]
+        async with serving(str(tmp_path / "registry.db"), tmp_path, push=push) as api:
+            yield api, gate
+
+
+async def until_enforced(api: Api, revision: int) -> None:
+    def enforced() -> bool:
+        return api.service.distribution.gates[0].revision == revision
+
+    await asyncio.to_thread(wait_for, enforced, f"revision {revision} to be enforced", 20)
+
+
+async def test_a_change_is_pushed_signed_and_its_acknowledgement_shown(
+    pushed: tuple[Api, FakeGate],
+) -> None:
+    api, gate = pushed
+    await until_enforced(api, 0)
+    await api.do(first_filing("a.cn"))
+    await api.do(Approve(application=1))
+    await until_enforced(api, 1)
+    await api.do(CancelService(domain="a.cn"))
+    await until_enforced(api, 2)
+    sent = [change.domain for batch in gate.batches for change in batch.changes]
+    assert sent == ["a.cn", "a.cn"]
+    answer = await api.call("GET", "/v1/followers", role=Role.READER)
+    (shown,) = answer.json()["gates"]
+    assert (shown["name"], shown["revision"], shown["last_error"]) == ("edge-1", 2, "")
+    figures = (await api.call("GET", "/metrics", role=Role.READER)).body.decode()
+    assert 'gate_registry_gate_revision{gate="edge-1"} 2.0' in figures
+    assert "gate_registry_revision 2.0" in figures
+    assert 'gate_registry_requests_total{endpoint="approve",status="200"} 1.0' in figures
+
+
+async def test_a_gate_that_lacks_changes_is_sent_them(pushed: tuple[Api, FakeGate]) -> None:
+    api, gate = pushed
+    await api.do(first_filing("a.cn"))
+    await api.do(Approve(application=1))
+    await until_enforced(api, 1)
+    gate.revision = 0  # it was set back to a backup
+    await api.do(CancelService(domain="a.cn"))
+    await until_enforced(api, 2)
+    assert gate.revision == 2
+
+
+async def test_refusals_are_counted(lite_api: Api) -> None:
+    await lite_api.call("GET", "/v1/head", role=None)
+    await lite_api.call("GET", "/v1/audit", role=Role.READER)
+    figures = (await lite_api.call("GET", "/metrics", role=Role.READER)).body.decode()
+    assert 'gate_registry_refusals_total{code="token_missing"} 1.0' in figures
+    assert 'gate_registry_refusals_total{code="role_insufficient"} 1.0' in figures
+    assert (await lite_api.call("GET", "/metrics", role=None)).status == 401
+
+
+async def test_over_tls_only_who_shows_a_certificate_gets_in(tmp_path: Path) -> None:
+    folder = tmp_path / "certs"
+    certs.init(folder, ["localhost", "127.0.0.1"], now=datetime.datetime.now(datetime.UTC))
+    files = {path.name: path for path in folder.iterdir()}
+    settings = RegistrySettings.model_validate(
+        {
+            "tls": {
+                "certificate": str(files["registry.pem"]),
+                "key": str(files["registry.key"]),
+                "client_ca": str(files["ca.pem"]),
+            }
+        }
+    )
+    places = Places(str(tmp_path / "registry.db"), tmp_path / "keys", tmp_path / "work")
+    listener = bind("127.0.0.1", 0)
+    stop = asyncio.Event()
+    server = asyncio.create_task(serve(make_service(places, settings), listener, stop=stop))
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}/healthz"
+    with_certificate = ssl.create_default_context(cafile=files["ca.pem"])
+    with_certificate.load_cert_chain(files["gate-client.pem"], files["gate-client.key"])
+    without = ssl.create_default_context(cafile=files["ca.pem"])
+    async with ClientSession() as session:
+        async with session.get(url, ssl=with_certificate) as response:
+            assert json.loads(await response.read())["status"] == "ok"
+        with pytest.raises(ClientConnectionError):
+            await session.get(url, ssl=without)
+    remote = Remote(
+        url.removesuffix("/healthz"),
+        "a token",
+        ca=files["ca.pem"],
+        certificate=files["gate-client.pem"],
+        key=files["gate-client.key"],
+    )
+    with pytest.raises(RemoteError, match="token"):
+        await asyncio.to_thread(remote.head)
+    stop.set()
+    await server
