@@ -14,6 +14,7 @@ from gate.wire.tls import (
     parse_client_hello,
 )
 from tests.harness import hello as build
+from tests.wire import openssl_hello
 
 NAME = b"www.example.com.cn"
 CLIENTS = {
@@ -63,6 +64,7 @@ def test_hello_in_one_piece_is_read(client: str) -> None:
     assert parse_client_hello(data) == CLIENTS[client]
     assert parse_client_hello(bytearray(data)) == CLIENTS[client]
     assert feed_all(data) == CLIENTS[client]
+    assert openssl_hello.name_in(data) == (name.decode() if (name := CLIENTS[client].sni) else None)
     assert looks_like_tls(data)
     assert not looks_like_http(data)
 

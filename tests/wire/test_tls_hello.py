@@ -20,7 +20,7 @@ from gate.wire.tls import (
 )
 from tests.harness import hello as build
 from tests.harness.hello import extension, handshake, record, records, server_name, vector
-from tests.wire import plain_hello
+from tests.wire import openssl_hello, plain_hello
 
 NAME = b"www.example.com.cn"
 PLAIN = handshake(server_name(NAME) + build.COMMON)
@@ -109,6 +109,7 @@ READ = {
 def test_hello_is_read(data: bytes, sni: bytes | None) -> None:
     assert parse_client_hello(data) == ClientHello(sni, ech=False)
     assert ClientHelloReader().feed(data) == ClientHello(sni, ech=False)
+    assert openssl_hello.agrees(data, sni)
 
 
 REFUSED = {

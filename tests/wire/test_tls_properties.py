@@ -16,7 +16,7 @@ from gate.wire.tls import (
     parse_client_hello,
 )
 from tests.harness import hello as build
-from tests.wire import plain_hello
+from tests.wire import openssl_hello, plain_hello
 
 Outcome = ClientHello | HelloFault | None
 
@@ -88,6 +88,14 @@ def test_the_plain_reader_agrees(data: bytes) -> None:
         assert isinstance(outcome, HelloFault)
     except plain_hello.Incomplete:
         assert not isinstance(outcome, ClientHello)
+
+
+@given(streams)
+def test_openssl_finds_no_other_name(data: bytes) -> None:
+    """No client can be judged by one name and served under another."""
+    outcome = fast(data)
+    if isinstance(outcome, ClientHello):
+        assert openssl_hello.agrees(data, outcome.sni)
 
 
 @given(streams, st.binary(max_size=32))
