@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
@@ -19,9 +20,12 @@ from gate.control.figures import Figures
 from gate.control.fleet import Fleet
 from gate.control.health import Health
 from gate.control.notice import notice_app
-from gate.replica import Replica, ReplicaError
+from gate.replica import ReplicaError
 from gate.scoreboard import Board
-from gate.settings import Settings
+from gate.settings import NONE, Settings
+from gate.sync.agent import SyncAgent
+from gate.sync.errors import SyncError
+from gate.syncing import Workers, open_replica, put_aside, samples
 
 log = logging.getLogger("gate.control")
 
@@ -60,9 +64,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
     async with contextlib.AsyncExitStack() as stack:
-        replica = stack.enter_context(
-            contextlib.closing(Replica.open(settings.replica_path, writable=True))
-        )
+        replica = stack.enter_context(contextlib.closing(open_replica(settings.replica_path)))
         figures = Figures(board, replica, settings.state_dir / "counters.json")
         fleet = Fleet(workers, elders=lambda: board.elders, on_lost=figures.forget)
         health = Health(board, fleet, replica)
@@ -80,6 +82,13 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
                 most=settings.notice.connections,
                 seconds=_NOTICE_SECONDS,
             )
+        follow = None
+        if settings.sync.registry != NONE:
+            agent = SyncAgent(settings.sync, settings.state_dir, replica, Workers(fleet))
+            figures.more = lambda: samples(agent)
+            health.obstacles = agent.obstacles
+            follow = asyncio.create_task(agent.run())
+            follow.add_done_callback(lambda task: leave.set())
         row = board.row("control")
         while not leave.is_set():
             row.beat(serving=True)
@@ -89,7 +98,22 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
                 async with asyncio.timeout(_TICK_SECONDS if board.ready else _READY_TICK_SECONDS):
                     await leave.wait()
         board.ready = False
+        if follow is not None:
+            return await _end(follow, settings.replica_path)
     return 0
+
+
+async def _end(follow: asyncio.Task[None], path: Path) -> int:
+    """Stops the sync; 1 when it stopped by itself, so that this process starts again."""
+    follow.cancel()
+    try:
+        await follow
+    except asyncio.CancelledError:
+        return 0
+    except SyncError as error:
+        # The workers notice on their new links that their replica is another one.
+        put_aside(path, error)
+    return 1
 
 
 async def _serve(

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gate.control.lines import Message
@@ -18,7 +18,7 @@ from gate.policy import Decider
 from gate.policy import Policy as DeciderPolicy
 from gate.proxy.dataplane import DataPlane
 from gate.proxy.reactor import ReactorLoop, new_event_loop
-from gate.replica import Replica, ReplicaError, ReplicaMissing
+from gate.replica import Replica, ReplicaCorrupt, ReplicaError, ReplicaMissing
 from gate.scoreboard import Row
 from gate.settings import Listener, Mode, Settings
 
@@ -63,6 +63,7 @@ class _Running:
         self._leave = asyncio.Event()
         self._drain_seconds = 0.0
         self._serving = False
+        self._status = 0
 
     async def run(self) -> int:
         process = self._settings.process
@@ -76,12 +77,17 @@ class _Running:
                     await self._serve(replica)
         finally:
             pulse.cancel()
-        return 0
+        return self._status
 
     def _end(self, seconds: float) -> None:
         """Drain within `seconds`; told again, the shorter time counts."""
         self._drain_seconds = seconds
         self._leave.set()
+
+    def _start_again(self) -> None:
+        """End at once, to be started again on the replica that is there now."""
+        self._status = 1
+        self._end(0.0)
 
     async def _pulse(self) -> None:
         while True:
@@ -93,7 +99,7 @@ class _Running:
         while not self._leave.is_set():
             try:
                 return Replica.open(self._settings.replica_path, writable=False)
-            except ReplicaMissing:
+            except (ReplicaMissing, ReplicaCorrupt):  # the control process sets a damaged one aside
                 await self._pause()
         return None
 
@@ -113,7 +119,13 @@ class _Running:
             ),
         )
         plane = DataPlane(self._settings, decider, self._worker.listeners, loop=self._loop)
-        requests = _Requests(decider, plane, cuts=policy.revoked_connections == "reset")
+        requests = _Requests(
+            decider,
+            plane,
+            cuts=policy.revoked_connections == "reset",
+            is_replaced=replica.replaced,
+            start_again=self._start_again,
+        )
         link = WorkerLink(self._settings.control_path, self._worker.index, requests.handle)
         talk = asyncio.create_task(link.run())
         try:
@@ -153,14 +165,27 @@ class _Running:
 class _Requests:
     """Does what the control process asks."""
 
-    def __init__(self, decider: Decider, plane: DataPlane, *, cuts: bool) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        plane: DataPlane,
+        *,
+        cuts: bool,
+        is_replaced: Callable[[], bool],
+        start_again: Callable[[], None],
+    ) -> None:
         self._decider = decider
         self._plane = plane
         self._cuts = cuts
+        self._is_replaced = is_replaced
+        self._start_again = start_again
 
     def handle(self, kind: str, request: Message) -> Message:
         """Does the request `kind`; its reply's fields. Raises ValueError for an unknown one."""
         match kind:
+            case "welcome" if self._is_replaced():
+                self._start_again()
+                raise ValueError("its replica was set aside; it starts again on the new one")
             case "welcome" | "clear":
                 self._decider.clear()
                 return {"cut": self._plane.recheck() if self._cuts else 0}

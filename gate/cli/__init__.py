@@ -18,6 +18,8 @@ _COMMANDS = {
     "config": ("gate.cli.config:config", "Check the settings."),
     "demo": ("gate.cli.demo:demo", "Run a gate with a demo origin on this machine."),
     "registry": ("gate.registry.cli:registry", "Run and use the filing registry."),
+    "keys": ("gate.sync.cli:keys", "The keys that sign the registry's changes."),
+    "certs": ("gate.sync.cli:certs", "Certificates between registry and gates."),
     "version": ("gate.cli.version:version", "Say which version this is."),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -43,6 +43,8 @@ class Figures(Collector):
         self._tally = Tally(lambda path: any(path[: len(source)] == source for source in counters))
         self._tally.restore(kept, board.born)
         self._linked = 0
+        self.more: Callable[[], Iterable[tuple[Metric, list[Sample]]]] = tuple
+        """Figures of what else runs in the control process."""
         self.doors: dict[str, Door] = {}
         """The control process's own listeners, by name."""
         self._registry = CollectorRegistry(auto_describe=False)
@@ -99,6 +101,8 @@ class Figures(Collector):
         if position is not None:
             yield _family(metrics.REVISION, [((), position.revision)])
             yield _family(metrics.UPDATED, [((), position.updated_at)])
+        for metric, values in self.more():
+            yield _family(metric, values)
         yield _family(metrics.BUILD, [((__version__, platform.python_version()), 1.0)])
         yield from self._processes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gate.control.fleet import Fleet
 from gate.replica import Replica
 from gate.scoreboard import Board
@@ -14,6 +16,8 @@ class Health:
         self._board = board
         self._fleet = fleet
         self._replica = replica
+        self.obstacles: Callable[[], list[str]] = list
+        """Why the sync says that the gate should take no traffic."""
 
     def check(self) -> list[str]:
         """Why the gate takes no traffic, a sentence each; empty when it is ready.
@@ -23,7 +27,9 @@ class Health:
         reasons = []
         if self._board.draining:
             reasons.append("the gate is draining")
-        if self._replica.position() is None:
+        unsynced = self.obstacles()
+        reasons += unsynced
+        if self._replica.position() is None and not unsynced:
             reasons.append(
                 "the replica has never been filled; import a list with `gate import FILE` "
                 "or connect a registry"

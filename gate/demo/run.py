@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 
 from gate.demo.origin import Origin, run_origin
+from gate.registry.bulk.importing import import_file
+from gate.registry.places import Places
+from gate.registry.registry import LOCAL
+from gate.registry.server import open_registry
 from gate.settings import Settings, load
 from gate.supervisor import serve
 from gate.supervisor.binding import Ports
@@ -12,6 +18,8 @@ from gate.supervisor.family import Role
 
 FILED = "www.example.com"
 UNFILED = "www.example.org"
+_LATER = "example.org"
+_STATE_DIR = Path(".run")
 
 
 def demo_settings(origin: Origin) -> Settings:
@@ -30,6 +38,19 @@ def demo_settings(origin: Origin) -> Settings:
     )
 
 
+def fill_registry(settings: Settings, filings: Path) -> None:
+    """Put a file of filings into the registry that the demo runs; what is there stays.
+
+    Raises RegistryError or OSError.
+    """
+    registry = open_registry(Places.of(settings.registry, settings.state_dir), settings.registry)
+    try:
+        for _ in import_file(registry, filings, actor=LOCAL):
+            pass
+    finally:
+        registry.database.close()
+
+
 def run_demo(settings: Settings, origin: Origin) -> int:
     """Runs the gate and the origin until told to stop; the exit status. Raises Refused."""
     role = Role("demo-origin", partial(run_origin, origin), carries_traffic=False)
@@ -37,17 +58,21 @@ def run_demo(settings: Settings, origin: Origin) -> int:
         settings,
         lambda: demo_settings(origin),
         more_roles=[role],
-        on_ready=lambda ports: print(_try_this(ports), flush=True),
+        on_ready=lambda ports: print(_try_this(ports, settings), flush=True),
     )
 
 
-def _try_this(ports: Ports) -> str:
+def _try_this(ports: Ports, settings: Settings) -> str:
     found = ports.describe()
     http, tls = found["http"], found["tls"]
     host, _, port = tls.rpartition(":")
 
     def https(name: str) -> str:
         return f"curl -ik --resolve {name}:{port}:{host} https://{name}:{port}/"
+
+    def registry(command: str) -> str:
+        where = "" if settings.state_dir == _STATE_DIR else f" --state-dir {settings.state_dir}"
+        return f"{sys.argv[0]} registry {command}{where}"
 
     return f"""
 The gate is running. Filed: example.com and every name below it. Try, in another terminal:
@@ -63,6 +88,12 @@ The gate is running. Filed: example.com and every name below it. Try, in another
 
   # unfiled, HTTPS: connection reset
   {https(UNFILED)}
+
+  # file a new service: {UNFILED} passes from now on, over HTTP and HTTPS
+  {registry(f"file {_LATER} --account demo --subject 京ICP备12345678号 --approve")}
+
+  # cancel it again: {UNFILED} is blocked at once, as revoked
+  {registry(f"cancel service {_LATER}")}
 
 Notice page  http://{found.get("notice", "-")}/?domain={UNFILED}&reason=unfiled
 Metrics      http://{found["admin"]}/metrics

@@ -77,6 +77,7 @@ class Environment:
             )
         except lmdb.Error as error:
             raise self.translate(error, "open") from error
+        self._file = _identity(path / _DATA)
         try:
             self._check_length()
             self._open_databases()
@@ -160,6 +161,13 @@ class Environment:
     def put_state(self, txn: lmdb.Transaction[bytes], state: State) -> None:
         txn.put(_STATE_KEY, encode_state(state), db=self._states)
 
+    def replaced(self) -> bool:
+        """Is the file at the path another one than was opened here?"""
+        try:
+            return _identity(self.path / _DATA) != self._file
+        except FileNotFoundError:
+            return True
+
     def file_bytes(self) -> int:
         try:
             return os.stat(self.path / _DATA).st_size
@@ -179,6 +187,11 @@ class Environment:
         if "already open" in str(error):
             return ReplicaBusy(f"the replica at {self.path} is already open in this process")
         return ReplicaUnusable(f"cannot {action} the replica at {self.path}: {error}")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _corrupt(path: Path, what: str) -> ReplicaCorrupt:

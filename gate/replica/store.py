@@ -92,6 +92,10 @@ class Replica:
     def path(self) -> Path:
         return self._environment.path
 
+    def replaced(self) -> bool:
+        """Was the replica set aside, and another one put in its place, since it was opened?"""
+        return self._environment.replaced()
+
     def close(self) -> None:
         self._environment.lmdb.close()
 

@@ -20,6 +20,7 @@ from gate.settings.reload import merge
 from gate.supervisor import privileges
 from gate.supervisor.binding import BindError, Ports, bind, write_addresses
 from gate.supervisor.family import Family, Role
+from gate.supervisor.inside import Inside, InsideError
 from gate.worker import Worker, run_worker
 
 log = logging.getLogger("gate.supervisor")
@@ -53,9 +54,10 @@ def serve(
             write_addresses(ports, settings.state_dir / "listening.json")
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
             # Only now: a start that is refused says one line, and no warnings beside it.
+            inside = Inside.prepare(settings)
             _warn(settings, open_files)
-            return _run(settings, workers, ports, read_again, more_roles, on_ready)
-    except (BindError, privileges.PrivilegeError) as error:
+            return _run(settings, workers, ports, read_again, inside, more_roles, on_ready)
+    except (BindError, privileges.PrivilegeError, InsideError) as error:
         raise Refused(str(error)) from None
 
 
@@ -77,15 +79,18 @@ def _run(
     workers: int,
     ports: Ports,
     read_again: Reader,
+    inside: Inside,
     more_roles: Sequence[Role],
     on_ready: Callable[[Ports], None] | None,
 ) -> int:
     names = ["control", *(f"worker-{index}" for index in range(workers))]
+    more_roles = [*inside.roles(ports.all()), *more_roles]
     board = Board([*names, *(role.name for role in more_roles)])
     running = settings
 
     def roles(wanted: Settings) -> list[Role]:
-        return [*_roles(wanted, workers, ports, board), *more_roles]
+        resolved = wanted.model_copy(update={"sync": inside.resolve(wanted.sync)})
+        return [*_roles(resolved, workers, ports, board), *more_roles]
 
     def reload() -> tuple[Sequence[Role], Process] | None:
         nonlocal running

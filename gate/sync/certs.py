@@ -47,8 +47,13 @@ def init(folder: Path, names: Sequence[str], *, now: datetime.datetime) -> list[
         )
     authority = _make_ca(now)
     pairs = {CA: authority}
-    for name in SERVERS:
-        pairs[name] = _issue(authority, name, ExtendedKeyUsageOID.SERVER_AUTH, names, now)
+    try:
+        for name in SERVERS:
+            pairs[name] = _issue(authority, name, ExtendedKeyUsageOID.SERVER_AUTH, names, now)
+    except ValueError as error:
+        raise CertsError(
+            f"a name can't stand in a certificate: {error}; use its A-label"
+        ) from error
     for name in CLIENTS:
         pairs[name] = _issue(authority, name, ExtendedKeyUsageOID.CLIENT_AUTH, (), now)
     try:

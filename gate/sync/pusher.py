@@ -8,7 +8,6 @@ whose position the log no longer covers is sent a sign of life, and fetches a sn
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -103,18 +102,23 @@ class Pusher:
         answer = await self._post(gate, session, await self._log.seal(batch))
         gate.pushes += 1
         revision = answer.get("revision")
-        if revision is None:
+        if not isinstance(revision, int):
             behind = answer.get("have")
             if not isinstance(behind, int) or behind == have:
                 await asyncio.sleep(_CATCH_UP_SECONDS)
             return behind if isinstance(behind, int) else None
-        gate.revision = int(revision)
+        gate.revision = revision
         gate.acknowledged_at = self._clock()
-        gate.last_error = ""
+        gate.last_error = (
+            f"has revision {revision}, and this registry's log ends at {batch.head}; was it "
+            "restored from a backup? begin a new epoch: gate registry renew-epoch"
+            if revision > batch.head
+            else ""
+        )
         if batch.changes:
             gate.seconds = time.monotonic() - began
-        await self._log.wait_beyond(gate.revision, _ALIVE_SECONDS)
-        return gate.revision
+        await self._log.wait_beyond(revision, _ALIVE_SECONDS)
+        return revision
 
     async def _next(self, have: int | None) -> Batch:
         """What to send to a gate that has `have`; a sign of life if that is not known."""
@@ -140,9 +144,7 @@ class Pusher:
             )
             async with response:
                 text = await response.content.read(_ANSWER_BYTES)
-                answer: dict[str, Any] = {}
-                with contextlib.suppress(ValueError):
-                    answer = dict(json.loads(text))
+                answer = _fields(text)
                 if response.status in (200, 409):
                     return answer
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -153,3 +155,12 @@ class Pusher:
             f"{gate.url} answered {response.status}: "
             f"{answer.get('message', text[:200].decode(errors='replace'))}",
         )
+
+
+def _fields(text: bytes) -> dict[str, Any]:
+    """The fields of an answer; none if it is something else."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

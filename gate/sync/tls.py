@@ -11,9 +11,10 @@ good ones in force.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -72,19 +73,6 @@ class _Reloading:
             names = ", ".join(map(str, self._files))
             raise TlsError(f"{names} can't be used together: {error}") from error
 
-    def expires_at(self) -> float:
-        """Unix time at which the first of the certificates in the files ends."""
-        try:
-            ends = [
-                certificate.not_valid_after_utc.timestamp()
-                for path in self._files
-                if b"-----BEGIN CERTIFICATE" in (data := path.read_bytes())
-                for certificate in x509.load_pem_x509_certificates(data)
-            ]
-        except (OSError, ValueError) as error:
-            raise TlsError(f"can't read the certificates' dates: {error}") from error
-        return min(ends)
-
 
 class ServerContext(_Reloading):
     """The TLS of a port. `client_ca` None asks clients for no certificate."""
@@ -136,3 +124,13 @@ def _tls13(protocol: ssl._SSLMethod) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
+
+
+def expires_at(paths: Iterable[Path]) -> float | None:
+    """Unix time at which the first certificate in the files ends; None if there is none to read."""
+    ends: list[float] = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
+                ends.append(certificate.not_valid_after_utc.timestamp())
+    return min(ends, default=None)

@@ -32,6 +32,7 @@ def environment(state: Path) -> dict[str, str]:
         "GATE_LISTENERS": f"[{listeners}]",
         "GATE_ADMIN__LISTEN": f"127.0.0.1:{free_port()}",
         "GATE_NOTICE__LISTEN": f"127.0.0.1:{free_port()}",
+        "GATE_REGISTRY__LISTEN": f"127.0.0.1:{free_port()}",
     }
 
 
@@ -56,7 +57,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def paste(shown: str, title: str) -> subprocess.CompletedProcess[str]:
     """Runs the command printed below `title`."""
     require("curl")
-    found = re.search(rf"# {title}: .*\n  (curl .*)\n", shown)
+    found = re.search(rf"# {title}: .*\n  (.*)\n", shown)
     assert found is not None
     return subprocess.run(found[1], shell=True, capture_output=True, text=True, timeout=30, cwd="/")
 
@@ -84,6 +85,21 @@ def test_an_unfiled_name_is_reset_over_https(shown: str) -> None:
     assert result.returncode == 35  # CURLE_SSL_CONNECT_ERROR
     assert result.stdout == ""
     assert "reset by peer" in result.stderr
+
+
+def test_a_filing_passes_and_its_cancellation_blocks_live(shown: str) -> None:
+    for _ in range(2):  # the printed commands work again and again
+        assert paste(shown, "file a new service").returncode == 0
+        wait_for(
+            lambda: paste(shown, "unfiled, HTTP").stdout.startswith("HTTP/1.1 200 "), "pass", 10
+        )
+        assert re.match(r"HTTP/\S+ 200", paste(shown, "unfiled, HTTPS").stdout)
+
+        assert paste(shown, "cancel it again").returncode == 0
+        wait_for(
+            lambda: "&reason=revoked" in paste(shown, "unfiled, HTTP").stdout, "a redirect", 10
+        )
+        assert "reset by peer" in paste(shown, "unfiled, HTTPS").stderr
 
 
 @pytest.mark.parametrize("title", ["Notice page", "Metrics"])

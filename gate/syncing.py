@@ -1,0 +1,93 @@
+"""The sync agent inside the control process: its way to the workers, its figures, its health.
+
+`gate.sync` knows no control channel and `gate.control` no sync; here they meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gate.control import metrics
+from gate.control.figures import Sample
+from gate.control.fleet import Fleet, FleetError
+from gate.control.metrics import Metric
+from gate.replica import Replica, ReplicaCorrupt, set_aside
+from gate.sync.agent import SyncAgent
+from gate.sync.errors import Cause, SyncError
+
+_log = logging.getLogger("gate.sync")
+
+
+class Workers:
+    """The gate's workers as the sync agent wants them."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def enforce(self, domains: Sequence[str], revoked: Sequence[str], revision: int) -> None:
+        """See `gate.sync.applier.Fleet`."""
+        try:
+            await self._fleet.invalidate(domains, revoked, revision=revision)
+        except FleetError as error:
+            raise SyncError(Cause.UNENFORCED, str(error)) from error
+
+    async def enforce_all(self) -> None:
+        """See `gate.sync.applier.Fleet`."""
+        try:
+            await self._fleet.refresh()
+        except FleetError as error:
+            raise SyncError(Cause.UNENFORCED, str(error)) from error
+
+
+def open_replica(path: Path) -> Replica:
+    """Open the replica for writing; a damaged one is set aside, and an empty one takes its place.
+
+    Raises ReplicaError.
+    """
+    try:
+        return Replica.open(path, writable=True)
+    except ReplicaCorrupt as error:
+        put_aside(path, error)
+        return Replica.open(path, writable=True)
+
+
+def put_aside(path: Path, why: Exception) -> None:
+    """Move a damaged replica out of the way and say so."""
+    kept = set_aside(path, time.time())
+    _log.error(
+        "%s; it is kept at %s, and the gate takes no traffic until a snapshot or an import has "
+        "filled a new one",
+        why,
+        kept,
+    )
+
+
+def samples(agent: SyncAgent) -> Iterator[tuple[Metric, list[Sample]]]:
+    """The sync's figures for /metrics."""
+    status, counts = agent.status(), agent.counts
+    yield metrics.SYNC_ENFORCED, [((), status.enforced)]
+    yield metrics.SYNC_HEAD, [((), status.head)]
+    if status.staleness is not None:
+        yield metrics.SYNC_STALENESS, [((), status.staleness)]
+    yield metrics.SYNC_STALE, [((), float(status.stale))]
+    yield (
+        metrics.SYNC_CONNECTED,
+        [((channel.value,), float(is_up)) for channel, is_up in status.connected.items()],
+    )
+    yield metrics.SYNC_CHANGES, [((), status.changes)]
+    yield metrics.SYNC_SNAPSHOTS, [((), status.snapshots)]
+    yield (
+        metrics.SYNC_BATCHES,
+        [((channel.value,), count) for channel, count in counts.batches.items()],
+    )
+    yield (
+        metrics.SYNC_REFUSED,
+        [
+            ((channel.value, cause.value), count)
+            for (channel, cause), count in counts.refused.items()
+        ],
+    )
+    yield metrics.SYNC_CERTIFICATES, [((name,), end) for name, end in agent.certificates()]

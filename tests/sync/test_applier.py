@@ -1,0 +1,273 @@
+"""Applying: in order, on disk first, enforced in every worker, and only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gate.replica import Change, Filing, Replica, Status, digest
+from gate.sync.applier import Applier
+from gate.sync.batch import Batch
+from gate.sync.errors import Cause, Gap, SyncError
+from gate.sync.snapshot import Manifest
+from tests.sync.fleet import CachingFleet
+
+EPOCH = "02-b"
+NOW = 1_790_000_000.0
+
+
+class Gate:
+    """A replica, two workers, and the applier between them."""
+
+    def __init__(self, path: Path) -> None:
+        self.replica = Replica.open(path, writable=True)
+        self.fleet = CachingFleet(self.replica)
+        self.begin()
+
+    def begin(self) -> None:
+        """The control process starts again; the workers go on."""
+        self.applier = Applier(self.replica, self.fleet, clock=lambda: NOW)
+
+    async def snapshot(self, *filings: Filing, revision: int = 10, epoch: str = EPOCH) -> int:
+        said = Manifest(epoch, revision, len(filings), digest(filings), int(NOW))
+        return await self.applier.load(said, filings)
+
+    async def refused(self, batch: Batch) -> SyncError:
+        """The refusal of a batch, which must leave the replica as it is."""
+        before = (self.replica.position(), self.replica.digest())
+        with pytest.raises(SyncError) as caught:
+            await self.applier.apply(batch)
+        assert (self.replica.position(), self.replica.digest()) == before
+        return caught.value
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path / "replica")
+    yield gate
+    gate.replica.close()
+
+
+def batch(
+    start: int, *changes: Change, epoch: str = EPOCH, head: int | None = None, at: int = int(NOW)
+) -> Batch:
+    end = start + len(changes)
+    return Batch(epoch, start, end, changes, end if head is None else head, at)
+
+
+def filed(domain: str) -> Change:
+    return Change(domain, Status.FILED, "京ICP备12345678号-1", int(NOW))
+
+
+def absent(domain: str) -> Change:
+    return Change(domain, Status.ABSENT, "", int(NOW))
+
+
+async def test_a_change_is_in_force_when_it_is_acknowledged(gate: Gate) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("www.a.cn")
+    assert not gate.fleet.passes("www.b.cn")
+    assert await gate.applier.apply(batch(10, absent("a.cn"), filed("b.cn"))) == 12
+    assert not gate.fleet.passes("www.a.cn")
+    assert gate.fleet.passes("www.b.cn")
+    assert gate.fleet.calls == ["all", "12: a.cn b.cn"]
+    assert gate.fleet.revoked == ["a.cn"], "open connections of these are judged again"
+
+
+async def test_a_repeat_is_answered_as_done(gate: Gate) -> None:
+    await gate.snapshot()
+    again = batch(10, filed("a.cn"))
+    assert await gate.applier.apply(again) == 11
+    assert await gate.applier.apply(again) == 11
+    assert gate.applier.applied == 1
+
+
+async def test_the_rest_of_a_half_known_batch_is_taken(gate: Gate) -> None:
+    await gate.snapshot()
+    await gate.applier.apply(batch(10, filed("a.cn")))
+    assert await gate.applier.apply(batch(10, filed("a.cn"), filed("b.cn"))) == 12
+    assert gate.fleet.passes("b.cn")
+    assert gate.applier.applied == 2
+
+
+async def test_an_old_batch_takes_nothing_back(gate: Gate) -> None:
+    await gate.snapshot()
+    old = batch(10, filed("a.cn"))
+    await gate.applier.apply(old)
+    await gate.applier.apply(batch(11, absent("a.cn")))
+    assert await gate.applier.apply(old) == 12
+    assert not gate.fleet.passes("a.cn")
+
+
+async def test_a_gap_says_what_this_gate_has(gate: Gate) -> None:
+    await gate.snapshot()
+    error = await gate.refused(batch(12, filed("a.cn")))
+    assert isinstance(error, Gap)
+    assert error.have == 10
+
+
+async def test_a_gate_without_a_set_takes_a_snapshot_first(gate: Gate) -> None:
+    """It would be ready on the first changes alone, and block all the rest."""
+    assert (await gate.refused(batch(0, filed("a.cn")))).cause is Cause.NEW_EPOCH
+    assert gate.applier.position is None
+
+
+@pytest.mark.parametrize(("epoch", "cause"), [("01-z", Cause.OLD_EPOCH), ("03-a", Cause.NEW_EPOCH)])
+async def test_another_epoch_is_refused(gate: Gate, epoch: str, cause: Cause) -> None:
+    await gate.snapshot()
+    assert (await gate.refused(batch(10, filed("a.cn"), epoch=epoch))).cause is cause
+
+
+async def test_a_snapshot_begins_a_new_epoch(gate: Gate) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED), revision=900)
+    assert gate.fleet.passes("a.cn")
+    await gate.snapshot(Filing("b.cn", Status.FILED), revision=5, epoch="03-a")
+    assert not gate.fleet.passes("a.cn")
+    assert gate.fleet.passes("b.cn")
+    assert gate.applier.head == 5
+
+
+@pytest.mark.parametrize(
+    ("epoch", "revision", "cause"),
+    [("01-z", 999, Cause.OLD_EPOCH), (EPOCH, 9, Cause.OLD_REVISION)],
+)
+async def test_a_snapshot_of_the_past_is_refused(
+    gate: Gate, epoch: str, revision: int, cause: Cause
+) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    with pytest.raises(SyncError) as caught:
+        await gate.snapshot(revision=revision, epoch=epoch)
+    assert caught.value.cause is cause
+    assert gate.fleet.passes("a.cn")
+
+
+async def test_an_imported_list_gives_way_to_a_snapshot(gate: Gate) -> None:
+    gate.replica.load_local([Filing("a.cn", Status.FILED)])
+    assert (await gate.refused(batch(1, filed("b.cn")))).cause is Cause.NEW_EPOCH
+    await gate.snapshot(Filing("b.cn", Status.FILED), epoch="01-a", revision=0)
+    assert not gate.fleet.passes("a.cn")
+
+
+@pytest.mark.parametrize(
+    ("filings", "count", "cause"),
+    [
+        ([Filing("b.cn", Status.FILED), Filing("a.cn", Status.FILED)], 2, Cause.MALFORMED),
+        ([Filing("B.cn", Status.FILED)], 1, Cause.MALFORMED),
+    ],
+)
+async def test_a_snapshot_that_is_out_of_order_is_refused_as_a_whole(
+    gate: Gate, filings: list[Filing], count: int, cause: Cause
+) -> None:
+    await gate.snapshot(Filing("old.cn", Status.FILED))
+    before = gate.replica.digest()
+    with pytest.raises(SyncError) as caught:
+        await gate.snapshot(*filings, revision=20)
+    assert caught.value.cause is cause
+    assert gate.replica.digest() == before
+    assert gate.fleet.passes("old.cn")
+
+
+async def test_what_a_broken_stream_gives_is_not_in_force(gate: Gate) -> None:
+    def stream() -> Iterator[Filing]:
+        yield Filing("new.cn", Status.FILED)
+        raise SyncError(Cause.TRUNCATED, "it broke")
+
+    await gate.snapshot(Filing("old.cn", Status.FILED))
+    said = Manifest(EPOCH, 11, 2, hashlib.sha256().hexdigest(), 0)
+    with pytest.raises(SyncError, match="it broke"):
+        await gate.applier.load(said, stream())
+    assert gate.applier.position is not None
+    assert gate.applier.position.revision == 10
+    assert gate.fleet.passes("old.cn")
+    assert not gate.fleet.passes("new.cn")
+
+
+async def test_nothing_is_acknowledged_while_a_worker_does_not_answer(gate: Gate) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("a.cn")
+    gate.fleet.broken = True
+    change = batch(10, absent("a.cn"))
+    for _ in range(2):  # the repeat neither
+        with pytest.raises(SyncError) as caught:
+            await gate.applier.apply(change)
+        assert caught.value.cause is Cause.UNENFORCED
+    assert gate.applier.enforced is not None
+    assert gate.applier.enforced.revision == 10
+    gate.fleet.broken = False
+    assert await gate.applier.apply(change) == 11
+    assert not gate.fleet.passes("a.cn")
+    assert gate.applier.enforced.revision == 11
+
+
+async def test_a_later_batch_pays_the_debt_of_an_earlier_one(gate: Gate) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("a.cn")
+    gate.fleet.broken = True
+    with pytest.raises(SyncError):
+        await gate.applier.apply(batch(10, absent("a.cn")))
+    gate.fleet.broken = False
+    assert await gate.applier.apply(batch(11, filed("b.cn"))) == 12
+    assert not gate.fleet.passes("a.cn")
+    assert "a.cn" in gate.fleet.revoked
+
+
+async def test_a_restart_between_apply_and_acknowledgement_loses_no_invalidation(
+    gate: Gate,
+) -> None:
+    """The control process dies after the commit; its workers still have the old verdicts."""
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("a.cn")
+    change = batch(10, absent("a.cn"))
+    gate.fleet.broken = True
+    with pytest.raises(SyncError):
+        await gate.applier.apply(change)
+    gate.fleet.broken = False
+    gate.begin()
+    assert await gate.applier.apply(change) == 11
+    assert not gate.fleet.passes("a.cn")
+
+
+async def test_many_pushes_at_once_are_applied_in_order(gate: Gate) -> None:
+    await gate.snapshot()
+    parts = [batch(10 + n, filed(f"a{n}.cn")) for n in range(20)]
+    waiting = list(parts)
+    while waiting:  # whoever met a gap comes again, as a registry would
+        results = await asyncio.gather(*map(gate.applier.apply, waiting), return_exceptions=True)
+        waiting = [
+            part for part, result in zip(waiting, results, strict=True) if isinstance(result, Gap)
+        ]
+        assert all(isinstance(result, int | Gap) for result in results)
+        waiting.reverse()
+    assert gate.applier.applied == 20
+    assert gate.replica.count() == 20
+
+
+async def test_a_cut_off_task_leaves_no_commit_untold(gate: Gate) -> None:
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("a.cn")
+    task = asyncio.create_task(gate.applier.apply(batch(10, absent("a.cn"))))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    while gate.replica.position() != gate.applier.enforced:  # the commit may still be under way
+        await gate.applier.settle()
+        await asyncio.sleep(0)
+    assert gate.fleet.passes("a.cn") == (gate.applier.enforced.revision == 10)  # type: ignore[union-attr]
+
+
+async def test_freshness_is_the_registrys_word_and_never_of_the_future(gate: Gate) -> None:
+    await gate.snapshot()
+    early = int(NOW) - 500
+    gate.begin()
+    gate.applier.heard_at = 0.0
+    await gate.applier.apply(batch(10, filed("a.cn"), head=99, at=early))
+    assert gate.applier.heard_at == 0.0, "there is more to come"
+    assert gate.applier.head == 99
+    await gate.applier.apply(batch(11, filed("b.cn"), head=12, at=early))
+    assert gate.applier.heard_at == early
+    await gate.applier.apply(batch(12, at=int(NOW) + 10_000))
+    assert gate.applier.heard_at == NOW
