@@ -127,6 +127,12 @@ CATALOGUE: dict[str, Wording] = {
         "this certificate number already belongs to subject {licence}; "
         "file a new service for it instead",
     ),
+    "certificate_differs": Wording(
+        _CONFLICT,
+        "主体 {licence} 登记的证件号码与填写的不一致；如需更换请办理变更备案",
+        "subject {licence} is on record with another certificate number; "
+        "file a change of subject to replace it",
+    ),
     "licence_taken": Wording(
         _CONFLICT,
         "备案号 {licence} 已被使用",

@@ -288,6 +288,35 @@ def test_an_import_files_access_for_what_was_filed_elsewhere(
     assert status(registry, "b.cn") == "suspended"
 
 
+def test_an_import_adds_what_a_subject_lacks_and_replaces_nothing(
+    registry: Registry, tmp_path: Path
+) -> None:
+    header = "domain,licence,subject,account,certificate"
+    path = write(
+        tmp_path / "f.csv",
+        "a.cn,鲁ICP备09090609号-1,甲公司,,",
+        "a.cn,鲁ICP备09090609号-1,甲公司,acc,",
+        "b.cn,鲁ICP备09090609号-2,甲公司,,9137",
+        "a.cn,鲁ICP备09090609号-1,甲公司,acc,9137",
+        "c.cn,鲁ICP备09090609号-3,甲公司,other,",
+        "c.cn,鲁ICP备09090609号-3,甲公司,,9138",
+        "d.cn,鲁ICP备09090608号-1,乙公司,,9137",
+        header=header,
+    )
+    for chunk in (1, 1000):
+        state = take(registry, path, chunk_lines=chunk)
+        assert (state.accepted, state.unchanged, state.refused) == (
+            (3, 1, 3) if chunk == 1 else (0, 4, 3)
+        )
+        assert [row.code for row in refusals(registry, state)] == [
+            "subject_other_account",
+            "certificate_differs",
+            "certificate_taken",
+        ]
+    exported = b"".join(export_filings(registry.database, CSV)).decode()
+    assert "a.cn,filed,鲁ICP备09090609号-1,甲公司,unit,acc,9137" in exported
+
+
 def test_an_empty_file_of_filings_is_done_at_once(registry: Registry, tmp_path: Path) -> None:
     state = take(registry, write(tmp_path / "f.csv"))
     assert (state.state, state.accepted, state.refused) == ("done", 0, 0)

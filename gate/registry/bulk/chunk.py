@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -18,19 +18,30 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
-    insert,
     literal,
     select,
     update,
 )
 
 from gate.registry.bulk.record import FilingRecord
+from gate.registry.bulk.rows import insert_rows
 from gate.registry.errors import RegistryError, Said
 from gate.registry.licence import ServiceKind, ServiceNumber
 from gate.registry.operations import Work
 from gate.registry.rules import MAX_DOMAINS, domain_status
 from gate.registry.schema import accesses, domains, reservations, services, subjects
 from gate.replica import Change
+
+_SUBJECT: Final = (
+    *("id", "licence", "province", "name", "kind", "account", "certificate"),
+    *("created_at", "changed_at"),
+)
+_SERVICE: Final = (
+    *("id", "subject_id", "kind", "site", "name", "suspended"),
+    *("created_at", "changed_at"),
+)
+_ACCESS: Final = ("service_id", "provider", "since")
+_DOMAIN: Final = ("domain", "status", "licence", "changed_at", "revision", "service_id")
 
 
 @dataclass(slots=True)
@@ -52,6 +63,7 @@ class _Owner:
     licence: str
     name: str
     account: str | None
+    certificate: str | None
     sites: dict[tuple[ServiceKind, int], _Site] = field(default_factory=dict)
 
 
@@ -69,10 +81,10 @@ class Chunk:
         self._read(records)
         self._next_subject = work.new_id(subjects)
         self._next_service = work.new_id(services)
-        self._new_subjects: list[dict[str, Any]] = []
-        self._new_services: list[dict[str, Any]] = []
-        self._new_accesses: list[dict[str, Any]] = []
-        self._bound: list[dict[str, Any]] = []
+        self._new_subjects: list[tuple[Any, ...]] = []
+        self._new_services: list[tuple[Any, ...]] = []
+        self._new_accesses: list[tuple[Any, ...]] = []
+        self._bound: dict[int, _Owner] = {}
         self._touched: dict[str, _Site] = {}
 
     def add(self, record: FilingRecord) -> bool:
@@ -93,7 +105,7 @@ class Chunk:
             )
         self._check_owner(record, owner, licence)
         if site is not None:  # on record already, under this very number
-            bound = self._bind(owner, record.account)
+            bound = owner is not None and self._bind(owner, record)
             return self._join(site, record) or bound
         if owner is not None:
             site = owner.sites.get((number.kind, number.site))
@@ -101,7 +113,8 @@ class Chunk:
             _check_room(site)
         if owner is None:
             owner = self._new_owner(record, licence)
-        self._bind(owner, record.account)
+        else:
+            self._bind(owner, record)
         if site is None:
             site = self._new_site(owner, record)
         self._join(site, record)
@@ -113,19 +126,26 @@ class Chunk:
     def write(self) -> None:
         """Write what was taken, and add the changes to the unit of work."""
         connection = self._work.connection
-        for table, rows in (
-            (subjects, self._new_subjects),
-            (services, self._new_services),
-            (accesses, self._new_accesses),
-        ):
-            if rows:
-                connection.execute(insert(table), rows)
+        insert_rows(connection, subjects, _SUBJECT, self._new_subjects)
+        insert_rows(connection, services, _SERVICE, self._new_services)
+        insert_rows(connection, accesses, _ACCESS, self._new_accesses)
         if self._bound:
             connection.execute(
                 update(subjects)
                 .where(subjects.c.id == bindparam("subject"))
-                .values(account=bindparam("given"), changed_at=self._work.now),
-                self._bound,
+                .values(
+                    account=bindparam("of_account"),
+                    certificate=bindparam("of_certificate"),
+                    changed_at=self._work.now,
+                ),
+                [
+                    {
+                        "subject": owner.id,
+                        "of_account": owner.account,
+                        "of_certificate": owner.certificate,
+                    }
+                    for owner in self._bound.values()
+                ],
             )
         self._write_domains()
 
@@ -133,7 +153,7 @@ class Chunk:
         work = self._work
         rows = self._select(domains.c.domain, self._touched, domains.c.status, domains.c.licence)
         known = {row.domain: (row.status, row.licence) for row in rows}
-        added: list[dict[str, Any]] = []
+        added: list[tuple[Any, ...]] = []
         changed: list[dict[str, Any]] = []
         for domain, site in self._touched.items():
             status = domain_status(
@@ -143,29 +163,31 @@ class Chunk:
             if known.get(domain) == (status.value, licence):
                 continue
             work.changes.append(Change(domain, status, licence, work.now))
-            (changed if domain in known else added).append(
-                {
-                    "name": domain,
-                    "new_status": status.value,
-                    "new_licence": licence,
-                    "new_revision": work.head.revision + len(work.changes),
-                    "service": site.id,
-                }
-            )
-        values: dict[Any, Any] = {
-            domains.c.status: bindparam("new_status"),
-            domains.c.licence: bindparam("new_licence"),
-            domains.c.revision: bindparam("new_revision"),
-            domains.c.service_id: bindparam("service"),
-            domains.c.changed_at: work.now,
-        }
-        if added:
-            work.connection.execute(
-                insert(domains).values({domains.c.domain: bindparam("name"), **values}), added
-            )
+            revision = work.head.revision + len(work.changes)
+            if domain in known:
+                changed.append(
+                    {
+                        "name": domain,
+                        "new_status": status.value,
+                        "new_licence": licence,
+                        "new_revision": revision,
+                        "service": site.id,
+                    }
+                )
+            else:
+                added.append((domain, status.value, licence, work.now, revision, site.id))
+        insert_rows(work.connection, domains, _DOMAIN, added)
         if changed:
             work.connection.execute(
-                update(domains).where(domains.c.domain == bindparam("name")).values(values),
+                update(domains)
+                .where(domains.c.domain == bindparam("name"))
+                .values(
+                    status=bindparam("new_status"),
+                    licence=bindparam("new_licence"),
+                    revision=bindparam("new_revision"),
+                    service_id=bindparam("service"),
+                    changed_at=work.now,
+                ),
                 changed,
             )
 
@@ -185,9 +207,13 @@ class Chunk:
             holder = self._certificates.get(record.certificate)
             if holder is not None and holder != licence:
                 raise RegistryError("certificate_taken", field="certificate", licence=holder)
+            if owner is not None and owner.certificate not in (None, record.certificate):
+                raise RegistryError("certificate_differs", field="certificate", licence=licence)
 
     def _new_owner(self, record: FilingRecord, licence: str) -> _Owner:
-        owner = _Owner(self._next_subject, licence, record.subject, record.account)
+        owner = _Owner(
+            self._next_subject, licence, record.subject, record.account, record.certificate
+        )
         self._next_subject += 1
         self._owners[licence] = owner
         if record.account is not None:
@@ -195,27 +221,32 @@ class Chunk:
         if record.certificate is not None:
             self._certificates[record.certificate] = licence
         self._new_subjects.append(
-            {
-                "id": owner.id,
-                "licence": licence,
-                "province": record.number.subject.province,
-                "name": record.subject,
-                "kind": record.subject_kind.value,
-                "account": record.account,
-                "certificate": record.certificate,
-                "created_at": self._work.now,
-                "changed_at": self._work.now,
-            }
+            (
+                owner.id,
+                licence,
+                record.number.subject.province,
+                record.subject,
+                record.subject_kind.value,
+                record.account,
+                record.certificate,
+                self._work.now,
+                self._work.now,
+            )
         )
         return owner
 
-    def _bind(self, owner: _Owner | None, account: str | None) -> bool:
-        """Give a subject its account if it has none; True if it was given."""
-        if owner is None or account is None or owner.account is not None:
+    def _bind(self, owner: _Owner, record: FilingRecord) -> bool:
+        """Give a subject the account and certificate that it lacks; True if there was any."""
+        before = (owner.account, owner.certificate)
+        if owner.account is None and record.account is not None:
+            owner.account = record.account
+            self._accounts[record.account] = owner.licence
+        if owner.certificate is None and record.certificate is not None:
+            owner.certificate = record.certificate
+            self._certificates[record.certificate] = owner.licence
+        if before == (owner.account, owner.certificate):
             return False
-        owner.account = account
-        self._accounts[account] = owner.licence
-        self._bound.append({"subject": owner.id, "given": account})
+        self._bound[owner.id] = owner
         return True
 
     def _new_site(self, owner: _Owner, record: FilingRecord) -> _Site:
@@ -224,16 +255,16 @@ class Chunk:
         self._next_service += 1
         owner.sites[(number.kind, number.site)] = site
         self._new_services.append(
-            {
-                "id": site.id,
-                "subject_id": owner.id,
-                "kind": number.kind.value,
-                "site": number.site,
-                "name": record.service,
-                "suspended": record.suspended,
-                "created_at": self._work.now,
-                "changed_at": self._work.now,
-            }
+            (
+                site.id,
+                owner.id,
+                number.kind.value,
+                number.site,
+                record.service,
+                record.suspended,
+                self._work.now,
+                self._work.now,
+            )
         )
         return site
 
@@ -242,9 +273,7 @@ class Chunk:
         added = [name for name in record.providers if name not in site.providers]
         for name in added:
             site.providers.add(name)
-            self._new_accesses.append(
-                {"service_id": site.id, "provider": name, "since": self._work.now}
-            )
+            self._new_accesses.append((site.id, name, self._work.now))
         if self._work.provider in added:
             self._touched.update(dict.fromkeys(site.domains, site))
         return bool(added)
@@ -267,12 +296,12 @@ class Chunk:
             sites[service].providers.add(provider)
 
     def _read_owners(self, records: Sequence[FilingRecord]) -> None:
-        columns = (subjects.c.id, subjects.c.name, subjects.c.account)
+        columns = (subjects.c.id, subjects.c.name, subjects.c.account, subjects.c.certificate)
         live = subjects.c.cancelled_at.is_(None)
         licences = {str(record.number.subject): record.number.subject for record in records}
         found: dict[int, _Owner] = {}
         for row in self._select(subjects.c.licence, licences, *columns, where=live):
-            owner = _Owner(row.id, row.licence, row.name, row.account)
+            owner = _Owner(row.id, row.licence, row.name, row.account, row.certificate)
             self._owners[owner.licence] = found[owner.id] = owner
         for column, holders, keys in (
             (subjects.c.account, self._accounts, {record.account for record in records}),
