@@ -105,7 +105,13 @@ def measure(options: Options, folder: Path) -> dict[str, Any]:
             studies[name] = STUDIES[name].run(bench, options.servers, options.rounds, say)
     finally:
         bench.close()
-    return {"machine": machine(), "names": options.size, "rows": rows, "studies": studies}
+    return {
+        "machine": machine(),
+        "names": options.size,
+        "scale": options.scale,
+        "rows": rows,
+        "studies": studies,
+    }
 
 
 def report(document: dict[str, Any], servers: list[str]) -> str:

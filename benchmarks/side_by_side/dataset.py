@@ -73,9 +73,9 @@ def _variants(names: Sequence[str], taken: set[str]) -> Iterator[str]:
     for number in itertools.count(1):
         for name in names:
             first, dot, rest = name.partition(".")
-            variant = f"{first}{number}{dot}{rest}"
+            variant = f"{first}-{number}{dot}{rest}"  # one variant is never another's
             # a number would spoil the Punycode of an A-label
-            if len(first) < 56 and not first.startswith("xn--") and variant not in taken:
+            if len(first) < 55 and not first.startswith("xn--") and variant not in taken:
                 yield variant
 
 

@@ -6,6 +6,9 @@ string (`-m str`), an elastic binary tree; one copy of the list is shared by all
 which tries one expression after another. A condition on `req.ssl_sni` also waits for the whole
 ClientHello, so that a segmented one is judged right. Refusal is `reject`, the cheapest that does
 not put passed connections at risk (`option nolinger` would reset those as well): a FIN.
+Buffers stay at 16 KiB: 64 KiB made bulk cheaper (0.57 s a GB for 0.70) and small requests dearer
+(28 µs for 24). A variable for the name on the TLS side changed nothing, nor did edge-triggered
+polling.
 Nothing is logged; time-outs are the gate's. `defer-accept` spares a wake-up for each connection.
 """
 

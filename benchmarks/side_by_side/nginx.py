@@ -5,7 +5,9 @@ and is kept in two hashes, so that a lookup costs a hash probe for each label. T
 set to fit. The stream module reads the ClientHello (`ssl_preread`) and picks the upstream by the
 map; for an unfiled name the map gives an upstream group without a usable server, the cheapest
 refusal that it has (a FIN, one error record, which is below the log's level here).
-Access logs are off; upstream connections are kept; bodies are streamed. Time-outs are the gate's.
+Tunnels have 64 KiB buffers (bulk costs 0.55 s a GB for 0.67 with 16 KiB), bodies 128 KiB (a
+posted MiB costs a third). Access logs are off; upstream connections are kept; bodies are
+streamed. Time-outs are the gate's.
 """
 
 from __future__ import annotations

@@ -23,14 +23,14 @@ def publish(document: Mapping[str, Any]) -> None:
     if LATEST.exists():
         kept = json.loads(LATEST.read_text(encoding="utf-8"))
     rows = {_key(row): row for row in kept["rows"]}
-    stamp = {"machine": document["machine"], "names": document["names"]}
+    stamp = {key: document[key] for key in ("machine", "names", "scale")}
     for row in document["rows"]:
         rows[_key(row)] = {**row, **stamp}
     order = [workload.name for workload in WORKLOADS]
     kept["rows"] = sorted(rows.values(), key=lambda r: (order.index(r["workload"]), _key(r)))
     for name, found in document["studies"].items():
         kept.setdefault("studies", {})[name] = {**stamp, "results": found}
-    LATEST.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    LATEST.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     TABLES.write_text(_tables(kept), encoding="utf-8")
     CHART.write_text(draw(*_charted(kept["rows"])), encoding="utf-8")
 
@@ -70,5 +70,5 @@ def _stamp(item: Mapping[str, Any]) -> str:
         f"{machine['date']} UTC, {machine['cores']} cores of {machine['cpu']}, Linux "
         f"{machine['kernel']}, Python {machine['python']}; gate at {machine['gate']}, "
         f"{machine['haproxy'].partition(' - ')[0]}, {machine['nginx']}, {machine['envoy']}"
-        f"{workers}"
+        f"{workers}; load average {machine['load_after']}, rounds of {item['scale']:.0%}"
     )

@@ -303,7 +303,7 @@ WORKLOADS: tuple[Workload, ...] = (
         _short("tls-short-pq"), _short_prepare("tls-short-pq", post_quantum=True),
     ),
     Workload(
-        "tls-bulk", "TLS, filed: 1 GiB through 4 tunnels", "GB",
+        "tls-bulk", "TLS, filed: bulk through 4 tunnels", "GB",
         _bulk, _prepare_bulk, scale=1.0, target=0.5,
     ),
     Workload(
