@@ -160,6 +160,11 @@ class Gate:
         sockets = _listening(set(self.ports.values()))
         return [pid for pid in self.children() if not sockets.isdisjoint(_descriptors(pid))]
 
+    def who_listens(self, port: int) -> list[int]:
+        """Process ids of the children that hold the listening socket of a port."""
+        sockets = _listening({port})
+        return [pid for pid in self.children() if not sockets.isdisjoint(_descriptors(pid))]
+
     def stop(self) -> int:
         """End the program by SIGTERM; SIGKILL for the whole family when it does not obey."""
         if self.process is None:

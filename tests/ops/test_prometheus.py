@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -17,6 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
+from gate.registry.client import Remote
+from gate.registry.commands import Approve, FirstFiling, ServiceData, SubjectData
+from gate.registry.embedded import ACCESS_FILE
 from tests.harness.certificates import Certificates
 from tests.harness.hello import real_hello
 from tests.harness.ports import free_port
@@ -81,9 +86,12 @@ class Prometheus:
 
     def __init__(self, directory: Path, gate_port: int) -> None:
         self.port = free_port()
+        rules = directory / "rules.yml"
+        # The rules as they are shipped, but for the patience of a minute and more.
+        rules.write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
+            "rule_files": [str(rules)],
             "scrape_configs": [
                 {
                     "job_name": "gate",
@@ -135,9 +143,17 @@ def watched(
     certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stage, Prometheus]]:
     """A gate under a little load of every kind, watched by a real Prometheus."""
-    stage = Stage(tmp_path_factory.mktemp("gate"), certificates)
+    directory = tmp_path_factory.mktemp("gate")
+    stage = Stage(
+        directory,
+        certificates,
+        replica_dir=str(directory / "synced"),  # not the one that the stage has prepared
+        sync={"registry": "embedded", "stale_seconds": 5, "poll_seconds": 1},
+        registry={"listen": f"127.0.0.1:{free_port()}"},
+    )
     prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), stage.gate.admin)
     try:
+        file_a_domain(directory, "filed.com")
         end = time.monotonic() + 8
         number = 0
         while time.monotonic() < end:
@@ -148,6 +164,22 @@ def watched(
     finally:
         prometheus.stop()
         stage.close()
+
+
+def file_a_domain(directory: Path, domain: str) -> None:
+    """File a domain in the registry inside the gate, and have it approved."""
+    access = json.loads((directory / "registry" / ACCESS_FILE).read_text())
+    registry = Remote(access["url"], access["token"])
+    outcome = registry.perform(
+        FirstFiling(
+            account="ops",
+            province="京",
+            subject=SubjectData(name="ops", certificate="OPS-1"),
+            service=ServiceData(name=domain, domains=(domain,)),
+        )
+    )
+    assert outcome.application is not None
+    registry.perform(Approve(application=outcome.application))
 
 
 def load(stage: Stage, number: int) -> None:
@@ -212,3 +244,27 @@ def test_dashboard_can_be_imported() -> None:
         assert not cells & taken, f"{panel['title']} lies over another panel"
         assert grid["x"] + grid["w"] <= 24
         taken |= cells
+
+
+def test_an_alert_fires_while_the_registry_is_stopped_and_resolves_after(
+    watched: tuple[Stage, Prometheus],
+) -> None:
+    stage, prometheus = watched
+
+    def firing() -> bool:
+        answer = json.loads(prometheus.get("/api/v1/alerts"))
+        return any(
+            alert["labels"]["alertname"] == "GateSyncStale" and alert["state"] == "firing"
+            for alert in answer["data"]["alerts"]
+        )
+
+    assert not firing()
+    port = int(stage.gate.settings["registry"]["listen"].rpartition(":")[2])
+    others = {*stage.gate.workers(), *stage.gate.who_listens(stage.gate.admin)}
+    (registry,) = set(stage.gate.who_listens(port)) - others
+    os.kill(registry, signal.SIGSTOP)
+    try:
+        wait_for(firing, "GateSyncStale to fire", 60)
+    finally:
+        os.kill(registry, signal.SIGCONT)
+    wait_for(lambda: not firing(), "GateSyncStale to resolve", 60)
