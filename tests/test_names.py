@@ -94,7 +94,7 @@ def test_u_labels_and_a_labels_are_one_name(host: str, name: str) -> None:
         "xn---fsqu00a.com",
         "xn--ls8h=.com",
         "xn--99999999.com",
-        "xn--zn7c.com",  # decodes to U+FF0E, which maps to a dot
+        "xn--ab-yu3n.com",  # holds U+FF0E, which maps to a dot
         "xn--3ba.com",  # decodes to an upper-case letter
         "xn--u-ccb.com",  # not in NFC
         "\u0301a.com",  # starts with a combining mark
