@@ -31,7 +31,7 @@ from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.recorder import Recorder, echo
 from tests.harness.waiting import wait_for
-from tests.soak.truth import Truth
+from tests.soak.truth import NEVER_FILED, Truth
 
 WORKERS = 2
 FAULT_SECONDS = 6.0
@@ -139,8 +139,21 @@ class Soak:
             name, revision = truth.change()
             self._wait_for_revision(revision)
             truth.settled(name)
+            self._forget_what_arrived()
             time.sleep(CHANGE_SECONDS)
         time.sleep(DISTURBED_SECONDS)
+
+    def _forget_what_arrived(self) -> None:
+        """Look once at what the origins recorded, and let go of it: a soak is long."""
+        hosts = [request.host for request in self._origin.requests]
+        self._origin.requests.clear()
+        for origin in (self._origin, self._raw):
+            for arrival in [arrival for arrival in origin.arrivals if arrival.ended.is_set()]:
+                origin.arrivals.remove(arrival)
+        with self._lock:
+            self._report.wrong += [
+                f"{host} reached the origin" for host in hosts if host.startswith(NEVER_FILED)
+            ]
 
     def _fault(self, registry: Remote) -> None:
         """Kill a process, or have the settings read again."""

@@ -19,6 +19,8 @@ from gate.registry.commands import (
 
 STEADY = 20
 CHANGING = 12
+NEVER_FILED = ("notsteady", "unfiled")
+"""How the names begin that nobody ever files."""
 
 
 @dataclass(slots=True)
