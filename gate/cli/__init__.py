@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from gate.cli.lazy import LazyGroup
+from gate.lazy import LazyGroup
 
 _COMMANDS = {
     # Name: where it is, and what `gate --help` says. A package of its own adds its group here.

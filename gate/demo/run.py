@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gate.demo.origin import Origin, run_origin
 from gate.registry.bulk.importing import import_file
+from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import open_registry
 from gate.settings import Settings, load
 from gate.supervisor import serve
 from gate.supervisor.binding import Ports

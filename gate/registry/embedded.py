@@ -16,14 +16,13 @@ from pathlib import Path
 
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError
-from gate.registry.places import Places
+from gate.registry.opening import open_registry
+from gate.registry.places import ACCESS_FILE, Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.sealing import Sealer
-from gate.registry.server import bind, make_service, open_registry, serve
+from gate.registry.server import bind, make_service, serve
 from gate.registry.tokens import authenticate
 from gate.settings import Registry as RegistrySettings
-
-ACCESS_FILE = "access.json"
 
 
 @dataclass(slots=True, frozen=True)

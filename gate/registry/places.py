@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gate.settings import Registry as RegistrySettings
+
+ACCESS_FILE: Final = "access.json"
+"""In the working folder: URL and token of the registry inside `gate serve`."""
 
 
 @dataclass(slots=True, frozen=True)

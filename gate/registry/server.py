@@ -12,10 +12,8 @@ from aiohttp import web
 
 from gate.registry.api.app import make_app
 from gate.registry.api.service import CONNECTIONS, Service
-from gate.registry.database import Database
-from gate.registry.migrations import migrate
+from gate.registry.opening import open_registry
 from gate.registry.places import Places
-from gate.registry.registry import Registry
 from gate.settings import Registry as RegistrySettings
 from gate.sync.tls import ServerContext
 
@@ -23,20 +21,6 @@ _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10
 """How long requests in hand have to end; long polls are cut at once."""
-
-
-def open_registry(places: Places, settings: RegistrySettings, *, readers: int = 2) -> Registry:
-    """Open the database, and bring its schema up to date.
-
-    Raises RegistryError `database_unavailable`, `busy` or `schema_unknown`.
-    """
-    database = Database(places.database, readers=readers)
-    try:
-        migrate(database)
-    except BaseException:
-        database.close()
-        raise
-    return Registry(database, provider=settings.provider)
 
 
 def make_service(places: Places, settings: RegistrySettings) -> Service:

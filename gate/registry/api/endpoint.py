@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from gate.registry.api.problems import invalid
 from gate.registry.api.service import Service
 from gate.registry.commands import Model, Role
 from gate.registry.errors import RegistryError, Said
+from gate.registry.shapes import invalid
 from gate.registry.tokens import Actor
 
 ACTOR: Final = web.RequestKey("actor", str)

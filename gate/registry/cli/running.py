@@ -11,9 +11,10 @@ import click
 from gate.registry.cli.target import Refused, Target, refusals, target_options
 from gate.registry.errors import RegistryError
 from gate.registry.local import Local
+from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import bind, make_service, open_registry
+from gate.registry.server import bind, make_service
 from gate.registry.server import serve as serve_registry
 from gate.registry.verifying import verify as find_faults
 from gate.settings import ConfigError, Settings, load

@@ -7,23 +7,23 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeAlias
 
 import click
 from pydantic import BaseModel, ValidationError
 
-from gate.registry.api.problems import invalid
 from gate.registry.client import Remote, RemoteError
-from gate.registry.embedded import ACCESS_FILE
 from gate.registry.errors import RegistryError
-from gate.registry.local import Local
-from gate.registry.places import Places
-from gate.registry.server import open_registry
+from gate.registry.places import ACCESS_FILE, Places
+from gate.registry.shapes import invalid
 from gate.settings import Registry as RegistrySettings
+
+if TYPE_CHECKING:
+    from gate.registry.local import Local
 
 P = ParamSpec("P")
 
-Target = Local | Remote
+Target: TypeAlias = "Local | Remote"
 
 _PATH = click.Path(path_type=Path)
 
@@ -129,8 +129,7 @@ def find_target(
     if url and db:
         raise click.UsageError("give either --url or --db")
     if db:
-        places = Places(db, state_dir / "keys", state_dir / "registry")
-        return Local(open_registry(places, RegistrySettings(provider=provider)))
+        return _local(Places(db, state_dir / "keys", state_dir / "registry"), provider)
     if url:
         if not token:
             raise click.UsageError("a token is needed with --url: --token or GATE_REGISTRY_TOKEN")
@@ -143,6 +142,14 @@ def find_target(
         _no_target(f"there is no {access}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         _no_target(f"{access} can't be used: {error}")
+
+
+def _local(places: Places, provider: str) -> Local:
+    # Only now: the database takes half a second to load, and a remote one needs none of it.
+    from gate.registry.local import Local
+    from gate.registry.opening import open_registry
+
+    return Local(open_registry(places, RegistrySettings(provider=provider)))
 
 
 def _remote(url: str, token: str, files: ClientFiles) -> Remote:
