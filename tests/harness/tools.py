@@ -11,12 +11,14 @@ _PACKAGES = {
     "apache2": "apache2-bin",
     "curl": "curl",
     "go": "golang-go",
+    "nats-server": "nats-server",
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
+    "unshare": "util-linux",
     "wrk": "wrk",
 }
 _SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
