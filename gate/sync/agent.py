@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -252,7 +252,7 @@ class SyncAgent:
         if push.tls is not None:
             tls = ServerContext(push.tls.certificate, push.tls.key, push.tls.client_ca).listening
         app = push_app(
-            lambda sealed: self._take(Channel.PUSH, sealed),
+            lambda arriving: self._take(Channel.PUSH, arriving),
             lambda: position.revision if (position := self._followed) else None,
         )
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -266,16 +266,19 @@ class SyncAgent:
                 await runner.cleanup()
 
     async def _take_from_nats(self, sealed: bytes) -> int:
-        return await self._take(Channel.NATS, sealed)
+        async def arrived() -> bytes:
+            return sealed
+
+        return await self._take(Channel.NATS, arrived())
 
     def _nats_trouble(self, error: SyncError) -> None:
         self._refused(Channel.NATS, error, quiet=True)
         self._wanted.set()  # what can't come through NATS now comes by pull
 
-    async def _take(self, channel: Channel, sealed: bytes) -> int:
+    async def _take(self, channel: Channel, arriving: Awaitable[bytes]) -> int:
         """Verify, apply, enforce; gives the revision in force. Raises SyncError."""
         try:
-            revision = await self._applier.apply(self._verifier.batch(sealed))
+            revision = await self._applier.apply(self._verifier.batch(await arriving))
         except SyncError as error:
             self._refused(channel, error)
             if channel is Channel.NATS or error.cause in _MISSING_CAUSES:

@@ -28,19 +28,18 @@ _STATUS: Final = {
 
 
 def push_app(
-    take: Callable[[bytes], Awaitable[int]], have: Callable[[], int | None]
+    take: Callable[[Awaitable[bytes]], Awaitable[int]], have: Callable[[], int | None]
 ) -> web.Application:
     """The push port's application.
 
-    `take` has an envelope applied and enforced, and gives the revision in force or raises
-    SyncError; `have` gives the revision of the replica, None if there is none.
+    `take` has an envelope, once it has arrived, applied and enforced, and gives the revision in
+    force or raises SyncError; `have` gives the revision of the replica, None if there is none.
     """
 
     async def push(request: web.Request) -> web.Response:
         """200 with the revision that is in force in every worker; 409 with what this gate has."""
         try:
-            sealed = await _body(request)
-            revision = await take(sealed)
+            revision = await take(_body(request))
         except SyncError as error:
             status = _STATUS.get(error.cause, HTTPStatus.SERVICE_UNAVAILABLE)
             answer = {"cause": error.cause.value, "message": str(error)}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,13 @@ class Gate:
 
     def start(self) -> Gate:
         """Start the program and return when it says that it is ready."""
+        return self._start(self._is_ready, "the gate to be ready")
+
+    def start_unready(self) -> Gate:
+        """Start the program and return when it says that it is not ready."""
+        return self._start(lambda: self.ask_admin("/readyz")[0] == 503, "the admin port")
+
+    def _start(self, condition: Callable[[], bool], what: str) -> Gate:
         limit = self.descriptors
 
         def lower_limit() -> None:
@@ -116,7 +123,7 @@ class Gate:
                 preexec_fn=lower_limit,
             )
         try:
-            wait_for(self._is_ready, f"the gate to be ready; its log is {self.log}", 20)
+            wait_for(condition, f"{what}; its log is {self.log}", 20)
         except BaseException:
             self.stop()  # whoever asked for a running gate will not stop this one
             raise

@@ -25,9 +25,9 @@ from gate.registry.commands import (
     ServiceData,
     SubjectData,
 )
+from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import open_registry
 from gate.settings import Registry as RegistrySettings
 from tests.harness.gate_process import GATE, Gate, listener
 from tests.harness.ports import free_port

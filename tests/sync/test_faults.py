@@ -33,14 +33,6 @@ from tests.sync.processes import (
 )
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryProcess]:
-    registry = RegistryProcess(tmp_path / "registry")
-    registry.start()
-    yield registry
-    registry.kill()
-
-
 @contextlib.contextmanager
 def running(gate: Gate) -> Iterator[Gate]:
     try:
