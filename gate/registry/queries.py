@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from gate.names import to_display
 from gate.registry.commands import FirstFiling, NewService, SubjectKind
@@ -19,7 +19,6 @@ from gate.registry.licence import (
     ServiceKind,
     ServiceNumber,
     parse_licence,
-    parse_service,
     parse_subject,
 )
 from gate.registry.rules import fileable_domain
@@ -43,6 +42,8 @@ from gate.registry.views import (
     SubjectDetail,
     SubjectView,
 )
+
+_FEW: Final = 1_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,7 +69,7 @@ def find_filings(
     Raises RegistryError for a domain or licence number that can't be one.
     """
     rows = connection.execute(
-        _filings().where(domains.c.domain > after, *_conditions(query)).limit(limit)
+        _filings().where(domains.c.domain > after, *_conditions(connection, query)).limit(limit)
     ).all()
     return _show(connection, rows)
 
@@ -193,46 +194,71 @@ def _filings() -> Select[Any]:
     )
 
 
-def _conditions(query: FilingQuery) -> list[ColumnElement[bool]]:
+def _conditions(connection: Connection, query: FilingQuery) -> list[ColumnElement[bool]]:
+    """What rows of domains, services and subjects must fulfil."""
     found: list[ColumnElement[bool]] = []
+    of_services: list[ColumnElement[bool]] = []
     if query.text is not None:
-        found.append(_meant(query.text.strip()))
+        domain, of_text = _meant(query.text.strip())
+        found += domain
+        of_services += of_text
     if query.domain is not None:
         found.append(domains.c.domain == fileable_domain(query.domain))
     if query.licence is not None:
-        found.append(_numbered(query.licence))
+        of_services += _numbered(query.licence)
     if query.subject is not None:
-        found.append(subjects.c.name.icontains(query.subject, autoescape=True))
+        of_services.append(subjects.c.name.icontains(query.subject, autoescape=True))
     if query.account is not None:
-        found.append(subjects.c.account == query.account)
+        of_services.append(subjects.c.account == query.account)
     if query.status is not None:
         found.append(domains.c.status == query.status)
-    return found
+    return found + _of_few(connection, of_services)
 
 
-def _meant(text: str) -> ColumnElement[bool]:
-    """What a person typed into one search box."""
+def _of_few(
+    connection: Connection, conditions: list[ColumnElement[bool]]
+) -> list[ColumnElement[bool]]:
+    """Conditions on services and subjects, as a list of services if it is short.
+
+    Left to itself a database walks through all domains in order, to find the first page of a few.
+    """
+    if not conditions:
+        return []
+    some = connection.execute(
+        select(services.c.id)
+        .join(subjects, subjects.c.id == services.c.subject_id)
+        .where(
+            services.c.cancelled_at.is_(None),
+            subjects.c.cancelled_at.is_(None),  # what the indexes of subjects are for
+            *conditions,
+        )
+        .limit(_FEW + 1)
+    ).scalars()
+    few = list(some)
+    return conditions if len(few) > _FEW else [domains.c.service_id.in_(few)]
+
+
+def _meant(text: str) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """What a person typed into one search box: conditions on domains, and on services."""
     if "ICP" in text:
-        return _numbered(text)
+        return [], _numbered(text)
     if "." in text:
         try:
-            return domains.c.domain == fileable_domain(text)
+            return [domains.c.domain == fileable_domain(text)], []
         except RegistryError:
             pass  # a dot may stand in a subject's name, too
-    return subjects.c.name.icontains(text, autoescape=True)
+    return [], [subjects.c.name.icontains(text, autoescape=True)]
 
 
-def _numbered(text: str) -> ColumnElement[bool]:
+def _numbered(text: str) -> list[ColumnElement[bool]]:
     number = parse_licence(text)
     if not isinstance(number, ServiceNumber):
-        return and_(subjects.c.licence == str(number), subjects.c.cancelled_at.is_(None))
-    number = parse_service(text)
-    return and_(
+        return [subjects.c.licence == str(number)]
+    return [
         subjects.c.licence == str(number.subject),
-        subjects.c.cancelled_at.is_(None),
         services.c.kind == number.kind.value,
         services.c.site == number.site,
-    )
+    ]
 
 
 def _show(connection: Connection, rows: Sequence[Row[Any]]) -> list[FilingView]:
