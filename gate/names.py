@@ -93,17 +93,22 @@ def canonical(host: bytes) -> Host:
     Takes an optional ":port" and one trailing dot, and drops both.
     Raises InvalidName.
     """
+    name = plain_name(host)
+    return _strict(host) if name is None else Host(name)
+
+
+def plain_name(host: bytes) -> str | None:
+    """What `canonical` makes of a host that is nothing but plain; None for any other."""
     plain = _PLAIN(host.lower())
-    if plain is not None:
-        name, port = plain.groups()
-        # A label that starts with a digit at the end may be a number, hence an IPv4 address.
-        if (
-            len(name) <= MAX_LABEL
-            and not _ZERO <= name[name.rfind(b".") + 1] <= _NINE
-            and (port is None or len(port) < 5 or int(port) <= 65535)
-        ):
-            return Host(name.decode())
-    return _strict(host)
+    if plain is None:
+        return None
+    name: bytes = plain[1]
+    # A label that starts with a digit at the end may be a number, hence an IPv4 address.
+    if len(name) > MAX_LABEL or _ZERO <= name[name.rfind(b".") + 1] <= _NINE:
+        return None
+    if plain.lastindex == 2 and len(plain[2]) == 5 and int(plain[2]) > 65535:
+        return None
+    return name.decode()
 
 
 def _strict(host: bytes) -> Host:

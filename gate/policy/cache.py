@@ -4,9 +4,9 @@
 * Admission: once the cache is full, a host enters on its second miss.  What was missed is
   remembered in a fixed table of one-byte tags, so hosts that are asked for once (a flood of
   random names) evict nothing.
-* Index: each entry hangs on the last two and the last three labels of its name.  A changed
-  domain finds what lies at or below it without a walk over the cache, at a cost for each
-  entry that does not grow with the number of its labels.
+* Index: each entry hangs on its name's anchor, the part that most likely has one owner.  A
+  changed domain finds what lies at or below it without a walk over the whole cache, at a
+  cost for each entry that does not grow with the number of its labels.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Final
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from gate.histogram import Histogram
+from gate.names import parents
 from gate.policy.verdict import Verdict
 
 _MAX_KEY: Final = 320  # a longest name with port and dot fits; longer texts are judged anew
@@ -25,13 +26,35 @@ _SAMPLE: Final = 15
 _TAGS: Final = 1 << 18
 _TAG_MASK: Final = _TAGS - 1
 
+_SHARED: Final = frozenset(
+    f"{label}.cn"
+    for labels in (
+        "ac com edu gov mil net org",
+        "ah bj cq fj gd gs gx gz ha hb he hi hk hl hn jl js jx ln mo nm nx qh sc sd sh sn sx tj",
+        "tw xj xz yn zj",
+    )
+    for label in labels.split()
+)
+"""Two-label suffixes with so many owners below them that one of three labels is the anchor.
+
+That is about speed alone: the cache is right whatever is in here or not.
+"""
+
+_store = LRUCache.__setitem__
+_remove = LRUCache.__delitem__
+_peek = Cache.__getitem__  # does not count as use
+
 
 class VerdictCache(LRUCache[bytes, Verdict]):
-    """A mapping that judges what it does not hold; `misses` and `evictions` count."""
+    """A mapping that judges what it does not hold; `misses` and `evictions` count.
+
+    Entries come by misses and go by eviction, `invalidate` and `clear`, in no other way.
+    """
 
     def __init__(self, size: int, judge: Callable[[bytes], Verdict]) -> None:
         super().__init__(size)
         self._judge = judge
+        self._size = size
         self._tags = bytearray(_TAGS)
         self._index: dict[str, bytes | set[bytes]] = {}
         self.misses = 0
@@ -46,91 +69,86 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             began = perf_counter()
             verdict = self._judge(host)
             self.seconds.observe(perf_counter() - began)
-        if (
-            verdict.name
-            and len(host) <= _MAX_KEY
-            and (self.currsize < self.maxsize or self._missed_before(host))
-        ):
-            self[host] = verdict
+        if verdict.name and len(host) <= _MAX_KEY:
+            if len(self) < self._size:
+                self._enter(host, verdict)
+            else:
+                # Missed lately?  A tag is wrong once in 256 times, which does no harm.
+                mixed = hash(host)
+                slot = mixed & _TAG_MASK
+                tag = mixed >> 18 & 0xFF
+                if self._tags[slot] == tag:
+                    self._evict()
+                    self._enter(host, verdict)
+                else:
+                    self._tags[slot] = tag
         return verdict
 
-    def _missed_before(self, host: bytes) -> bool:
-        """Whether the host was missed lately; remembers it if not.  Wrong once in 256 times."""
-        mixed = hash(host)
-        slot = mixed & _TAG_MASK
-        tag = mixed >> 18 & 0xFF
-        if self._tags[slot] == tag:
-            return True
-        self._tags[slot] = tag
-        return False
-
-    def __setitem__(self, host: bytes, verdict: Verdict) -> None:
-        super().__setitem__(host, verdict)
-        index = self._index
-        for anchor in _anchors(verdict.name):
-            held = index.get(anchor)
-            if held is None:
-                index[anchor] = host
-            elif type(held) is set:
-                held.add(host)
-            elif held != host:
-                index[anchor] = {held, host}  # type: ignore[arg-type]
-
-    def __delitem__(self, host: bytes) -> None:
-        verdict = super().__getitem__(host)
-        super().__delitem__(host)
-        index = self._index
-        for anchor in _anchors(verdict.name):
-            held = index[anchor]
+    def _enter(self, host: bytes, verdict: Verdict) -> None:
+        _store(self, host, verdict)
+        anchor = _anchor(verdict.name)
+        held = self._index.setdefault(anchor, host)
+        if held is not host:
             if type(held) is set:
-                held.discard(host)
-                if not held:
-                    del index[anchor]
+                held.add(host)
             else:
-                del index[anchor]
+                self._index[anchor] = {held, host}  # type: ignore[arg-type]
 
-    def popitem(self) -> tuple[bytes, Verdict]:
+    def _evict(self) -> None:
         self.evictions += 1
-        return super().popitem()
+        host, verdict = self.popitem()
+        self._unhang(host, verdict.name)
+
+    def _unhang(self, host: bytes, name: str) -> None:
+        anchor = _anchor(name)
+        held = self._index[anchor]
+        if type(held) is set and len(held) > 1:
+            held.remove(host)
+        else:
+            del self._index[anchor]
 
     def clear(self) -> None:
         super().clear()
         self._index.clear()
 
     def invalidate(self, domains: Iterable[str]) -> int:
-        """Drop the verdicts for names at or below each domain; returns how many were dropped."""
-        dropped = 0
+        """Drop the verdicts for names at or below each domain (of two labels or more).
+
+        Returns how many were dropped.
+        """
+        groups: dict[str, set[str]] = {}
         for domain in domains:
-            for host in self._at_or_below(domain):
-                del self[host]
+            groups.setdefault(_anchor(domain), set()).add(domain)
+        dropped = 0
+        for anchor, group in groups.items():
+            for host, name in self._at_or_below(anchor, group):
+                _remove(self, host)
+                self._unhang(host, name)
                 dropped += 1
         return dropped
 
-    def _at_or_below(self, domain: str) -> list[bytes]:
-        anchors = _anchors(domain)
-        if not anchors:
-            return []  # no filing and no override has a single label
-        held = self._index.get(anchors[-1])
-        if held is None:
-            return []
-        hosts = [held] if isinstance(held, bytes) else list(held)
-        if len(anchors[-1]) == len(domain):
-            return hosts
-        below = "." + domain
-        return [
-            host
-            for host in hosts
-            if ("." + super(VerdictCache, self).__getitem__(host).name).endswith(below)
-        ]
+    def _at_or_below(self, anchor: str, domains: set[str]) -> list[tuple[bytes, str]]:
+        """Hosts and their names at or below domains that have one anchor."""
+        if anchor in _SHARED:  # the suffix itself: its names hang on many anchors
+            hosts: Iterable[bytes] = self
+        else:
+            held = self._index.get(anchor)
+            if held is None:
+                return []
+            hosts = (held,) if isinstance(held, bytes) else held
+        named = [(host, _peek(self, host).name) for host in hosts]
+        return [(host, name) for host, name in named if not domains.isdisjoint(parents(name))]
 
 
-def _anchors(name: str) -> tuple[str, ...]:
-    """The last two and the last three labels of a name, as far as it has them."""
-    first = name.rfind(".")
-    if first == -1:
-        return ()
-    second = name.rfind(".", 0, first)
+def _anchor(name: str) -> str:
+    """The last two labels of a name, or three if the two are a shared suffix.
+
+    A domain and all names below it have one anchor, unless the domain is a shared suffix.
+    """
+    second = name.rfind(".", 0, name.rfind("."))
     if second == -1:
-        return (name,)
-    third = name.rfind(".", 0, second)
-    return name[second + 1 :], name[third + 1 :]
+        return name
+    anchor = name[second + 1 :]
+    if anchor in _SHARED:
+        return name[name.rfind(".", 0, second) + 1 :]
+    return anchor

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gate.histogram import Histogram
-from gate.names import InvalidName, canonical, parents
+from gate.names import InvalidName, canonical, parents, plain_name
 from gate.policy.cache import VerdictCache
 from gate.policy.verdict import Reason, Verdict, nameless
 from gate.replica import Override, OverrideKind, Replica
@@ -86,14 +86,16 @@ class Decider:
 
     def judge(self, host: bytes) -> Verdict:
         """The verdict as of now, past the cache: what a miss does, and what explains a host."""
-        try:
-            name, ip = canonical(host)
-        except InvalidName:
-            return self.malformed
-        if ip is not None:
-            reason = Reason.IP_HOST
-            text = str(ip) if ip.version == 4 else f"[{ip}]"
-            return Verdict(self.policy.ip_hosts_allowed, reason, reason.code, text)
+        name = plain_name(host)
+        if name is None:
+            try:
+                name, ip = canonical(host)
+            except InvalidName:
+                return self.malformed
+            if ip is not None:
+                reason = Reason.IP_HOST
+                text = str(ip) if ip.version == 4 else f"[{ip}]"
+                return Verdict(self.policy.ip_hosts_allowed, reason, reason.code, text)
         found = self._replica.find(name)
         if found is None:
             verdict = Verdict(False, Reason.UNFILED, _UNFILED_CODE, name)

@@ -123,7 +123,9 @@ class Environment:
             return self.lmdb.begin(database)
         except lmdb.MapResizedError:  # another process grew the map
             self.lmdb.set_mapsize(0)
-            return self.lmdb.begin(database)
+            return self.begin(database)
+        except lmdb.Error as error:
+            raise self.translate(error, "read") from error
 
     def transact(self, work: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         """Run `work` in one write transaction and commit it to the disk, or change nothing.
@@ -174,10 +176,14 @@ class Environment:
         except FileNotFoundError:
             return 0
 
+    def damaged(self, what: str) -> ReplicaCorrupt:
+        """The error for a file that holds what no gate wrote."""
+        return _corrupt(self.path, what)
+
     def translate(self, error: lmdb.Error, action: str) -> ReplicaError:
         """The replica's own error for one of LMDB's."""
         if isinstance(error, _DAMAGE):
-            return _corrupt(self.path, str(error))
+            return self.damaged(str(error))
         if error.code in _NO_SPACE and action == "write":
             free = os.statvfs(self.path)
             return ReplicaFull(

@@ -54,6 +54,8 @@ def unpack(form: int, packed: bytes) -> str:
         return ""
     if form == Form.TEXT:
         return packed.decode()
+    if form > Form.TEXT:
+        raise ValueError(f"a licence number of the unknown form {form}")
     try:
         province = PROVINCES[packed[0]]
         digits, size = divmod(packed[1], 16)

@@ -19,7 +19,7 @@ import lmdb
 from gate.names import InvalidName, check_domain
 from gate.replica import loading
 from gate.replica.environment import MAP_SIZE, Environment, verify
-from gate.replica.errors import BadChange, NewEpoch, ReplicaCorrupt
+from gate.replica.errors import BadChange, NewEpoch
 from gate.replica.records import (
     FILED,
     FILED_ELSEWHERE,
@@ -45,6 +45,7 @@ LOCAL_EPOCH: Final = "local"
 
 
 _DECISIVE: Final = (FILED, SUSPENDED)
+_WEAK: Final = (FILED_ELSEWHERE, REVOKED)
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,9 +68,10 @@ class Replica:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._begin = environment.lmdb.begin
         self._names = environment.sets[0]
         self._seen = -1
-        self._max_labels = 0
+        self._max_dots = 0
         self._overrides_version = -1
         self.current_overrides: Mapping[str, Override] = {}
         """The operator's overrides as of the last `find`; never changed in place."""
@@ -120,43 +122,46 @@ class Replica:
         filed elsewhere or revoked decides nothing; where no filing covers the name, the
         nearest `filed_elsewhere` tells the reason, else the nearest `revoked`.
         """
-        txn = self._snapshot()
         key = name.encode()
-        surplus = key.count(b".") + 1 - self._max_labels
-        while surplus > 0:
-            key = key[key.find(b".") + 1 :]
-            surplus -= 1
         weak: tuple[str, bytes] | None = None
-        get = txn.get
         try:
-            while (dot := key.find(b".")) != -1:
+            txn = self._begin(self._names)
+            if txn.id() != self._seen:
+                txn = self._snapshot()
+            get = txn.get
+            surplus = key.count(b".") - self._max_dots
+            if surplus > 0:
+                key = key.split(b".", surplus)[surplus]
+            dot = key.find(b".")
+            while dot != -1:
                 value = get(key)
                 if value is not None:
                     status = value[0] & STATUS_MASK
                     if status in _DECISIVE:
                         return key.decode(), value
+                    if status not in _WEAK:
+                        raise self._environment.damaged(f"{key!r} has no known status")
                     if weak is None or (
                         status == FILED_ELSEWHERE and weak[1][0] & STATUS_MASK == REVOKED
                     ):
                         weak = key.decode(), value
                 key = key[dot + 1 :]
+                dot = key.find(b".")
+        except lmdb.MapResizedError:
+            self._snapshot()
+            return self.find(name)
         except lmdb.Error as error:
             raise self._environment.translate(error, "read") from error
         return weak
 
     def _snapshot(self) -> lmdb.Transaction[bytes]:
         """A read transaction on the active set of the last commit."""
-        try:
-            txn = self._environment.lmdb.begin(self._names)
-            while txn.id() != self._seen:
-                self._notice(txn)
-                txn = self._environment.lmdb.begin(self._names)
-            return txn
-        except lmdb.MapResizedError:
-            self._environment.lmdb.set_mapsize(0)
-            return self._snapshot()
-        except lmdb.Error as error:
-            raise self._environment.translate(error, "read") from error
+        begin = self._environment.begin
+        txn = begin(self._names)
+        while txn.id() != self._seen:
+            self._notice(txn)
+            txn = begin(self._names)
+        return txn
 
     def _notice(self, txn: lmdb.Transaction[bytes]) -> None:
         """Take over what a commit may have changed beside the names themselves."""
@@ -165,7 +170,7 @@ class Replica:
             self.current_overrides = self._read_overrides(txn)
             self._overrides_version = state.overrides_version
         self._names = self._environment.sets[state.active]
-        self._max_labels = state.max_labels
+        self._max_dots = max(state.max_labels - 1, 0)
         self._seen = txn.id()
 
     def refresh(self) -> None:
@@ -186,9 +191,7 @@ class Replica:
         try:
             return decode(domain, value)
         except ValueError as error:
-            raise ReplicaCorrupt(
-                f"the replica at {self.path} is damaged ({error}): load a snapshot"
-            ) from error
+            raise self._environment.damaged(str(error)) from error
 
     def _state(self) -> State:
         return self._environment.state(self._environment.begin(self._environment.sets[0]))
