@@ -21,7 +21,7 @@ import yaml
 
 from gate.registry.client import Remote
 from gate.registry.commands import Approve, FirstFiling, ServiceData, SubjectData
-from gate.registry.embedded import ACCESS_FILE
+from gate.registry.places import ACCESS_FILE
 from tests.harness.certificates import Certificates
 from tests.harness.hello import real_hello
 from tests.harness.ports import free_port

@@ -24,7 +24,7 @@ from pathlib import Path
 import lmdb
 
 from gate.registry.client import Remote, RemoteError
-from gate.registry.embedded import ACCESS_FILE
+from gate.registry.places import ACCESS_FILE
 from tests.harness.gate_process import Gate, listener, usage
 from tests.harness.hello import real_hello
 from tests.harness.http_origin import HttpOrigin
