@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,12 +98,12 @@ class Local:
         info, text = self.registry.create_token(
             name=name, role=role, lifetime=lifetime, actor=LOCAL
         )
-        return TokenView(**asdict(info)), text
+        return info, text
 
     def tokens(self) -> list[TokenView]:
         """All tokens."""
         with self.registry.database.read() as connection:
-            return [TokenView(**asdict(info)) for info in tokens.list_tokens(connection)]
+            return tokens.list_tokens(connection)
 
     def revoke_token(self, token: str) -> None:
         """End a token."""

@@ -22,7 +22,8 @@ from gate.registry.log import Head
 from gate.registry.operations import Work, carry_out
 from gate.registry.rules import clean_identifier
 from gate.registry.schema import answers, audit
-from gate.registry.tokens import Actor, TokenInfo
+from gate.registry.tokens import Actor
+from gate.registry.views import TokenView
 
 LOCAL = Actor("local", Role.ADMIN)
 """Who works on the database file directly."""
@@ -106,7 +107,7 @@ class Registry:
 
     def create_token(
         self, *, name: str, role: Role, actor: Actor, lifetime: int | None = None
-    ) -> tuple[TokenInfo, str]:
+    ) -> tuple[TokenView, str]:
         """Make a token, which lives `lifetime` seconds or for good. Needs the role admin."""
         actor.needs(Role.ADMIN)
         with self.database.write() as connection:

@@ -18,6 +18,7 @@ from gate.registry.commands import Role
 from gate.registry.errors import RegistryError
 from gate.registry.rules import clean_text
 from gate.registry.schema import tokens
+from gate.registry.views import TokenView
 
 _ID = re.compile(r"[0-9a-f]{12}").fullmatch
 _TOKEN = re.compile(r"gate_([0-9a-f]{12})_([0-9A-Za-z_-]{43})").fullmatch
@@ -36,27 +37,20 @@ class Actor:
             raise RegistryError("role_insufficient", needed=role, role=self.role)
 
 
-@dataclass(slots=True, frozen=True)
-class TokenInfo:
-    """What is known of a token; never the secret. Times in Unix seconds."""
-
-    id: str
-    name: str
-    role: Role
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None
-
-
 def create_token(
     connection: Connection, *, name: str, role: Role, now: int, expires_at: int | None = None
-) -> tuple[TokenInfo, str]:
+) -> tuple[TokenView, str]:
     """Make a token; its text is given here once and never again.
 
     Raises RegistryError `text_invalid`.
     """
-    info = TokenInfo(
-        secrets.token_hex(6), clean_text(name, field="name", limit=64), role, now, expires_at, None
+    info = TokenView(
+        id=secrets.token_hex(6),
+        name=clean_text(name, field="name", limit=64),
+        role=role,
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
     )
     secret = secrets.token_urlsafe(32)
     connection.execute(
@@ -85,7 +79,7 @@ def revoke_token(connection: Connection, token: str, *, now: int) -> None:
         raise RegistryError("token_unknown", field="token", token=token)
 
 
-def list_tokens(connection: Connection) -> list[TokenInfo]:
+def list_tokens(connection: Connection) -> list[TokenView]:
     """All tokens, the newest last."""
     rows = connection.execute(
         select(
@@ -97,7 +91,7 @@ def list_tokens(connection: Connection) -> list[TokenInfo]:
             tokens.c.revoked_at,
         ).order_by(tokens.c.created_at, tokens.c.id)
     )
-    return [TokenInfo(row[0], row[1], Role(row[2]), *row[3:]) for row in rows]
+    return [TokenView(**row._mapping) for row in rows]
 
 
 def authenticate(connection: Connection, text: str, *, now: int) -> Actor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from aiohttp import web
 from pydantic import Field
 
@@ -52,13 +50,13 @@ async def make_token(call: Call) -> TokenMade:
             name=asked.name, role=asked.role, lifetime=asked.lifetime, actor=call.actor
         )
     )
-    return TokenMade(token=text, info=TokenView(**asdict(info)))
+    return TokenMade(token=text, info=info)
 
 
 async def list_tokens(call: Call) -> TokenList:
     """All tokens, without their secrets."""
     found = await call.service.read(tokens.list_tokens)
-    return TokenList(items=tuple(TokenView(**asdict(info)) for info in found))
+    return TokenList(items=tuple(found))
 
 
 async def revoke_token(call: Call) -> web.Response:
