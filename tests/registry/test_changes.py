@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from gate.registry.bulk.importing import import_file
-from gate.registry.commands import Approve, CancelService, ChangeService, Role
+from gate.registry.commands import Approve, CancelService, CancelSubject, ChangeService, Role
 from gate.registry.database import Database
 from gate.registry.log import Head
 from gate.registry.migrations import migrate
 from gate.registry.operations import carry_out
 from gate.registry.registry import LOCAL, Registry
 from gate.replica import Replica, Status
-from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
+from gate.sync.batch import MAX_CHANGES, PAYLOAD_TYPE, Batch, decode
 from gate.sync.envelope import unseal
 from gate.sync.keys import KeyStore
 from gate.sync.snapshot import (
@@ -232,6 +232,26 @@ async def test_the_log_is_compacted_while_serving(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.01)
         assert (head.oldest, head.revision) == (500, 1500)
+
+
+async def test_a_batch_beyond_what_an_envelope_holds_comes_in_parts(lite_api: Api) -> None:
+    registry = lite_api.service.registry
+    lines = "".join(
+        f"d{n}.cn,京ICP备12345678号-{n // 20 + 1}A,公司\n" for n in range(MAX_CHANGES + 500)
+    )
+    path = lite_api.service.jobs.spool / "list"
+    path.write_text("domain,licence,subject\n" + lines)
+    await asyncio.to_thread(list, import_file(registry, path, actor=LOCAL))
+    path.unlink()
+    await lite_api.do(CancelSubject(licence="京ICP备12345678号"))
+    have = MAX_CHANGES + 500
+    sizes: list[int] = []
+    while not sizes or sizes[-1]:
+        batch = opened(lite_api, await changes(lite_api, f"since={have}"))
+        assert batch.from_revision == have
+        have = batch.to_revision
+        sizes.append(len(batch.changes))
+    assert (sizes, have) == ([MAX_CHANGES, 500, 0], 2 * (MAX_CHANGES + 500))
 
 
 def test_an_operation_that_fails_half_way_leaves_nothing(lite: Registry) -> None:

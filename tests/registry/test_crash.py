@@ -6,6 +6,7 @@ Afterwards the records and the log agree, and whatever was acknowledged is there
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,11 @@ from gate.registry.bulk.files import FileFormat
 from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve, CancelService, ChangeService, Outcome
 from gate.registry.database import Database
+from gate.registry.errors import RegistryError
 from gate.registry.log import read_after
+from gate.registry.migrations import migrate
+from gate.registry.queries import find_applications
+from gate.registry.registry import LOCAL, Registry
 from gate.registry.verifying import verify
 from gate.registry.views import ImportView
 from tests.harness.waiting import wait_for
@@ -154,6 +159,57 @@ def answers(remote: Remote) -> bool:
     except RemoteError:
         return False
     return True
+
+
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    database = Database(str(tmp_path / "registry.db"))
+    migrate(database)
+    registry = Registry(database)
+
+    def room(pages: int) -> None:
+        # The writer has one connection: this is the disk that it meets.
+        with database.write() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    with database.write() as connection:
+        pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+    room(pages + 8)
+    codes = []
+    done_before = 0
+    for number in range(2000):
+        try:
+            registry.perform(first_filing(f"d{number}.cn", account=f"a{number}"), actor=LOCAL)
+        except RegistryError as error:
+            codes.append((error.code, "full" in error.en))
+            break
+        done_before += 1
+    assert codes == [("database_unavailable", True)]
+    room(1_000_000)
+    registry.perform(first_filing("after.cn", account="after"), actor=LOCAL)
+    database.close()
+    opened = Database(str(tmp_path / "registry.db"))
+    with opened.read() as connection:
+        assert list(verify(connection, "gate")) == []
+        found = find_applications(connection, state="submitted", after=0, limit=10_000)
+    opened.close()
+    assert len(found) == done_before + 1
+
+
+def test_a_long_poll_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    process = RegistryProcess(tmp_path / "registry", str(tmp_path / "registry.db"))
+    process.start()
+    try:
+        with socket.create_connection(("127.0.0.1", process.port)) as poll:
+            poll.sendall(
+                b"GET /v1/changes?since=0&wait=60 HTTP/1.1\r\nHost: registry\r\n"
+                + f"Authorization: Bearer {process.token}\r\n\r\n".encode()
+            )
+            wait_for(lambda: answers(process.remote()), "an answer", 10)
+            assert process.stop() == 0
+            answer = poll.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    finally:
+        process.kill()
 
 
 def done(remote: Remote, digest: str) -> ImportView | None:

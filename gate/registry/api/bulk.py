@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import PurePath
 from typing import Final
 
@@ -91,19 +92,14 @@ async def export(call: Call) -> web.StreamResponse:
     response.content_type = MEDIA[asked.format]
     response.charset = "utf-8"
     response.enable_compression()
-    pieces = export_filings(call.service.registry.database, asked.format)
-    loop = asyncio.get_running_loop()
-    threads = call.service.long_reader
-    try:
-        # The first piece comes before the status line, so that trouble can still be told.
-        piece = await loop.run_in_executor(threads, next, pieces, None)
-        await response.prepare(call.request)
-        while piece is not None:
+    pieces = call.service.in_pieces(export_filings(call.service.registry.database, asked.format))
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not response.prepared:
+                # Only with the first piece, so that trouble before it can still be told.
+                await response.prepare(call.request)
             await response.write(piece)
-            piece = await loop.run_in_executor(threads, next, pieces, None)
-        await response.write_eof()
-    finally:
-        await asyncio.shield(loop.run_in_executor(threads, pieces.close))
+    await response.write_eof()
     return response
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -95,6 +95,22 @@ class Service:
                 return query(connection, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self.reader, run)
+
+    async def in_pieces(self, pieces: Generator[bytes]) -> AsyncGenerator[bytes]:
+        """What a generator gives, run on a thread for long reads; it is closed at the end."""
+        loop = asyncio.get_running_loop()
+        step: asyncio.Future[bytes | None] | None = None
+        try:
+            while True:
+                step = loop.run_in_executor(self.long_reader, next, pieces, None)
+                piece = await asyncio.shield(step)
+                if piece is None:
+                    return
+                yield piece
+        finally:
+            if step is not None and not step.done():  # cancelled in mid-step
+                await asyncio.wait([step])
+            await loop.run_in_executor(self.long_reader, pieces.close)
 
     async def write(self, work: Callable[[], T]) -> T:
         """Run work that writes, after the writes that came before."""
