@@ -14,6 +14,7 @@ from typing import Final
 PROVINCES: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼滇黔蜀陇"
 """One-character province abbreviations as licence numbers use them; the order is on disk."""
 
+_MAX_TEXT: Final = 100
 _NUMBER = re.compile(
     rf"([{PROVINCES}])ICP备([0-9]{{1,15}})号(?:-([1-9][0-9]{{0,8}})(A?))?"
 ).fullmatch
@@ -30,11 +31,16 @@ class Form(IntEnum):
 
 
 def pack(licence: str) -> tuple[Form, bytes]:
-    """The form and the packed bytes of a licence number (or of any other text)."""
+    """The form and the packed bytes of a licence number (or of any other text).
+
+    Raises ValueError for a text that is no single printable line of at most 100 characters.
+    """
     if not licence:
         return Form.NONE, b""
     match = _NUMBER(licence)
     if match is None:
+        if len(licence) > _MAX_TEXT or not licence.isprintable():
+            raise ValueError(f"a licence is one printable line of at most {_MAX_TEXT} characters")
         return Form.TEXT, licence.encode()
     province, serial, site, app = match.groups()
     number = int(serial)

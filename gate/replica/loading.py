@@ -17,7 +17,7 @@ from itertools import islice
 
 import lmdb
 
-from gate.names import InvalidName, check_domain
+from gate.names import check_domain
 from gate.replica.environment import Environment
 from gate.replica.errors import BadChange, ReplicaBusy
 from gate.replica.records import TOMBSTONE, Filing, Status, encode
@@ -96,13 +96,12 @@ def _records(filings: Iterable[Filing], tally: _Tally) -> Iterator[tuple[bytes, 
         previous = domain
         try:
             check_domain(domain)
-        except InvalidName as error:
-            raise BadChange(domain, error.reason) from error
-        if filing.status is Status.ABSENT:
-            raise BadChange(domain, "a set of filings holds no absent one")
+            value = encode(filing.status, filing.licence)
+        except ValueError as error:  # InvalidName is one
+            raise BadChange(domain, str(error)) from error
         tally.max_labels = max(tally.max_labels, domain.count(".") + 1)
         tally.count += filing.status is not Status.REVOKED
-        yield domain.encode(), encode(filing.status, filing.licence)
+        yield domain.encode(), value
 
 
 def _merged(

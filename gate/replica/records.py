@@ -108,9 +108,16 @@ REVOKED: Final = _CODES[Status.REVOKED]
 
 
 def encode(status: Status, licence: str) -> bytes:
-    """The value of a filing.  Raises KeyError for a status that is never stored (ABSENT)."""
+    """The value of a filing.
+
+    Raises ValueError for a licence that is no single printable line, and for the status
+    ABSENT, which is never stored.
+    """
+    code = _CODES.get(status)
+    if code is None:
+        raise ValueError(f"the status {status.value!r} is never stored")
     form, packed = licences.pack(licence)
-    return bytes((_CODES[status] | form << 4,)) + packed
+    return bytes((code | form << 4,)) + packed
 
 
 def decode(domain: str, value: bytes) -> Filing:

@@ -373,7 +373,10 @@ def _record(change: Change) -> tuple[bytes, bytes | None]:
         return key, None
     if change.status is Status.REVOKED:
         raise BadChange(change.domain, "a change says absent, not revoked")
-    return key, encode(change.status, change.licence)
+    try:
+        return key, encode(change.status, change.licence)
+    except ValueError as error:
+        raise BadChange(change.domain, str(error)) from error
 
 
 def _key(domain: str) -> bytes:
