@@ -69,6 +69,10 @@ class Row:
         """Seconds since the last sign of life."""
         return (time.monotonic_ns() - self._get(_Row.BEAT)) / 1e9
 
+    def count_from(self, restarts: int) -> None:
+        """Goes on from what the program before this one has counted (supervisor)."""
+        self._set(_Row.RESTARTS, restarts)
+
     def begin(self, pid: int, *, restarted: bool) -> None:
         """A child has been started (supervisor)."""
         self._set(_Row.SERVING, 0)
@@ -87,7 +91,7 @@ class Row:
 class Board:
     """The page; rows in the order of `names`."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, born: int = 0) -> None:
         rows = len(_Head) + ELDERS
         count = rows + len(names) * len(_Row)
         # MAP_SHARED and anonymous: inherited by fork, gone with the last process.
@@ -96,8 +100,8 @@ class Board:
             name: Row(name, self._words, rows + index * len(_Row))
             for index, name in enumerate(names)
         }
-        self.born = time.time_ns()
-        """Tells this run of the gate from any other."""
+        self.born = born or time.time_ns()
+        """Tells this run of the gate from any other; an upgrade does not end the run."""
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows.values())
@@ -138,6 +142,11 @@ class Board:
         """Counts one reload (supervisor)."""
         field = _Head.RELOADS_REFUSED if refused else _Head.RELOADS
         self._words[field] = int(self._words[field]) + 1
+
+    def count_from(self, *, done: int, refused: int) -> None:
+        """Goes on from the reloads that the program before this one has counted (supervisor)."""
+        self._words[_Head.RELOADS] = done
+        self._words[_Head.RELOADS_REFUSED] = refused
 
     # Workers that a reload has replaced and that still have open connections.
 

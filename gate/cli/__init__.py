@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": ("gate.cli.check:check", "Say what the gate would do with a host, and why."),
     "import": ("gate.cli.import_list:import_list", "Fill the replica from a list of domains."),
     "config": ("gate.cli.config:config", "Check the settings."),
+    "upgrade": ("gate.cli.upgrade:upgrade", "Replace the running gate's program in place."),
     "demo": ("gate.cli.demo:demo", "Run a gate with a demo origin on this machine."),
     "registry": ("gate.registry.cli:registry", "Run and use the filing registry."),
     "keys": ("gate.sync.cli:keys", "The keys that sign the registry's changes."),

@@ -4,7 +4,8 @@ One thread, no event loop: signals are blocked and taken one at a time with `sig
 time-out is the next thing to do. The parent touches no traffic and opens no replica, so that a
 fork is always safe.
 
-Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads.
+Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads, USR2 lets another
+program take the place of this one.
 A child is told TERM to end within `process.drain_seconds`, and RETIRE to end within
 `process.reload_drain_seconds` after its successor has taken over.
 """
@@ -19,18 +20,19 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gate.scoreboard import ELDERS, Board
 from gate.settings import Process
 from gate.supervisor import privileges
+from gate.supervisor.handover import Heir
 from gate.supervisor.notify import Notifier
 
 log = logging.getLogger("gate.supervisor")
 
 RETIRE = signal.SIGUSR1
-_TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
 _LONGEST_WAIT = 1.0
 _READY_WAIT = 0.05  # while a child is expected to say that it serves
 _FIRST_DELAY = 0.1
@@ -80,6 +82,10 @@ class Family:
     stop_accepting: Callable[[], None]
     """Closes the parent's copies of the data-plane sockets."""
     on_ready: Callable[[], None]
+    may_upgrade: Callable[[], bool]
+    """Would the program at hand do? Says in the log why not."""
+    replace_program: Callable[[Sequence[Heir]], None]
+    """Executes it, with these children; returns (and logs) only when that fails."""
     notifier: Notifier = field(default_factory=Notifier)
     _children: dict[int, _Child] = field(default_factory=dict)
     _delays: dict[str, float] = field(default_factory=dict)
@@ -87,9 +93,24 @@ class Family:
     _successions: set[str] = field(default_factory=set)
     """Roles whose old child ends before the new one starts."""
     _stop: _Stop | None = None
+    _upgrade_wanted: bool = False
+    """Begins when the workers serve that are being started."""
+    _upgrade_at: float | None = None
+    """An upgrade waits for the control process to end, until then at most (monotonic)."""
     _announced: bool = False
     _killed: bool = False
     _next_watchdog: float = 0.0
+
+    def adopt(self, heirs: Iterable[Heir]) -> None:
+        """Takes over the workers that the program before this one has started; before `run`.
+
+        They are replaced as in a reload. Heirs of other roles have ended: the one program
+        must be gone before the other one writes the replica.
+        """
+        roles = {role.name: role for role in self.roles}
+        for heir in heirs:
+            self._children[heir.pid] = _Child(roles[heir.role], time.monotonic(), heir.leaving)
+            self.board.add_elder(heir.pid)
 
     def run(self) -> int:
         """Runs the family; 0 after an orderly end, 1 when a child had to be killed in it."""
@@ -111,6 +132,8 @@ class Family:
         now = time.monotonic()
         changing = not self._announced or any(self._predecessors())
         times = [now + (_READY_WAIT if changing else _LONGEST_WAIT), *self._due.values()]
+        if self._upgrade_at is not None:
+            times.append(self._upgrade_at)
         if self._stop is not None:
             times.append(self._stop.kill_at if self._stop.draining else self._stop.drain_at)
         if self.notifier.watchdog_seconds:
@@ -118,8 +141,10 @@ class Family:
         return max(0.0, min(times) - now)
 
     def _take(self, number: int) -> None:
-        if number == signal.SIGHUP and self._stop is None:
+        if number == signal.SIGHUP and self._stop is None and self._upgrade_at is None:
             self._reload()
+        elif number == signal.SIGUSR2 and self._upgrade_at is None:
+            self._upgrade_wanted = True
         elif number in (signal.SIGTERM, signal.SIGINT):
             self._begin_stop()
 
@@ -130,6 +155,10 @@ class Family:
         if self._stop is not None:
             self._go_on_stopping(self._stop, now)
             return
+        if self._upgrade_wanted and self._announced and not any(self._predecessors()):
+            self._begin_upgrade()
+        if self._upgrade_at is not None:
+            self._go_on_upgrading(self._upgrade_at, now)
         for name in [name for name, due in self._due.items() if due <= now]:
             del self._due[name]
             self._start(self._role(name), restarted=True)
@@ -200,9 +229,7 @@ class Family:
 
     def _reload(self) -> None:
         """Replaces every child by one with the new settings."""
-        self.notifier.send(
-            RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        )
+        self._tell_reloading()
         fresh = self.reload() if self._has_room() else None
         self.board.count_reload(refused=fresh is None)
         if fresh is not None:
@@ -218,12 +245,17 @@ class Family:
         if self._announced:
             self.notifier.send(READY=1)
 
+    def _tell_reloading(self) -> None:
+        self.notifier.send(
+            RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        )
+
     def _has_room(self) -> bool:
         busy = len(self.board.elders)
         wanted = sum(role.carries_traffic for role in self.roles)
         if busy + wanted > ELDERS:
             log.error(
-                "reload refused: %d workers of earlier reloads still have open connections; "
+                "refused: %d workers of earlier reloads still have open connections; "
                 "wait, or lower process.reload_drain_seconds",
                 busy,
             )
@@ -251,6 +283,39 @@ class Family:
                 child.leaving = True
                 _signal(pid, RETIRE)
 
+    # Upgrade
+
+    def _begin_upgrade(self) -> None:
+        """Ends all but the workers, if another program could take over."""
+        self._upgrade_wanted = False
+        if not self._has_room() or not self.may_upgrade():
+            return
+        self._tell_reloading()
+        self._upgrade_at = time.monotonic() + _STOP_GRACE
+        self._successions.clear()
+        for role in self.roles:
+            if not role.carries_traffic:
+                self._due.pop(role.name, None)
+        self._end(lambda child: not child.role.carries_traffic)
+
+    def _go_on_upgrading(self, deadline: float, now: float) -> None:
+        """Executes the other program as soon as workers alone are left."""
+        others = [pid for pid, child in self._children.items() if not child.role.carries_traffic]
+        if not others:
+            self.replace_program(
+                [Heir(pid, child.role.name, child.leaving) for pid, child in self._children.items()]
+            )
+            # Still here: it could not be executed.
+            self._upgrade_at = None
+            for role in self.roles:
+                if not role.carries_traffic:
+                    self._start(role, restarted=False)
+            self.notifier.send(READY=1)
+        elif now >= deadline:
+            self._upgrade_at = now + _STOP_GRACE
+            for pid in others:
+                _signal(pid, signal.SIGKILL)
+
     # Stopping
 
     def _begin_stop(self) -> None:
@@ -262,6 +327,7 @@ class Family:
             return
         log.info("stopping; open connections have %g s to end", self.process.drain_seconds)
         self.board.draining = True
+        self._upgrade_at = None
         self.notifier.send(STOPPING=1, STATUS="draining")
         drain_at = now + self.process.drain_delay
         self._stop = _Stop(drain_at, drain_at + self.process.drain_seconds + _STOP_GRACE)
@@ -303,6 +369,7 @@ def _be_child(role: Role, parent: int) -> None:
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
         status = role.main()
     except BaseException:

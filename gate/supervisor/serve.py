@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,17 @@ from gate.settings.reload import merge
 from gate.supervisor import privileges
 from gate.supervisor.binding import BindError, Ports, bind, write_addresses
 from gate.supervisor.family import Family, Role
+from gate.supervisor.handover import (
+    Counts,
+    Handover,
+    HandoverError,
+    Heir,
+    descriptors_of,
+    inherited,
+    ports_of,
+)
 from gate.supervisor.inside import Inside, InsideError
+from gate.supervisor.program import Program
 from gate.worker import Worker, run_worker
 
 log = logging.getLogger("gate.supervisor")
@@ -38,27 +49,61 @@ def serve(
     *,
     more_roles: Sequence[Role] = (),
     on_ready: Callable[[Ports], None] | None = None,
+    program: Program | None = None,
 ) -> int:
     """Runs a gate until it is told to stop; the exit status of the program.
 
     `read_again` gives the settings on a reload and raises ConfigError. `more_roles` run beside
-    the gate's own processes (an embedded registry, the demo origin).
+    the gate's own processes (an embedded registry, the demo origin). `program` is what an upgrade
+    executes; without one, no upgrade is possible.
     Raises Refused before anything has been started.
     """
+    before = _inherited()
+    kept: list[str] = []
+    if before is not None:
+        settings, kept = _as_before(before, settings)
     logs.set_up(settings.log)
-    workers = settings.workers or os.cpu_count() or 1
+    for key in kept:
+        log.warning("upgrade: %s changes on a restart only; the old value stays", key)
+    workers = before.workers if before else settings.workers or os.cpu_count() or 1
     try:
-        with _own(settings.state_dir):
-            ports = bind(settings, workers)
+        with _own(settings.state_dir, before) as lock:
+            ports = ports_of(before) if before else bind(settings, workers)
             open_files = privileges.raise_open_files(settings.process.open_files)
             write_addresses(ports, settings.state_dir / "listening.json")
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
             # Only now: a start that is refused says one line, and no warnings beside it.
             inside = Inside.prepare(settings)
             _warn(settings, open_files)
-            return _run(settings, workers, ports, read_again, inside, more_roles, on_ready)
+            gate = _Gate(settings, workers, ports, lock, read_again, inside, more_roles, program)
+            return gate.run(before, on_ready)
     except (BindError, privileges.PrivilegeError, InsideError) as error:
         raise Refused(str(error)) from None
+
+
+def rehearse(settings: Settings) -> None:
+    """Would `serve` in place of the program that calls this one understand it? Raises Refused."""
+    before = _inherited()
+    if before is None:
+        raise Refused("a rehearsal is for a gate that is about to be upgraded, and calls it itself")
+    _as_before(before, settings)
+
+
+def _inherited() -> Handover | None:
+    try:
+        return inherited(os.environ)
+    except HandoverError as error:
+        raise Refused(str(error)) from None
+
+
+def _as_before(before: Handover, wanted: Settings) -> tuple[Settings, list[str]]:
+    """The wanted settings but for what changes on a restart only, and the keys of that."""
+    try:
+        return merge(Settings.model_validate(before.settings), wanted)
+    except ValueError as error:
+        raise Refused(
+            f"the settings of the program before this one can't be read: {error}; start anew"
+        ) from None
 
 
 def _warn(settings: Settings, open_files: int) -> None:
@@ -74,51 +119,124 @@ def _warn(settings: Settings, open_files: int) -> None:
         )
 
 
-def _run(
-    settings: Settings,
-    workers: int,
-    ports: Ports,
-    read_again: Reader,
-    inside: Inside,
-    more_roles: Sequence[Role],
-    on_ready: Callable[[Ports], None] | None,
-) -> int:
-    names = ["control", *(f"worker-{index}" for index in range(workers))]
-    more_roles = [*inside.roles(ports.all()), *more_roles]
-    board = Board([*names, *(role.name for role in more_roles)])
-    running = settings
+class _Gate:
+    """A gate whose ports are bound."""
 
-    def roles(wanted: Settings) -> list[Role]:
-        resolved = wanted.model_copy(update={"sync": inside.resolve(wanted.sync)})
-        return [*_roles(resolved, workers, ports, board), *more_roles]
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        ports: Ports,
+        lock: int,
+        read_again: Reader,
+        inside: Inside,
+        more_roles: Sequence[Role],
+        program: Program | None,
+    ) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._ports = ports
+        self._lock = lock
+        self._read_again = read_again
+        self._inside = inside
+        self._more_roles = [*inside.roles(ports.all()), *more_roles]
+        self._program = program
+        names = ["control", *(f"worker-{index}" for index in range(workers))]
+        self._names = [*names, *(role.name for role in self._more_roles)]
+        self._board = Board(self._names)
 
-    def reload() -> tuple[Sequence[Role], Process] | None:
-        nonlocal running
+    def run(self, before: Handover | None, on_ready: Callable[[Ports], None] | None) -> int:
+        """Runs it to its end; the exit status of the program."""
+        if before is not None:
+            self._count_from(before.counts)
+
+        def announce() -> None:
+            log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in self._ports.describe().items()))
+            if on_ready:
+                on_ready(self._ports)
+
+        family = Family(
+            self._roles(),
+            self._board,
+            self._settings.process,
+            self._reload,
+            self._stop_accepting,
+            announce,
+            self._may_upgrade,
+            self._replace_program,
+        )
+        if before is not None:
+            family.adopt(before.children)
+            log.info("upgraded: %d workers, process %d", self._workers, os.getpid())
+        else:
+            log.info("starting: %d workers, process %d", self._workers, os.getpid())
+        return family.run()
+
+    def _count_from(self, counts: Counts) -> None:
+        self._board = Board(self._names, born=counts.born)
+        self._board.count_from(done=counts.reloads, refused=counts.reloads_refused)
+        for row in self._board:
+            row.count_from(counts.restarts.get(row.name, 0))
+
+    def _roles(self) -> list[Role]:
+        resolved = self._settings.model_copy(
+            update={"sync": self._inside.resolve(self._settings.sync)}
+        )
+        own = _roles(resolved, self._workers, self._ports, self._board)
+        return [*own, *self._more_roles]
+
+    def _reload(self) -> tuple[Sequence[Role], Process] | None:
         try:
-            wanted = read_again()
+            wanted = self._read_again()
         except ConfigError as error:
             for problem in error.problems:
                 log.error("reload refused: %s", problem)
             return None
-        running, kept = merge(running, wanted)
+        self._settings, kept = merge(self._settings, wanted)
         for key in kept:
             log.warning("reload: %s changes on a restart only; the old value stays", key)
-        logs.set_up(running.log)
+        logs.set_up(self._settings.log)
         log.info("reloaded")
-        return roles(running), running.process
+        return self._roles(), self._settings.process
 
-    def stop_accepting() -> None:
-        for sock in ports.of_workers():
+    def _stop_accepting(self) -> None:
+        for sock in self._ports.of_workers():
             sock.close()
 
-    def announce() -> None:
-        log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in ports.describe().items()))
-        if on_ready:
-            on_ready(ports)
+    def _handover(self, children: Sequence[Heir]) -> Handover:
+        board = self._board
+        counts = Counts(
+            board.born,
+            {row.name: row.restarts for row in board},
+            board.reloads,
+            board.reloads_refused,
+        )
+        return Handover(
+            self._settings.model_dump(mode="json"),
+            self._workers,
+            self._lock,
+            descriptors_of(self._ports),
+            children,
+            counts,
+        )
 
-    family = Family(roles(running), board, running.process, reload, stop_accepting, announce)
-    log.info("starting: %d workers, process %d", workers, os.getpid())
-    return family.run()
+    def _may_upgrade(self) -> bool:
+        if self._program is None:
+            log.error("upgrade refused: only a gate that `gate serve` has started can be upgraded")
+            return False
+        problem = self._program.rehearse(self._handover([]))
+        if problem:
+            log.error("upgrade refused: %s", problem)
+        return not problem
+
+    def _replace_program(self, children: Sequence[Heir]) -> None:
+        if self._program is None:
+            return
+        log.info("upgrading: %s takes over", self._program)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        problem = self._program.replace_this_one(self._handover(children))
+        log.error("upgrade failed, the program stays: %s", problem)
 
 
 def _roles(settings: Settings, workers: int, ports: Ports, board: Board) -> Iterator[Role]:
@@ -137,12 +255,13 @@ def _roles(settings: Settings, workers: int, ports: Ports, board: Board) -> Iter
 
 
 @contextlib.contextmanager
-def _own(folder: Path) -> Iterator[None]:
-    """Makes the state folder and locks it: one gate per folder."""
+def _own(folder: Path, before: Handover | None) -> Iterator[int]:
+    """Makes the state folder and locks it: one gate per folder. Gives the lock's descriptor."""
     path = folder / "gate.pid"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a+", encoding="ascii")
+        # Closing any other descriptor of the file would end an inherited lock.
+        lock = open(before.lock if before else path, "a+", encoding="ascii")  # noqa: SIM115
     except OSError as error:
         raise Refused(
             f"state_dir: {folder} cannot be used: {error.strerror}; "
@@ -161,5 +280,5 @@ def _own(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        yield
+        yield lock.fileno()
         lock.truncate(0)

@@ -1,0 +1,127 @@
+"""What a supervisor leaves to the program that replaces it in the same process.
+
+An exec keeps the process id, the children, the signal mask with what is pending, and every
+descriptor that is inheritable: the sockets, and the lock on `state_dir` (POSIX record locks
+survive execve(2)). What they are is written to a memory file, whose descriptor number stands in
+an environment variable, much as systemd passes sockets (sd_listen_fds(3)).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gate.supervisor.binding import Ports
+
+VARIABLE = "FILING_GATE_HANDOVER"  # `GATE_...` are settings
+_OWN = ("admin", "notice", "control")
+
+
+class HandoverError(Exception):
+    """What was left can't be read: the two programs do not understand each other."""
+
+
+@dataclass(slots=True, frozen=True)
+class Heir:
+    """A child that goes on under the new program."""
+
+    pid: int
+    role: str
+    leaving: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    """What the board has counted; goes on from there."""
+
+    born: int
+    restarts: Mapping[str, int]
+    reloads: int
+    reloads_refused: int
+
+
+@dataclass(slots=True, frozen=True)
+class Handover:
+    """Everything that the new program takes over."""
+
+    settings: Mapping[str, Any]
+    """Those in force, as JSON: what changes on a restart only is kept."""
+    workers: int
+    lock: int
+    """Descriptor of the locked `gate.pid`."""
+    sockets: Mapping[str, Sequence[int]]
+    """Descriptors of the sockets by the name that `Ports` has for them, one for each worker."""
+    children: Sequence[Heir]
+    counts: Counts
+
+    def descriptors(self) -> list[int]:
+        """All that the new program inherits."""
+        return [self.lock, *(number for group in self.sockets.values() for number in group)]
+
+    def leave(self, environ: MutableMapping[str, str]) -> None:
+        """Make all of it survive an exec, and note in `environ` where it is."""
+        memory = os.memfd_create("gate-handover")
+        os.write(memory, json.dumps(asdict(self)).encode())
+        for number in (memory, *self.descriptors()):
+            os.set_inheritable(number, True)
+        environ[VARIABLE] = str(memory)
+
+    def take_back(self, environ: MutableMapping[str, str]) -> None:
+        """Undo `leave`, after an exec that failed."""
+        os.close(int(environ.pop(VARIABLE)))
+        for number in self.descriptors():
+            os.set_inheritable(number, False)
+
+
+def inherited(environ: MutableMapping[str, str]) -> Handover | None:
+    """What a predecessor in this process has left; None at an ordinary start.
+
+    Raises HandoverError.
+    """
+    number = environ.pop(VARIABLE, None)
+    if number is None:
+        return None
+    try:
+        with open(int(number), "rb") as memory:
+            memory.seek(0)
+            fields = json.load(memory)
+        fields["children"] = [Heir(**child) for child in fields["children"]]
+        fields["counts"] = Counts(**fields["counts"])
+        handover = Handover(**fields)
+        for descriptor in handover.descriptors():
+            os.set_inheritable(descriptor, False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise HandoverError(
+            f"{VARIABLE}: what the program before this one left can't be used: {error}; "
+            "start the gate anew"
+        ) from error
+    return handover
+
+
+def descriptors_of(ports: Ports) -> dict[str, list[int]]:
+    """The descriptors of all sockets; listeners are `listener.NAME`."""
+    numbers = {
+        f"listener.{name}": [sock.fileno() for sock in sockets]
+        for name, sockets in ports.data.items()
+    }
+    own = zip(_OWN, (ports.admin, ports.notice, ports.control), strict=True)
+    return numbers | {name: [sock.fileno()] for name, sock in own if sock is not None}
+
+
+def ports_of(handover: Handover) -> Ports:
+    """The sockets that were left."""
+    found = {
+        name: tuple(socket.socket(fileno=number) for number in numbers)
+        for name, numbers in handover.sockets.items()
+    }
+    data = {
+        name.removeprefix("listener."): sockets
+        for name, sockets in found.items()
+        if name.startswith("listener.")
+    }
+    notice = found.get("notice")
+    return Ports(data, found["admin"][0], notice[0] if notice else None, found["control"][0])

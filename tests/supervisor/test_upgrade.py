@@ -1,0 +1,123 @@
+"""Another program takes the place of the running one, and nobody notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.harness.client import Client
+from tests.harness.gate_process import Gate, run_gate
+from tests.harness.http_origin import HttpOrigin
+from tests.harness.waiting import wait_for
+from tests.supervisor.running import fill, log_of, new_gate, status_of
+
+
+def upgraded(gate: Gate) -> int:
+    """How often another program has taken over and is ready."""
+    _, _, rest = log_of(gate).partition("upgraded:")
+    return rest.count("ready:")
+
+
+def upgrade(gate: Gate) -> None:
+    """Upgrade and wait until the new program alone serves."""
+    before = set(gate.children())
+    count = upgraded(gate)
+    result = run_gate("upgrade", "--config", str(gate.config))
+    assert gate.process is not None
+    assert f"process {gate.process.pid};" in result.stdout
+    wait_for(lambda: upgraded(gate) == count + 1, "the new program", 20)
+    assert not before & set(gate.workers()) or gate.total("gate_connections_open") > 0
+
+
+def test_an_upgrade_keeps_the_process_the_ports_and_the_counters(gate: Gate) -> None:
+    assert gate.process is not None
+    for _ in range(20):
+        status_of(gate, "example.com")
+    os.kill(gate.workers()[0], signal.SIGKILL)
+    wait_for(lambda: gate.total("gate_process_restarts_total") == 1, "the restart")
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+    decided = gate.decisions(reason="filed")
+    before = set(gate.children())
+    upgrade(gate)
+    wait_for(lambda: not before & set(gate.children()), "the old processes to end")
+    assert gate.process.poll() is None
+    assert len(gate.children()) == 3
+    assert [status_of(gate, host) for host in ("example.com", "a.org")] == [200, 302]
+    assert gate.decisions(reason="filed") == decided + 1
+    assert gate.total("gate_process_restarts_total") == 1
+
+
+def test_the_state_folder_stays_locked_through_an_upgrade(gate: Gate) -> None:
+    upgrade(gate)
+    result = run_gate("serve", "--config", str(gate.config), check=False)
+    assert result.returncode == 2
+    assert gate.process is not None
+    assert f"belongs to the gate that runs as process {gate.process.pid}" in result.stderr
+
+
+def test_open_requests_end_in_their_old_worker(gate: Gate) -> None:
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        before = set(gate.children())
+        upgrade(gate)
+        wait_for(lambda: len(gate.children()) == 4, "all but the busy worker to retire")
+        sock.sendall(b"cd")
+        with sock.makefile("rb") as answer:
+            assert answer.readline().split()[1] == b"200"
+    wait_for(lambda: not before & set(gate.children()), "the old worker to end")
+
+
+def test_a_new_set_is_in_force_in_the_old_workers_too(gate: Gate) -> None:
+    with Client(gate.ports["http"]) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        upgrade(gate)
+        wait_for(lambda: len(gate.children()) == 4, "all but the busy worker to retire")
+        fill(gate, "example.net\n")  # returns when it is in force everywhere
+        client.expect_closed()
+    assert [status_of(gate, host) for host in ("example.com", "example.net")] == [302, 200]
+
+
+@pytest.mark.parametrize("settings", ["workers: many\n", "listeners: [\n"])
+def test_an_upgrade_to_bad_settings_is_refused(gate: Gate, settings: str) -> None:
+    assert gate.process is not None
+    before = gate.children()
+    gate.config.write_text(settings)
+    gate.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "upgrade refused:" in log_of(gate), "the refusal", 20)
+    assert gate.children() == before
+    assert status_of(gate, "example.com") == 200
+
+
+def test_an_upgrade_to_a_program_that_does_not_load_is_refused(
+    tmp_path: Path, origin: HttpOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = new_gate(tmp_path, origin.address)
+    fill(gate)
+    library = tmp_path / "library"
+    library.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(library))
+    gate.start()
+    try:
+        before = gate.children()
+        (library / "lmdb.py").write_text("raise ImportError('half an installation')\n")
+        assert gate.process is not None
+        gate.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "upgrade refused:" in log_of(gate), "the refusal", 20)
+        assert "half an installation" in log_of(gate)
+        assert gate.children() == before
+        assert status_of(gate, "example.com") == 200
+    finally:
+        assert gate.stop() == 0
+
+
+def test_there_must_be_a_gate_to_upgrade(tmp_path: Path) -> None:
+    gate = new_gate(tmp_path)
+    result = run_gate("upgrade", "--config", str(gate.config), check=False)
+    assert result.returncode == 2
+    assert f"no gate runs in state_dir {tmp_path}" in result.stderr
