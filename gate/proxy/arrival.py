@@ -38,11 +38,12 @@ class Arrival:
         "_deadline",
         "_expects_header",
         "_hello",
-        "_listener",
         "_peer",
         "_plane",
         "_sock",
         "bucket",
+        "listener",
+        "number",
     )
 
     verdict = None  # not judged yet
@@ -57,7 +58,8 @@ class Arrival:
         expects_header: bool,
     ) -> None:
         self._plane = plane
-        self._listener = listener
+        self.listener = listener
+        self.number = listener.accepted  # it was accepted just now
         self._sock: SocketType | None = sock
         self._peer = peer
         self._expects_header = expects_header
@@ -68,6 +70,11 @@ class Arrival:
         self._accepted = plane.reactor.now
         self._deadline = self._accepted + (limits.hello_seconds if tls else limits.head_seconds)
         self.bucket = 0
+
+    @property
+    def connection(self) -> str:
+        """Its name in the log."""
+        return self._plane.connection(self.listener, self.number)
 
     def start(self, data: bytes) -> None:
         """Begin with the first bytes, perhaps none."""
@@ -111,9 +118,11 @@ class Arrival:
         if self._data[0] == 0x16:
             self._hello = ClientHelloReader()
             self._read_hello(sock, self._hello, self._data)
-        elif opens_http(self._listener.settings.kind, self._data):
+        elif opens_http(self.listener.settings.kind, self._data):
             self._let_go(sock)
-            HttpConnection(self._plane, self._listener, sock, self._peer).start(self._data)
+            HttpConnection(self._plane, self.listener, sock, self._peer, self.number).start(
+                self._data
+            )
         else:
             self._refuse(self._plane.decider.malformed)
 
@@ -146,19 +155,21 @@ class Arrival:
             return
         if hello is not None:
             self._let_go(sock)
-            judge_hello(plane, self._listener, sock, self._peer, hello, self._data, True)
+            judge_hello(
+                plane, self.listener, sock, self._peer, self.number, hello, self._data, True
+            )
 
     def _refuse(self, verdict: Verdict) -> None:
         """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same."""
-        sock, plane, listener = self._sock, self._plane, self._listener
+        sock, plane, listener = self._sock, self._plane, self.listener
         if sock is None:
             return
         self._let_go(sock)
         passes = not listener.enforcing and listener.settings.kind == "tls"
         if passes and verdict is not plane.decider.limit:
-            wave_tls(plane, listener, sock, self._peer, verdict, self._data, True)
+            wave_tls(plane, listener, sock, self._peer, self.number, verdict, self._data, True)
         else:
-            refuse_tls(plane, listener, sock, self._peer, verdict, True)
+            refuse_tls(plane, listener, sock, self._peer, self.number, verdict, True)
 
     def _let_go(self, sock: SocketType) -> None:
         plane = self._plane

@@ -27,7 +27,9 @@ _NAMELESS = frozenset(
 _SCHEMES = ("http", "tls")
 
 
-def _ignore(listener: str, scheme: str, address: str, verdict: Verdict, passed: bool) -> None:
+def _ignore(
+    listener: str, scheme: str, address: str, verdict: Verdict, passed: bool, number: int
+) -> None:
     """Observe nothing."""
 
 
@@ -41,13 +43,17 @@ class DataPlane:
         listeners: Sequence[tuple[Listener, socket.socket]],
         *,
         loop: ReactorLoop,
+        run: str = "",
         observe: Observer = _ignore,
         observing: bool = False,
     ) -> None:
+        """`run` tells this process's connections from others' in the log; `observing` has allowed
+        decisions observed, too."""
         limits, upstreams = settings.limits, settings.upstreams
         self._loop = loop
         self._plane = Plane(
             settings=settings,
+            run=run,
             reactor=loop.reactor,
             decider=decider,
             router=Router(upstreams),
@@ -156,6 +162,10 @@ class DataPlane:
         for endpoint in plane.router.endpoints:
             close_idle(endpoint, float("inf"))
         plane.pipes.close()
+
+    def route(self, name: str) -> str:
+        """The `match` of the route that a canonical name would take; "default" for none."""
+        return self._plane.router.route(name)
 
     # Figures.
 

@@ -29,6 +29,11 @@ class Caller(Protocol):
         """Every endpoint was tried in vain; the last one failed by time-out or otherwise."""
         ...
 
+    @property
+    def connection(self) -> str:
+        """The name of the client's connection in the log."""
+        ...
+
 
 class Dial:
     """An attempt to connect, sending `first` as soon as may be."""
@@ -57,6 +62,11 @@ class Dial:
         self._deadline = 0.0
         self._started = 0.0
         self.bucket = 0
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection that it dials for, in the log; "" once it was told."""
+        return "" if self.caller is None else self.caller.connection
 
     def start(self) -> None:
         """Try endpoints until one is connected, one is under way, or all have failed."""

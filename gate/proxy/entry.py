@@ -140,7 +140,8 @@ class Entry:
         if hello is None:
             self._wait(sock, peer, data)
         else:
-            judge_hello(self._plane, self._listener, sock, peer, hello, data, False)
+            listener = self._listener
+            judge_hello(self._plane, listener, sock, peer, listener.accepted, hello, data, False)
 
     def _take_http(self, sock: SocketType, peer: Peer, data: bytes) -> None:
         plane = self._plane
@@ -157,7 +158,8 @@ class Entry:
         ):
             return
         if self._keep(sock, peer):
-            HttpConnection(plane, self._listener, sock, peer).start(data, head)
+            listener = self._listener
+            HttpConnection(plane, listener, sock, peer, listener.accepted).start(data, head)
 
     def _turned_away(self, sock: SocketType, peer: Peer, host: bytes) -> bool:
         """Redirect and close, if that is the verdict on the only request that came."""
@@ -169,7 +171,7 @@ class Entry:
         plane.responses[3] += 1
         plane.ends["answered"] += 1
         listener.blocked[HTTP][verdict.code] += 1
-        plane.observe(listener.settings.name, "http", peer[0], verdict, False)
+        plane.observe(listener.settings.name, "http", peer[0], verdict, False, listener.accepted)
         response = plane.answers.redirect(verdict)
         plane.bytes_down += len(response)
         if self._tls:
@@ -190,7 +192,8 @@ class Entry:
         """Let a connection in if the limits allow; make it ready to be watched."""
         if not self._plane.admit(peer[0]):
             plane = self._plane
-            refuse_tls(plane, self._listener, sock, peer, plane.decider.limit, False)
+            listener = self._listener
+            refuse_tls(plane, listener, sock, peer, listener.accepted, plane.decider.limit, False)
             return False
         sock.setblocking(False)
         if self._tls:
@@ -202,9 +205,9 @@ class Entry:
         plane, listener = self._plane, self._listener
         verdict = plane.decider.malformed
         if listener.enforcing or not self._tls:
-            refuse_tls(plane, listener, sock, peer, verdict, False)
+            refuse_tls(plane, listener, sock, peer, listener.accepted, verdict, False)
         else:
-            wave_tls(plane, listener, sock, peer, verdict, data, False)
+            wave_tls(plane, listener, sock, peer, listener.accepted, verdict, data, False)
 
     def _is_trusted(self, peer: Peer) -> bool:
         address = ip_address(peer[0])

@@ -63,6 +63,7 @@ class HttpConnection:
         "forwarded",
         "held",
         "listener",
+        "number",
         "peer",
         "plane",
         "sock",
@@ -70,11 +71,14 @@ class HttpConnection:
         "verdict",
     )
 
-    def __init__(self, plane: Plane, listener: ListenerState, sock: SocketType, peer: Peer) -> None:
+    def __init__(
+        self, plane: Plane, listener: ListenerState, sock: SocketType, peer: Peer, number: int
+    ) -> None:
         self.plane = plane
         self.listener = listener
         self.sock = sock
         self.peer = peer
+        self.number = number
         self.buffer = b""
         self.held: memoryview | None = None  # response bytes that the client has yet to take
         self.eof = False  # the client has ended its side
@@ -87,6 +91,11 @@ class HttpConnection:
         self.forwarded = forwarded_part(peer[0], "http")
         self._searched = 0
         self.events = -1  # not watched
+
+    @property
+    def connection(self) -> str:
+        """Its name in the log."""
+        return self.plane.connection(self.listener, self.number)
 
     def start(self, data: bytes, head: RequestHead | None = None) -> None:
         """Begin with the first bytes, perhaps none; the socket is not watched yet.
@@ -218,7 +227,9 @@ class HttpConnection:
         if verdict.allowed:
             listener.passed[HTTP][verdict.code] += 1
             if plane.observing:
-                plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
+                plane.observe(
+                    listener.settings.name, "http", self.peer[0], verdict, True, self.number
+                )
         elif verdict is plane.decider.malformed:
             self._count_blocked(verdict)
             self.refuse(400, "the Host is not a valid domain name")
@@ -229,7 +240,7 @@ class HttpConnection:
             return
         else:
             listener.waved[HTTP][verdict.code] += 1
-            plane.observe(listener.settings.name, "http", self.peer[0], verdict, True)
+            plane.observe(listener.settings.name, "http", self.peer[0], verdict, True, self.number)
         if head.minor == HTTP_0_9:
             self.refuse(505, "HTTP/0.9 is not forwarded; use HTTP/1.1")
             return
@@ -240,8 +251,11 @@ class HttpConnection:
         exchange.begin(head, verdict)
 
     def _count_blocked(self, verdict: Verdict) -> None:
-        self.listener.blocked[HTTP][verdict.code] += 1
-        self.plane.observe(self.listener.settings.name, "http", self.peer[0], verdict, False)
+        listener = self.listener
+        listener.blocked[HTTP][verdict.code] += 1
+        self.plane.observe(
+            listener.settings.name, "http", self.peer[0], verdict, False, self.number
+        )
 
     # Answering.
 

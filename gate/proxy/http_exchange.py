@@ -60,6 +60,11 @@ class Exchange:
         self._up: Flow | ChunkFlow | None = None  # what is left of the request
         self._down: Flow | ChunkFlow | None = None  # what is left of the response
 
+    @property
+    def connection(self) -> str:
+        """The name of the client's connection in the log."""
+        return self._client.connection
+
     def begin(self, head: RequestHead, verdict: Verdict) -> None:
         """Forward an allowed request; what the client sent after its head is in its buffer."""
         client = self._client
@@ -388,7 +393,9 @@ class Exchange:
         verdict = client.verdict
         if verdict is None:
             return
-        tunnel = Tunnel(client.plane, client.listener, client.sock, client.peer, verdict)
+        tunnel = Tunnel(
+            client.plane, client.listener, client.sock, client.peer, client.number, verdict
+        )
         ahead = client.buffer
         client.hand_over()
         tunnel.adopt(upstream.sock, ahead, down + rest)

@@ -21,6 +21,11 @@ class Exchange(Protocol):
         """End at once."""
         ...
 
+    @property
+    def connection(self) -> str:
+        """The name of the client's connection in the log."""
+        ...
+
 
 class UpstreamConnection:
     """A connected, watched socket to one endpoint."""
@@ -36,6 +41,11 @@ class UpstreamConnection:
         self.idle_since = 0.0
         self.events = EPOLLIN
         plane.reactor.watch(sock.fileno(), EPOLLIN, self.on_ready)
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection that it serves, in the log; "" between exchanges."""
+        return "" if self.owner is None else self.owner.connection
 
     def on_ready(self, events: int) -> None:
         """Hand readiness to the exchange; between exchanges it can only mean the end."""

@@ -31,8 +31,9 @@ LINGER_SECONDS = 2.0  # how long a finished HTTP client may take to close its si
 # trusted PROXY header says.
 Peer = tuple[Any, ...]
 
-# (listener name, scheme, client address, verdict, passed)
-Observer = Callable[[str, str, str, Verdict, bool], None]
+# (listener name, scheme, client address, verdict, passed, number of the connection: the listener's
+# count of accepted ones in this worker)
+Observer = Callable[[str, str, str, Verdict, bool, int], None]
 
 
 class ListenerState:
@@ -57,6 +58,8 @@ class Plane:
     """The shared state of one worker's data plane."""
 
     settings: Settings
+    run: str
+    """Tells this worker process from every other, in the names of connections."""
     reactor: Reactor
     decider: Decider
     router: Router
@@ -81,6 +84,10 @@ class Plane:
     first_bytes_seconds: Histogram = field(default_factory=Histogram)  # accept to judgeable
     ends: Counter[str] = field(default_factory=Counter)  # connections by the cause of their end
     by_address: dict[str, int] = field(default_factory=dict)
+
+    def connection(self, listener: ListenerState, number: int) -> str:
+        """The name that a connection has in all lines of the log."""
+        return connection_name(self.run, listener.settings.name, number)
 
     def admit(self, address: str) -> bool:
         """Count a connection of `address` in, unless that would be over a limit."""
@@ -114,6 +121,11 @@ class Plane:
             self.by_address[address] = left
         else:
             del self.by_address[address]
+
+
+def connection_name(run: str, listener: str, number: int) -> str:
+    """The name of a connection: unlike that of any other, in whichever worker."""
+    return f"{run}-{listener}-{number}"
 
 
 def reset(sock: SocketType) -> None:

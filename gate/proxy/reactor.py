@@ -143,7 +143,7 @@ class Reactor(selectors.BaseSelector):
                 try:
                     again = timed.check(now)
                 except Exception:
-                    log.exception("a deadline could not be handled")
+                    log.exception("a deadline of connection %s could not be handled", _name(timed))
                     continue
                 if again:
                     self.schedule(timed, max(again, now))
@@ -240,8 +240,8 @@ class Reactor(selectors.BaseSelector):
     def _failed(self, fd: int, handler: Handler) -> None:
         """A handler broke: say so, and end its connection rather than the worker."""
         self.failures += 1
-        log.exception("the handler of descriptor %d failed; its connection is cut", fd)
         owner = getattr(handler, "__self__", None)
+        log.exception("a handler of connection %s failed; it is cut", _name(owner))
         if isinstance(owner, Timed):
             owner.abort()
         else:
@@ -251,6 +251,11 @@ class Reactor(selectors.BaseSelector):
         for sock in self._retired:
             sock.close()
         self._retired.clear()
+
+
+def _name(owner: object) -> str:
+    """What the log calls the connection that an object works for."""
+    return getattr(owner, "connection", "") or "?"
 
 
 def _to_epoll(events: int) -> int:

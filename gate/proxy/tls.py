@@ -20,11 +20,15 @@ def judge_hello(
     listener: ListenerState,
     sock: SocketType,
     peer: Peer,
+    number: int,
     hello: ClientHello,
     first: bytes,
     admitted: bool,
 ) -> None:
-    """Decide on a connection by its hello; `first` is all that was read of it so far."""
+    """Decide on a connection by its hello; `first` is all that was read of it so far.
+
+    `number` is the listener's number of the connection.
+    """
     decider = plane.decider
     verdict = decider.decide(hello.sni) if hello.sni else decider.no_sni
     if hello.ech:
@@ -34,14 +38,14 @@ def judge_hello(
     if verdict.allowed:
         listener.passed[_TLS][verdict.code] += 1
         if plane.observing:
-            plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
+            plane.observe(listener.settings.name, "tls", peer[0], verdict, True, number)
     elif listener.enforcing:
-        refuse_tls(plane, listener, sock, peer, verdict, admitted)
+        refuse_tls(plane, listener, sock, peer, number, verdict, admitted)
         return
     else:
-        wave_tls(plane, listener, sock, peer, verdict, first, admitted)
+        wave_tls(plane, listener, sock, peer, number, verdict, first, admitted)
         return
-    pass_tls(plane, listener, sock, peer, verdict, first, admitted)
+    pass_tls(plane, listener, sock, peer, number, verdict, first, admitted)
 
 
 def wave_tls(
@@ -49,14 +53,15 @@ def wave_tls(
     listener: ListenerState,
     sock: SocketType,
     peer: Peer,
+    number: int,
     verdict: Verdict,
     first: bytes,
     admitted: bool,
 ) -> None:
     """Let through what would be blocked, because the listener only monitors."""
     listener.waved[_TLS][verdict.code] += 1
-    plane.observe(listener.settings.name, "tls", peer[0], verdict, True)
-    pass_tls(plane, listener, sock, peer, verdict, first, admitted)
+    plane.observe(listener.settings.name, "tls", peer[0], verdict, True, number)
+    pass_tls(plane, listener, sock, peer, number, verdict, first, admitted)
 
 
 def pass_tls(
@@ -64,6 +69,7 @@ def pass_tls(
     listener: ListenerState,
     sock: SocketType,
     peer: Peer,
+    number: int,
     verdict: Verdict,
     first: bytes,
     admitted: bool,
@@ -71,11 +77,11 @@ def pass_tls(
     """Open a tunnel to the upstream of the name, if the limits let the connection in."""
     if not admitted:
         if not plane.admit(peer[0]):
-            refuse_tls(plane, listener, sock, peer, plane.decider.limit, admitted)
+            refuse_tls(plane, listener, sock, peer, number, plane.decider.limit, admitted)
             return
         sock.setblocking(False)
         sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
-    tunnel = Tunnel(plane, listener, sock, peer, verdict)
+    tunnel = Tunnel(plane, listener, sock, peer, number, verdict)
     pool = plane.router.only_tls
     if pool is None:
         try:
@@ -93,12 +99,13 @@ def refuse_tls(
     listener: ListenerState,
     sock: SocketType,
     peer: Peer,
+    number: int,
     verdict: Verdict,
     admitted: bool,
 ) -> None:
     """Reset a connection that is not watched; no byte has been sent on it."""
     listener.blocked[_TLS][verdict.code] += 1
-    plane.observe(listener.settings.name, "tls", peer[0], verdict, False)
+    plane.observe(listener.settings.name, "tls", peer[0], verdict, False, number)
     if admitted:
         plane.leave(peer[0], verdict.reason)
         reset(sock)

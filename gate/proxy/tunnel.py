@@ -47,6 +47,7 @@ class Tunnel:
         "_up",
         "bucket",
         "listener",
+        "number",
         "peer",
         "verdict",
     )  # fmt: skip
@@ -57,6 +58,7 @@ class Tunnel:
         listener: ListenerState,
         client: SocketType,
         peer: Peer,
+        number: int,
         verdict: Verdict,
     ) -> None:
         self._plane = plane
@@ -68,8 +70,14 @@ class Tunnel:
         self._touched = plane.reactor.now
         self.listener = listener
         self.peer = peer
+        self.number = number
         self.bucket = 0
         self.verdict = verdict
+
+    @property
+    def connection(self) -> str:
+        """Its name in the log."""
+        return self._plane.connection(self.listener, self.number)
 
     def dial(self, pool: Pool, first: bytes) -> None:
         """Connect to an endpoint of `pool`, send `first`, then relay.

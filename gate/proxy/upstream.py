@@ -63,10 +63,11 @@ class Endpoint:
 class Pool:
     """The endpoints of one route for one kind of traffic, in turn."""
 
-    __slots__ = ("_next", "endpoints", "send_proxy", "single", "speaks_proxy")
+    __slots__ = ("_next", "endpoints", "route", "send_proxy", "single", "speaks_proxy")
 
-    def __init__(self, endpoints: list[Endpoint], send_proxy: str) -> None:
+    def __init__(self, endpoints: list[Endpoint], send_proxy: str, route: str = "default") -> None:
         self.endpoints = endpoints
+        self.route = route
         self.single = endpoints[0] if len(endpoints) == 1 else None
         self.send_proxy = send_proxy
         self.speaks_proxy = send_proxy != "off"
@@ -94,7 +95,7 @@ class Router:
         self._suffix: dict[str, tuple[Pool, Pool]] = {}
         for route in settings.routes:
             table = self._suffix if route.match.startswith(".") else self._exact
-            table[route.match.removeprefix(".").lower()] = self._pools(route.upstream)
+            table[route.match.removeprefix(".").lower()] = self._pools(route.upstream, route.match)
         # With no routes, all traffic of a kind goes to one pool, and nobody needs to ask which.
         self.only_http = self._default[0] if not settings.routes and settings.default.http else None
         self.only_tls = self._default[1] if not settings.routes and settings.default.tls else None
@@ -111,6 +112,10 @@ class Router:
     def tls(self, name: str) -> Pool:
         """The pool for TLS traffic of `name`. Raises UpstreamError if it has no address."""
         return self._route(name, 1)
+
+    def route(self, name: str) -> str:
+        """The `match` of the route that `name` would take; "default" where none fits."""
+        return self._find(name)[0].route
 
     def _route(self, name: str, kind: int) -> Pool:
         pool = self._default[kind] if not (self._exact or self._suffix) else self._find(name)[kind]
@@ -133,10 +138,10 @@ class Router:
                 return pools
         return self._default
 
-    def _pools(self, settings: UpstreamPool) -> tuple[Pool, Pool]:
+    def _pools(self, settings: UpstreamPool, route: str = "default") -> tuple[Pool, Pool]:
         return (
-            Pool([self._endpoint(a) for a in settings.http], settings.send_proxy),
-            Pool([self._endpoint(a) for a in settings.tls], settings.send_proxy),
+            Pool([self._endpoint(a) for a in settings.http], settings.send_proxy, route),
+            Pool([self._endpoint(a) for a in settings.tls], settings.send_proxy, route),
         )
 
     def _endpoint(self, address: Address) -> Endpoint:
