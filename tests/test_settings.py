@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from gate.settings import ConfigError, Mode, Settings, load
 from gate.settings.advice import advice
 from gate.settings.describe import section
+from gate.settings.mask import MASK, masked
 from gate.settings.reload import merge
 
 CONFIG = Path(__file__).parent.parent / "config" / "gate.yaml"
@@ -80,7 +82,7 @@ def test_the_example_in_the_shipped_file_is_valid(tmp_path: Path) -> None:
         ("wrokers: 2", "gate.yaml:1: wrokers: unknown key; did you mean workers?"),
         (
             "log:\n  colour: red",
-            "gate.yaml:2: log.colour: unknown key; known keys: level, format",
+            "gate.yaml:2: log.colour: unknown key; known keys: level, format, access",
         ),
         ("workers: many", "gate.yaml:1: workers: must be a whole number, not 'many'"),
         ("workers: -1", "gate.yaml:1: workers: must be at least 0, not -1"),
@@ -338,3 +340,47 @@ def test_settings_that_are_hardly_meant_are_named(tmp_path: Path) -> None:
         "notice: {url: 'http://notice.example.cn/'}\n",
     )
     assert list(advice(good)) == []
+
+
+# masking
+
+
+def test_what_is_shown_of_the_settings_holds_no_secret() -> None:
+    settings = Settings.model_validate(
+        {
+            "admin": {"token": "correct-horse-battery"},
+            "registry": {"database": "postgresql://gate:p@ss:w/ord@db.example.cn/filings"},
+            "sync": {
+                "registry": "https://u:secret@registry.example.cn",
+                "nats": {"servers": ["nats://gate:secret@10.0.0.1:4222", "nats://10.0.0.2:4222"]},
+            },
+        }
+    )
+    shown = masked(settings)
+    assert shown["admin"]["token"] == MASK
+    assert shown["admin"]["token_file"] is None
+    assert shown["sync"]["registry"] == f"https://u:{MASK}@registry.example.cn"
+    assert shown["sync"]["nats"]["servers"] == [
+        f"nats://gate:{MASK}@10.0.0.1:4222",
+        "nats://10.0.0.2:4222",
+    ]
+    assert shown["listeners"][0]["address"] == "0.0.0.0:8080"
+    assert shown["upstreams"]["default"]["http"] == []
+    text = json.dumps(shown)
+    assert "secret" not in text
+    assert "p@ss" not in text
+    assert "ord@db" not in text
+
+
+def test_what_is_shown_of_the_settings_is_all_of_them() -> None:
+    settings = Settings()
+    assert Settings.model_validate(masked(settings)) == settings
+
+
+@pytest.mark.parametrize("token", ["short", "white space 123456", "0123456789abcdé1"])
+def test_a_bad_token_is_refused_and_not_shown(token: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, environ={"GATE_ADMIN__TOKEN": token})
+    assert "admin.token: " in str(refused.value)
+    assert "16 or more letters, digits" in str(refused.value)
+    assert token not in str(refused.value)

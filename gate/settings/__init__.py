@@ -6,10 +6,8 @@ A leaf: nothing here imports anything else of the project's.
 from gate.settings.base import Address
 from gate.settings.load import ConfigError, Problem, load
 from gate.settings.model import (
-    Admin,
     Limits,
     Listener,
-    Log,
     Mode,
     Notice,
     Policy,
@@ -19,6 +17,7 @@ from gate.settings.model import (
     UpstreamPool,
     Upstreams,
 )
+from gate.settings.operations import AccessLog, Admin, AdminTls, Log, Unfiled
 from gate.settings.registry import Registry, RegistryTls
 from gate.settings.sync import (
     EMBEDDED,
@@ -34,8 +33,10 @@ from gate.settings.sync import (
 __all__ = [
     "EMBEDDED",
     "NONE",
+    "AccessLog",
     "Address",
     "Admin",
+    "AdminTls",
     "ClientTls",
     "ConfigError",
     "Limits",
@@ -55,6 +56,7 @@ __all__ = [
     "ServerTls",
     "Settings",
     "Sync",
+    "Unfiled",
     "UpstreamPool",
     "Upstreams",
     "load",

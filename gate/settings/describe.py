@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from gate.settings.base import Address
 from gate.settings.model import Route, Settings, UpstreamPool
+from gate.settings.operations import AdminTls
 from gate.settings.registry import RegistryTls
 from gate.settings.reload import needs_restart
 from gate.settings.sync import ClientTls, Nats, Push, PushTarget, ServerTls
@@ -38,6 +39,11 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
             http=(Address(host="10.0.0.10", port=80), Address(host="10.0.0.11", port=80)),
             tls=(Address(host="10.0.0.10", port=443),),
         ),
+    ),
+    AdminTls: AdminTls(
+        certificate=Path("certs/admin.pem"),
+        key=Path("certs/admin.key"),
+        client_ca=Path("certs/ca.pem"),
     ),
     RegistryTls: RegistryTls(
         certificate=Path("certs/registry.pem"),

@@ -30,8 +30,16 @@ from gate.settings.model import Settings
 
 PREFIX = "GATE_"
 CONFIG_VARIABLE = "GATE_CONFIG"  # names the file itself; not a key
-# No keys either: where the `gate registry` commands find the registry.
-CLIENT_VARIABLES = frozenset({"GATE_REGISTRY_URL", "GATE_REGISTRY_TOKEN", "GATE_REGISTRY_DB"})
+# No keys either: where the commands find the registry and the running gate.
+CLIENT_VARIABLES = frozenset(
+    {
+        "GATE_REGISTRY_URL",
+        "GATE_REGISTRY_TOKEN",
+        "GATE_REGISTRY_DB",
+        "GATE_ADMIN_URL",
+        "GATE_ADMIN_TOKEN",
+    }
+)
 
 
 @dataclass(slots=True, frozen=True)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gate.settings.base import Address, AddressText, Section, restart
+from gate.settings.operations import Admin, Log, Unfiled
 from gate.settings.registry import Registry
 from gate.settings.sync import Sync
 
@@ -204,33 +205,6 @@ class Notice(Section):
     )
 
 
-class Admin(Section):
-    """The port for health checks, metrics and the admin API."""
-
-    listen: AddressText = Field(
-        Address(host="127.0.0.1", port=9464),
-        description="HOST:PORT of /healthz, /readyz and /metrics. Keep it off public networks.",
-        json_schema_extra=restart,
-    )
-    connections: int = Field(
-        256,
-        ge=1,
-        description="Connections to the admin port at a time; more are closed at once.",
-        json_schema_extra=restart,
-    )
-
-
-class Log(Section):
-    """What is written to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity that is written: debug, info, warning or error."
-    )
-    format: Literal["console", "json"] = Field(
-        "console", description="console for people, json for machines (one object a line)."
-    )
-
-
 class Process(Section):
     """The process family: privileges, limits, start and stop."""
 
@@ -325,6 +299,9 @@ class Settings(Section):
     sync: Sync = Field(Sync(), description="Where the filings come from.")
     registry: Registry = Field(
         Registry(), description="The filing registry that this machine runs, if it runs one."
+    )
+    unfiled: Unfiled = Field(
+        Unfiled(), description="The table of blocked names that are asked for."
     )
     log: Log = Field(Log(), description="What is written to standard error.")
 
