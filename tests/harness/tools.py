@@ -9,6 +9,7 @@ import pytest
 
 _PACKAGES = {
     "apache2": "apache2-bin",
+    "chromium": "chromium",
     "curl": "curl",
     "go": "golang-go",
     "nats-server": "nats-server",
