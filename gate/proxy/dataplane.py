@@ -141,10 +141,13 @@ class DataPlane:
         plane.draining = True
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
-                timed.end_if_idle()
+                timed.hurry_if_idle()
         deadline = self._loop.time() + seconds
         while plane.open and self._loop.time() < deadline:  # noqa: ASYNC110 (cheaper than an event)
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        for timed in plane.reactor.scheduled():
+            if isinstance(timed, HttpConnection):
+                timed.end_if_idle()
         left = list(plane.reactor.scheduled())
         for timed in left:
             timed.abort()

@@ -27,6 +27,8 @@ from gate.wire.http1 import (
 )
 
 _READ_BYTES = 1 << 14
+DRAIN_IDLE = 1.0
+"""Seconds that a drain leaves a kept-alive connection for a request that may be under way."""
 HTTP = 0  # index of HTTP in a listener's figures
 
 
@@ -380,10 +382,13 @@ class HttpConnection:
             if not self.eof:
                 self.want(IN)
             self._process()
-        elif self.eof or self.plane.draining:
+        elif self.eof:
             self.end("closed")
         else:
-            self.deadline = self.plane.reactor.now + limits.idle_seconds
+            # In a drain, too: the response may have gone without `Connection: close`, and the
+            # next request may be under way. Its response says so.
+            idle = min(limits.idle_seconds, DRAIN_IDLE) if self.plane.draining else None
+            self.deadline = self.plane.reactor.now + (idle or limits.idle_seconds)
             self.want(IN)
 
     def want(self, events: int) -> None:
@@ -403,8 +408,8 @@ class HttpConnection:
         if self.state is _CLOSED:
             return 0.0
         waiting = self.state is _HEAD
-        if self.plane.draining and self.end_if_idle():
-            return 0.0
+        if self.plane.draining and waiting and not self.buffer:
+            self.deadline = min(self.deadline, now + DRAIN_IDLE)
         if now < self.deadline:
             pass
         elif waiting and self.buffer:
@@ -413,7 +418,8 @@ class HttpConnection:
         elif self.state is _BUSY and self._exchange is not None:
             self._exchange.timed_out()
         else:
-            self.end("idle" if waiting else "timeout", cut=not waiting)
+            idle = "drained" if self.plane.draining else "idle"
+            self.end(idle if waiting else "timeout", cut=not waiting)
         return 0.0 if self.closed else self.next_check(now)
 
     @property
@@ -421,12 +427,18 @@ class HttpConnection:
         """Whether the connection has ended."""
         return self.state is _CLOSED
 
-    def end_if_idle(self) -> bool:
-        """End a connection between two requests, as a drain does; return whether it was one."""
-        idle = self.state is _HEAD and not self.buffer
-        if idle:
+    def hurry_if_idle(self) -> None:
+        """Between two requests, wait for the next one no longer than DRAIN_IDLE."""
+        if self.state is _HEAD and not self.buffer:
+            reactor = self.plane.reactor
+            self.deadline = min(self.deadline, reactor.now + DRAIN_IDLE)
+            reactor.unschedule(self)
+            reactor.schedule(self, self.deadline)
+
+    def end_if_idle(self) -> None:
+        """End a connection between two requests, as a drain does at its deadline."""
+        if self.state is _HEAD and not self.buffer:
             self.end("drained")
-        return idle
 
     def next_check(self, now: float) -> float:
         """When to look at the deadline again: no later than any that may be set until then."""
