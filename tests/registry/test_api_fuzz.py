@@ -60,8 +60,8 @@ schema = schemathesis.openapi.from_dict(document(ENDPOINTS))
     derandomize=True,
 )
 def test_answers_are_as_documented(case: Any, process: RegistryProcess) -> None:
-    if case.query and "wait" in case.query:
-        case.query["wait"] = 0.01
+    if case.query and isinstance(case.query.get("wait"), int | float):
+        case.query["wait"] = min(case.query["wait"], 0.01)
     response = case.call(
         base_url=f"http://127.0.0.1:{process.port}",
         headers={"Authorization": f"Bearer {process.token}"},
