@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.harness.hello import real_hello
 
 NAME = "www.example.com.cn"
 DATA = Path(__file__).parent / "data"
@@ -109,19 +110,6 @@ def record_command(command: list[str]) -> bytes:
             process.wait()
 
 
-def record_python() -> bytes:
-    """The hello of Python's ssl module."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    outgoing = ssl.MemoryBIO()
-    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
-    try:
-        client.do_handshake()
-    except ssl.SSLWantReadError:
-        return outgoing.read()
-    raise AssertionError("a handshake cannot end without a server")
-
-
 def record_early_data(work: Path) -> bytes:
     """A resumed hello of openssl with 0-RTT data right behind it, in records of their own."""
     key, certificate, session = work / "key.pem", work / "certificate.pem", work / "session"
@@ -176,7 +164,7 @@ def main() -> None:
             client: lambda command=command: record_command(command)  # type: ignore[misc]
             for client, command in commands(work).items()
         }
-        recorders["python"] = record_python
+        recorders["python"] = lambda: real_hello(NAME, ["h2", "http/1.1"])
         recorders["openssl-early-data"] = lambda: record_early_data(work)
         for client in wanted or recorders:
             hello = recorders[client]()

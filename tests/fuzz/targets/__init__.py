@@ -7,9 +7,9 @@ gate does, for its cost to be measured; and TOKENS, words of the format for the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, TypeVar
 from zlib import crc32
 
 TARGETS = (
@@ -47,6 +47,21 @@ def in_two(data: bytes) -> tuple[bytes, bytes]:
     """`data` cut at a place that its bytes decide, so that an input alone repeats a finding."""
     cut = crc32(data) % (len(data) + 1)
     return data[:cut], data[cut:]
+
+
+Head = TypeVar("Head")
+
+
+def head_in_two(parse: Callable[[bytearray, int], Head | None], data: bytes) -> Head | None:
+    """What `parse(buf, searched)` says where the data comes in two portions."""
+    buf, searched = bytearray(), 0
+    for portion in in_two(data):
+        buf += portion
+        head = parse(buf, searched)
+        if head is not None:
+            return head
+        searched = len(buf)
+    return None
 
 
 def now_and_then(data: bytes) -> bool:

@@ -13,7 +13,7 @@ from gate.wire.http1 import (
     forwarded_part,
     serialise_request,
 )
-from tests.fuzz.targets import in_two
+from tests.fuzz.targets import head_in_two
 
 TOKENS = (
     *(b"GET ", b"POST ", b"CONNECT ", b"OPTIONS * ", b"http://a.cn", b" HTTP/1.1\r\n", b"\r\n\r\n"),
@@ -64,17 +64,10 @@ def whole(parser: RequestParser, data: bytes) -> RequestHead | BadMessage | None
 
 def cut(data: bytes) -> RequestHead | BadMessage | None:
     """The same where the data comes in two portions."""
-    buf, searched = bytearray(), 0
-    for portion in in_two(data):
-        buf += portion
-        try:
-            head = _forgetful.parse(buf, 0, searched)
-        except BadMessage as error:
-            return error
-        if head is not None:
-            return head
-        searched = len(buf)
-    return None
+    try:
+        return head_in_two(lambda buf, searched: _forgetful.parse(buf, 0, searched), data)
+    except BadMessage as error:
+        return error
 
 
 def expect_same(

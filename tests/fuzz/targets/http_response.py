@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gate.wire.http1 import BadMessage, Framing, ResponseHead, ResponseParser, serialise_response
-from tests.fuzz.targets import in_two, now_and_then
+from tests.fuzz.targets import head_in_two, now_and_then
 
 TOKENS = (
     *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 ", b" 101 ", b" 204 ", b" 304 ", b" 100 ", b"\r\n\r\n"),
@@ -53,17 +53,10 @@ def whole(parser: ResponseParser, data: bytes, method: bytes) -> ResponseHead | 
 
 def cut(data: bytes, method: bytes) -> ResponseHead | BadMessage | None:
     """The same where the data comes in two portions."""
-    buf, searched = bytearray(), 0
-    for portion in in_two(data):
-        buf += portion
-        try:
-            head = _forgetful.parse(buf, 0, method, searched)
-        except BadMessage as error:
-            return error
-        if head is not None:
-            return head
-        searched = len(buf)
-    return None
+    try:
+        return head_in_two(lambda buf, searched: _forgetful.parse(buf, 0, method, searched), data)
+    except BadMessage as error:
+        return error
 
 
 def expect_same(
