@@ -146,6 +146,10 @@ class RegistryProcess:
         except RemoteError:
             return None
 
+    def published(self) -> int:
+        """The revision that is in the NATS stream."""
+        return int(self.remote._json("GET", "/v1/followers")["nats"]["revision"])
+
     def acknowledged(self, gate: str) -> int:
         """The revision that a gate has acknowledged; -1 for none, or while nobody answers."""
         with contextlib.suppress(RemoteError):
