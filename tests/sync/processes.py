@@ -100,7 +100,7 @@ class RegistryProcess:
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
+            return self.keys.exists()
         return False
 
     def kill(self) -> None:
