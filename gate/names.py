@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
@@ -170,20 +170,25 @@ def _label_to_ascii(label: str) -> str:
     if len(label) > MAX_LABEL:  # Punycode never makes it shorter, and takes quadratic time
         raise InvalidName(NameFault.LABEL_TOO_LONG, _LABEL_TOO_LONG)
     if label.startswith("xn--"):
-        try:
-            decoded = label[4:].encode("ascii").decode("punycode")
-            if decoded.isascii() or decoded.encode("punycode").decode() != label[4:]:
-                raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not a true A-label")
-        except (UnicodeError, ValueError, OverflowError) as error:
-            if isinstance(error, InvalidName):
-                raise
-            raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not Punycode") from error
-        _check_unicode(decoded)
+        _check_a_label(label)
         return label
     if label.isascii():
         return label
     _check_unicode(label)
     return "xn--" + label.encode("punycode").decode()
+
+
+@lru_cache(maxsize=4096)  # few labels are asked for often: top-level domains most of all
+def _check_a_label(label: str) -> None:
+    """An A-label decodes to a valid label that encodes to it again (RFC 5891 section 5.3)."""
+    try:
+        decoded = label[4:].encode("ascii").decode("punycode")
+        encoded = decoded.encode("punycode").decode()
+    except (UnicodeError, ValueError, OverflowError) as error:
+        raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not Punycode") from error
+    if decoded.isascii() or encoded != label[4:]:
+        raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not a true A-label")
+    _check_unicode(decoded)
 
 
 def _check_unicode(label: str) -> None:

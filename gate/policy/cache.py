@@ -54,7 +54,7 @@ class VerdictCache(LRUCache[bytes, Verdict]):
     def __init__(self, size: int, judge: Callable[[bytes], Verdict]) -> None:
         super().__init__(size)
         self._judge = judge
-        self._size = size
+        self._room = size
         self._tags = bytearray(_TAGS)
         self._index: dict[str, bytes | set[bytes]] = {}
         self.misses = 0
@@ -70,7 +70,8 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             verdict = self._judge(host)
             self.seconds.observe(perf_counter() - began)
         if verdict.name and len(host) <= _MAX_KEY:
-            if len(self) < self._size:
+            if self._room:
+                self._room -= 1
                 self._enter(host, verdict)
             else:
                 # Missed lately?  A tag is wrong once in 256 times, which does no harm.
@@ -86,7 +87,7 @@ class VerdictCache(LRUCache[bytes, Verdict]):
 
     def _enter(self, host: bytes, verdict: Verdict) -> None:
         _store(self, host, verdict)
-        anchor = _anchor(verdict.name)
+        verdict.anchor = anchor = _anchor(verdict.name)
         held = self._index.setdefault(anchor, host)
         if held is not host:
             if type(held) is set:
@@ -97,10 +98,9 @@ class VerdictCache(LRUCache[bytes, Verdict]):
     def _evict(self) -> None:
         self.evictions += 1
         host, verdict = self.popitem()
-        self._unhang(host, verdict.name)
+        self._unhang(host, verdict.anchor)
 
-    def _unhang(self, host: bytes, name: str) -> None:
-        anchor = _anchor(name)
+    def _unhang(self, host: bytes, anchor: str) -> None:
         held = self._index[anchor]
         if type(held) is set and len(held) > 1:
             held.remove(host)
@@ -108,6 +108,7 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             del self._index[anchor]
 
     def clear(self) -> None:
+        self._room += len(self)
         super().clear()
         self._index.clear()
 
@@ -121,14 +122,15 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             groups.setdefault(_anchor(domain), set()).add(domain)
         dropped = 0
         for anchor, group in groups.items():
-            for host, name in self._at_or_below(anchor, group):
+            for host, verdict in self._at_or_below(anchor, group):
                 _remove(self, host)
-                self._unhang(host, name)
+                self._unhang(host, verdict.anchor)
                 dropped += 1
+        self._room += dropped
         return dropped
 
-    def _at_or_below(self, anchor: str, domains: set[str]) -> list[tuple[bytes, str]]:
-        """Hosts and their names at or below domains that have one anchor."""
+    def _at_or_below(self, anchor: str, domains: set[str]) -> list[tuple[bytes, Verdict]]:
+        """What is cached for names at or below domains that have one anchor."""
         if anchor in _SHARED:  # the suffix itself: its names hang on many anchors
             hosts: Iterable[bytes] = self
         else:
@@ -136,8 +138,8 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             if held is None:
                 return []
             hosts = (held,) if isinstance(held, bytes) else held
-        named = [(host, _peek(self, host).name) for host in hosts]
-        return [(host, name) for host, name in named if not domains.isdisjoint(parents(name))]
+        held_here = [(host, _peek(self, host)) for host in hosts]
+        return [item for item in held_here if not domains.isdisjoint(parents(item[1].name))]
 
 
 def _anchor(name: str) -> str:

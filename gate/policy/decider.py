@@ -26,8 +26,11 @@ _REASONS: Final = {
     SUSPENDED: Reason.SUSPENDED,
     REVOKED: Reason.REVOKED,
 }
-_BY_STATUS: Final = {status: (reason, reason.code) for status, reason in _REASONS.items()}
-_UNFILED_CODE: Final = Reason.UNFILED.code
+_BY_STATUS: Final = {
+    status: (reason is Reason.FILED, reason, reason.code) for status, reason in _REASONS.items()
+}
+_UNFILED: Final = Reason.UNFILED
+_UNFILED_CODE: Final = _UNFILED.code
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,6 +71,7 @@ class Decider:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._replica = replica
+        self._find = replica.find
         self._clock = clock
         self._cache = VerdictCache(size, self.judge)
         self._expired_until = clock()
@@ -96,16 +100,13 @@ class Decider:
                 reason = Reason.IP_HOST
                 text = str(ip) if ip.version == 4 else f"[{ip}]"
                 return Verdict(self.policy.ip_hosts_allowed, reason, reason.code, text)
-        found = self._replica.find(name)
+        found = self._find(name.encode())
         if found is None:
-            verdict = Verdict(False, Reason.UNFILED, _UNFILED_CODE, name)
+            verdict = Verdict(False, _UNFILED, _UNFILED_CODE, name)
         else:
-            domain, record = found
-            status = record[0] & STATUS_MASK
-            reason, code = _BY_STATUS[status]
-            verdict = Verdict(
-                status == FILED, reason, code, name, name if domain == name else domain, record
-            )
+            start, record = found
+            allowed, reason, code = _BY_STATUS[record[0] & STATUS_MASK]
+            verdict = Verdict(allowed, reason, code, name, name[start:], record)
         if self._replica.current_overrides:
             self._override(verdict)
         return verdict

@@ -41,7 +41,8 @@ class Verdict:
 
     `name` is the canonical name asked for ("" if there is none), as it may go upstream: an
     IP host is its address, IPv6 in brackets.  `domain` is the filing or override that
-    decided, or "".  `record` is the filing's stored value, or b"".
+    decided, or "".  `record` is the filing's stored value, or b"".  `anchor` is the cache's:
+    what its index has the verdict under.
     """
 
     allowed: bool
@@ -50,6 +51,7 @@ class Verdict:
     name: str = ""
     domain: str = ""
     record: bytes = b""
+    anchor: str = ""
 
     @property
     def licence(self) -> str:

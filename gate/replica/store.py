@@ -114,39 +114,40 @@ class Replica:
 
     # Reading
 
-    def find(self, name: str) -> tuple[str, bytes] | None:
-        """The domain and the stored value that decide for a canonical `name`, or None.
+    def find(self, name: bytes) -> tuple[int, bytes] | None:
+        """What decides for a canonical `name`: where its domain starts in it, and its value.
 
         The walk goes up the labels and ends at the nearest record that is filed or
         suspended.  A filing covers all names below it, so a record below it that is only
         filed elsewhere or revoked decides nothing; where no filing covers the name, the
         nearest `filed_elsewhere` tells the reason, else the nearest `revoked`.
         """
-        key = name.encode()
-        weak: tuple[str, bytes] | None = None
+        weak: tuple[int, bytes] | None = None
         try:
             txn = self._begin(self._names)
             if txn.id() != self._seen:
                 txn = self._snapshot()
             get = txn.get
-            surplus = key.count(b".") - self._max_dots
-            if surplus > 0:
-                key = key.split(b".", surplus)[surplus]
-            dot = key.find(b".")
+            start = 0
+            surplus = name.count(b".") - self._max_dots
+            while surplus > 0:
+                start = name.find(b".", start) + 1
+                surplus -= 1
+            dot = name.find(b".", start)
             while dot != -1:
-                value = get(key)
+                value = get(name[start:])
                 if value is not None:
                     status = value[0] & STATUS_MASK
                     if status in _DECISIVE:
-                        return key.decode(), value
+                        return start, value
                     if status not in _WEAK:
-                        raise self._environment.damaged(f"{key!r} has no known status")
+                        raise self._environment.damaged(f"{name[start:]!r} has no known status")
                     if weak is None or (
                         status == FILED_ELSEWHERE and weak[1][0] & STATUS_MASK == REVOKED
                     ):
-                        weak = key.decode(), value
-                key = key[dot + 1 :]
-                dot = key.find(b".")
+                        weak = start, value
+                start = dot + 1
+                dot = name.find(b".", start)
         except lmdb.MapResizedError:
             self._snapshot()
             return self.find(name)
@@ -179,8 +180,9 @@ class Replica:
 
     def lookup(self, name: str | bytes) -> Filing | None:
         """The filing that decides for a canonical name (see `find`), or None."""
-        found = self.find(name if isinstance(name, str) else name.decode())
-        return None if found is None else self._decode(*found)
+        key = name.encode() if isinstance(name, str) else name
+        found = self.find(key)
+        return None if found is None else self._decode(key[found[0] :].decode(), found[1])
 
     def get(self, domain: str) -> Filing | None:
         """The record of exactly this domain; a revoked one has the status REVOKED."""

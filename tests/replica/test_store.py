@@ -407,7 +407,7 @@ class TestOverrides:
         replica.close()
         with Replica.open(path, writable=False) as reader:
             assert reader.overrides() == {"a.com": exempt, "b.a.com": suspended}
-            reader.find("x.com")
+            reader.refresh()
             assert reader.current_overrides == reader.overrides()
 
     def test_a_later_override_replaces_the_earlier(self, replica: Replica) -> None:
@@ -468,7 +468,7 @@ class TestDamage:
         with Replica.open(filled, writable=False) as replica:
             assert replica.lookup("n00002.com") is not None
             for read in (
-                lambda: replica.find("n00001.com"),
+                lambda: replica.find(b"n00001.com"),
                 lambda: replica.get("n00001.com"),
                 lambda: list(replica.items()),
             ):
@@ -486,7 +486,7 @@ class TestDamage:
         with Replica.open(filled, writable=True) as replica:
             for read in (
                 replica.position,
-                lambda: replica.find("a.com"),
+                lambda: replica.find(b"a.com"),
                 lambda: apply(replica, 1, Change("a.com", FILED)),
             ):
                 with pytest.raises(ReplicaCorrupt):
