@@ -1,0 +1,94 @@
+"""The results as tables for people."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MISS_TARGET_US = 6.0
+HIT_TARGET = 1.5
+MEMORY_TARGET = 1 << 30
+
+
+def report(document: Mapping[str, Any]) -> str:
+    """All tables, one after another."""
+    parts = [document["machine"]]
+    for size, results in document["sizes"].items():
+        parts.append(f"{int(size):,} names")
+        parts.append(_timings(results))
+        parts.append(_sizes(results))
+    return "\n\n".join(parts) + "\n"
+
+
+def _timings(results: Mapping[str, Any]) -> str:
+    rows = [("hit, skewed over 100,000 hosts", "ns", "spread", "to LRUCache.get", "target")]
+    base = results["hits"]["cachetools LRUCache.get"]
+    for name, figures in results["hits"].items():
+        target = f"<= {HIT_TARGET}" if name == "Decider.decide" else ""
+        rows.append((name, *_figures(figures), f"{_ratio(figures, base):.2f}", target))
+    rows.append(("miss", "ns", "spread", "to lmdb: begin, get", "target"))
+    base = results["lmdb"]["lmdb: begin, get"]
+    for name, figures in (results["misses"] | results["lmdb"] | results.get("sets", {})).items():
+        target = f"< {MISS_TARGET_US * 1000:.0f} ns" if name in results["misses"] else ""
+        rows.append((name, *_figures(figures), f"{_ratio(figures, base):.2f}", target))
+    return _table(rows)
+
+
+def _figures(figures: Sequence[float]) -> tuple[str, str]:
+    return f"{statistics.median(figures):,.0f}", f"{min(figures):,.0f}-{max(figures):,.0f}"
+
+
+def _ratio(figures: Sequence[float], base: Sequence[float]) -> float:
+    """The median of the rounds' ratios: what disturbs one of a round disturbs the other."""
+    return statistics.median(one / other for one, other in zip(figures, base, strict=True))
+
+
+def _sizes(results: Mapping[str, Any]) -> str:
+    build = results["build"]
+    workers = results["memory"]["workers"]
+    shared = sum(worker["replica_pss"] for worker in workers) * 1024
+    rows = [
+        ("the list", "", "target"),
+        (
+            "bulk load, wall (CPU) s",
+            f"{build['load']['wall']:.1f} ({build['load']['cpu']:.1f})",
+            "",
+        ),
+        (
+            "batch of 1,000 changes, wall (CPU) ms",
+            f"{1e3 * build['batch_of_1000']['wall']:.1f} ({1e3 * build['batch_of_1000']['cpu']:.1f})",
+            "",
+        ),
+        ("open, ms", f"{1e3 * build['open_seconds']:.1f}", ""),
+        ("bytes a name in the replica, with licence", f"{build['bytes_per_name']:.1f}", ""),
+        ("file, MiB", _mib(build["file_bytes"]), ""),
+        (
+            f"memory of the replica for all of {len(workers)} workers, MiB",
+            _mib(shared),
+            f"< {MEMORY_TARGET >> 20} MiB for 10,000,000",
+        ),
+        (
+            "a worker's own memory with 100,000 cached verdicts, MiB",
+            _mib(max(worker["private"] for worker in workers) * 1024),
+            "",
+        ),
+    ]
+    if "set_bytes" in results:
+        rows.append(("a set of the names in each process, MiB", _mib(results["set_bytes"]), ""))
+    return _table(rows)
+
+
+def _mib(size: float) -> str:
+    return f"{size / (1 << 20):,.1f}"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Iterable[str], widths: Sequence[int]) -> str:
+    first, *rest = row
+    cells = [cell.rjust(width) for cell, width in zip(rest[:-1], widths[1:-1], strict=True)]
+    return "  ".join([first.ljust(widths[0]), *cells, rest[-1]]).rstrip()
