@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gate import logs
 from gate.registry.cli.target import Refused, Target, refusals, target_options
 from gate.registry.errors import RegistryError
 from gate.registry.local import Local
@@ -50,11 +51,10 @@ def serve(config: Path | None, verbose: bool) -> None:
     gate registry token new ops --role admin --db .run/registry.db
     """
     settings = _settings(config)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.set_up(settings.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if verbose:
+        logging.getLogger("gate.registry").setLevel(logging.DEBUG)
     registry = settings.registry
     try:
         listener = bind(registry.listen.host, registry.listen.port)
