@@ -46,20 +46,13 @@ def _ratio(figures: Sequence[float], base: Sequence[float]) -> float:
 
 def _sizes(results: Mapping[str, Any]) -> str:
     build = results["build"]
+    load, batch = build["load"], build["batch_of_1000"]
     workers = results["memory"]["workers"]
     shared = sum(worker["replica_pss"] for worker in workers) * 1024
     rows = [
         ("the list", "", "target"),
-        (
-            "bulk load, wall (CPU) s",
-            f"{build['load']['wall']:.1f} ({build['load']['cpu']:.1f})",
-            "",
-        ),
-        (
-            "batch of 1,000 changes, wall (CPU) ms",
-            f"{1e3 * build['batch_of_1000']['wall']:.1f} ({1e3 * build['batch_of_1000']['cpu']:.1f})",
-            "",
-        ),
+        ("bulk load, wall (CPU) s", _seconds(load, 1), ""),
+        ("batch of 1,000 changes, wall (CPU) ms", _seconds(batch, 1000), ""),
         ("open, ms", f"{1e3 * build['open_seconds']:.1f}", ""),
         ("bytes a name in the replica, with licence", f"{build['bytes_per_name']:.1f}", ""),
         ("file, MiB", _mib(build["file_bytes"]), ""),
@@ -77,6 +70,10 @@ def _sizes(results: Mapping[str, Any]) -> str:
     if "set_bytes" in results:
         rows.append(("a set of the names in each process, MiB", _mib(results["set_bytes"]), ""))
     return _table(rows)
+
+
+def _seconds(times: Mapping[str, float], unit: float) -> str:
+    return f"{unit * times['wall']:.1f} ({unit * times['cpu']:.1f})"
 
 
 def _mib(size: float) -> str:

@@ -36,7 +36,7 @@ def build(path: Path, size: int, rounds: int, count: int) -> dict[str, Any]:
             ]
             batches.append(
                 _timed(
-                    lambda changes=changes, revision=revision: replica.apply(  # type: ignore[misc]
+                    lambda changes=changes, revision=revision: replica.apply(
                         changes, epoch="bench", from_revision=revision, to_revision=revision + 1
                     )
                 )
