@@ -113,10 +113,20 @@ class Entry:
         self._listener.accepted += 1
         sock = SocketType(self._family, socket.SOCK_STREAM, 0, fd)
         try:
+            self._begin(sock, peer)
+        except Exception:
+            # Ours to blame, and one connection's end: the listener goes on.
+            self._plane.reactor.failed(None)
+            self._plane.reactor.retire(sock)
+        return True
+
+    def _begin(self, sock: SocketType, peer: Peer) -> None:
+        """Take a new connection as far as its first bytes go."""
+        try:
             data = sock.recv(_FIRST_BYTES, MSG_DONTWAIT)
         except BlockingIOError:
             self._wait(sock, peer, b"")
-            return True
+            return
         except OSError:
             data = b""
         if not data:
@@ -129,7 +139,6 @@ class Entry:
             self._take_http(sock, peer, data)
         else:
             self._refuse(sock, peer, data)
-        return True
 
     def _take_tls(self, sock: SocketType, peer: Peer, data: bytes) -> None:
         try:

@@ -59,6 +59,7 @@ class HttpConnection:
         "_searched",
         "bucket",
         "buffer",
+        "closes",
         "deadline",
         "eof",
         "events",
@@ -84,6 +85,7 @@ class HttpConnection:
         self.buffer = b""
         self.held: memoryview | None = None  # response bytes that the client has yet to take
         self.eof = False  # the client has ended its side
+        self.closes = False  # once the client has what is held for it
         self.state = _HEAD
         self.verdict: Verdict | None = None
         self.bucket = 0
@@ -104,10 +106,14 @@ class HttpConnection:
 
         `head` is what the bytes begin with, if it was parsed already.
         """
-        if head is not None:
-            self._take_head(head, data)
-        elif data:
-            self._first_bytes(data)
+        try:
+            if head is not None:
+                self._take_head(head, data)
+            elif data:
+                self._first_bytes(data)
+        except Exception:
+            self.abort("failed")  # nobody else knows of it yet, to count it out
+            raise
         if self.state is not _CLOSED:
             reactor = self.plane.reactor
             if self.events < 0:
@@ -277,7 +283,7 @@ class HttpConnection:
             self.plane.responses[3] += 1
         rest = self.send(response)
         if rest is not None:
-            self.held = rest
+            self.held = self.take_held(rest)
             self.state = _FLUSH
             self.closing()
             return
@@ -288,7 +294,7 @@ class HttpConnection:
 
     def closing(self) -> None:
         """Close after what is held is flushed."""
-        self.eof = True
+        self.closes = True
         self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
         self.want(OUT)
 
@@ -354,7 +360,7 @@ class HttpConnection:
             self.held = None
         if self.state is _FLUSH:
             self.want(self.events & ~OUT)
-            self._linger() if self.eof else self._next()
+            self._linger() if self.closes else self._next()
         elif self._exchange is not None and self.state is _BUSY:
             self._exchange.client_writable()
 
@@ -365,8 +371,8 @@ class HttpConnection:
         if self.held is not None:
             self.state = _FLUSH
             self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
-            self.want(OUT if close else max(self.events, 0) | OUT)
-            self.eof = self.eof or close
+            self.want(OUT)  # what the client sends meanwhile stays in the kernel
+            self.closes = close
         elif close:
             unread = self._exchange is not None and self._exchange.unread_body
             self._linger() if unread or self.buffer else self.end("closed")

@@ -8,6 +8,7 @@ for a body of known length or one that ends with the connection, chunk by chunk 
 from __future__ import annotations
 
 from select import EPOLLERR
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import TYPE_CHECKING, Final
 
 from gate.policy import Verdict
@@ -105,7 +106,7 @@ class Exchange:
             self._connect(pool)
             return
         upstream = self._upstream = endpoint.idle.pop()
-        upstream.owner = self
+        upstream.take(self)
         try:
             sent = upstream.sock.send(data)
         except BlockingIOError:
@@ -149,6 +150,8 @@ class Exchange:
         client.plane.bytes_up += len(self._data)
         if sent < len(self._data) or not self._whole:
             self._relay_rest(upstream, sent)
+        elif client.buffer:
+            self.watch()
 
     def unreachable(self, timed_out: bool) -> None:
         """No endpoint could be reached."""
@@ -185,6 +188,8 @@ class Exchange:
         """Watch both sockets for what can be used now."""
         client, upstream, up, down = self._client, self._upstream, self._up, self._down
         if upstream is None:
+            if len(client.buffer) >= _AHEAD_BYTES:
+                client.want(max(client.events, 0) & ~IN)  # until there is an upstream
             return
         wanted = 0
         if not client.eof:
@@ -225,7 +230,9 @@ class Exchange:
             return
         except OSError:
             # The upstream takes no more, but may have answered already: its response counts.
-            # If it was the client that broke, its socket says so next.
+            if self._left_early(client.sock):
+                client.abort("peer_reset")
+                return
             self._up = None
             self._close = True
             flow.close()
@@ -240,11 +247,22 @@ class Exchange:
             if not flow.complete:
                 client.abort("truncated")
                 return
-            client.buffer = flow.rest
+            if flow.rest:
+                client.buffer = flow.rest
             self._left_up = 0
             self._chunks_up = None
             client.deadline = plane.reactor.now + plane.response_timeout
         self.watch()
+
+    @staticmethod
+    def _left_early(sock: SocketType) -> bool:
+        """Whether the client is gone; its error was reported by the read that failed."""
+        try:
+            return not sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     # The response.
 
@@ -407,12 +425,19 @@ class Exchange:
         upstream = self._upstream
         reused = upstream is not None and upstream.reused
         self._drop_upstream()
+        if self._up is not None:
+            self._up.close()
+            self._up = None
         if self._responding:
             self._client.abort("broken_response")
         elif reused and not self._heard and self._whole and self._head.method in _IDEMPOTENT:
             self._connect(self._pool)  # the kept connection was dead: ask again on a new one
         else:
             self._fail(timed_out=False)
+
+    def upstream_stale(self) -> None:
+        """The kept connection had ended, or was out of step, before the request was sent."""
+        self._upstream_broke()
 
     def _fail(self, timed_out: bool) -> None:
         """There will be no response from an upstream."""

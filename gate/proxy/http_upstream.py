@@ -17,6 +17,10 @@ class Exchange(Protocol):
         """The upstream's socket is ready."""
         ...
 
+    def upstream_stale(self) -> None:
+        """The kept connection had ended, or was out of step, before the request was sent."""
+        ...
+
     def abort(self) -> None:
         """End at once."""
         ...
@@ -30,7 +34,7 @@ class Exchange(Protocol):
 class UpstreamConnection:
     """A connected, watched socket to one endpoint."""
 
-    __slots__ = ("bucket", "endpoint", "events", "idle_since", "owner", "plane", "reused", "sock")
+    __slots__ = ("endpoint", "events", "idle_since", "owner", "plane", "reused", "sock", "taken")
 
     def __init__(self, plane: Plane, sock: SocketType, endpoint: Endpoint, owner: Exchange) -> None:
         self.plane = plane
@@ -39,6 +43,7 @@ class UpstreamConnection:
         self.owner: Exchange | None = owner
         self.reused = False
         self.idle_since = 0.0
+        self.taken = 0.0  # the reactor's time when it was last taken for an exchange
         self.events = EPOLLIN
         plane.reactor.watch(sock.fileno(), EPOLLIN, self.on_ready)
 
@@ -50,11 +55,30 @@ class UpstreamConnection:
     def on_ready(self, events: int) -> None:
         """Hand readiness to the exchange; between exchanges it can only mean the end."""
         owner = self.owner
-        if owner is not None:
-            owner.on_upstream(events)
-        else:
+        if owner is None:
             self.endpoint.idle.remove(self)
             self.plane.reactor.retire(self.sock)
+        elif self.taken == self.plane.reactor.now:
+            # Seen by the kernel before the request was sent: the end, or bytes that nobody has
+            # asked for, which must not be taken for the response.
+            owner.upstream_stale()
+        else:
+            owner.on_upstream(events)
+
+    def abort(self) -> None:
+        """End the exchange that it serves, with resets; or the connection, if it serves none."""
+        owner = self.owner
+        if owner is not None:
+            owner.abort()
+            return
+        if self in self.endpoint.idle:
+            self.endpoint.idle.remove(self)
+        self.close()
+
+    def take(self, owner: Exchange) -> None:
+        """Use a kept connection for another exchange."""
+        self.owner = owner
+        self.taken = self.plane.reactor.now
 
     def want(self, events: int) -> None:
         """Wait for other events, if they are other."""

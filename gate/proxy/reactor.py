@@ -44,14 +44,18 @@ Handler = Callable[[int], None]
 
 
 @runtime_checkable
-class Timed(Protocol):
-    """Something the wheel looks at: a connection with a deadline."""
-
-    bucket: int
+class Abortable(Protocol):
+    """Something that a handler works for."""
 
     def abort(self) -> None:
         """End at once, with resets."""
         ...
+
+
+class Timed(Abortable, Protocol):
+    """Something the wheel looks at: a connection with a deadline."""
+
+    bucket: int
 
     def check(self, now: float) -> float:
         """Act on a deadline that has passed; return when to look again (monotonic seconds).
@@ -143,11 +147,24 @@ class Reactor(selectors.BaseSelector):
                 try:
                     again = timed.check(now)
                 except Exception:
-                    log.exception("a deadline of connection %s could not be handled", _name(timed))
+                    self.failed(timed)
                     continue
                 if again:
                     self.schedule(timed, max(again, now))
         self._close_retired()
+
+    def failed(self, owner: object) -> None:
+        """A handler of `owner` broke: say so, and end its connection rather than the worker.
+
+        For use where the exception is caught.
+        """
+        self.failures += 1
+        log.exception("a handler of connection %s failed; it is cut", _name(owner))
+        if isinstance(owner, Abortable):
+            try:
+                owner.abort()
+            except Exception:
+                log.exception("connection %s could not be cut", _name(owner))
 
     # asyncio's side: the interface of selectors.BaseSelector.
 
@@ -199,7 +216,8 @@ class Reactor(selectors.BaseSelector):
                     try:
                         handler(event)
                     except Exception:
-                        self._failed(fd, handler)
+                        self.unwatch(fd)
+                        self.failed(getattr(handler, "__self__", None))
                 elif fd in self._keys:
                     key = self._keys[fd]
                     ready.append((key, _from_epoll(event) & key.events))
@@ -236,16 +254,6 @@ class Reactor(selectors.BaseSelector):
             if key.fileobj is fileobj:
                 return key.fd
         raise KeyError(f"{fileobj!r} is not registered")
-
-    def _failed(self, fd: int, handler: Handler) -> None:
-        """A handler broke: say so, and end its connection rather than the worker."""
-        self.failures += 1
-        owner = getattr(handler, "__self__", None)
-        log.exception("a handler of connection %s failed; it is cut", _name(owner))
-        if isinstance(owner, Timed):
-            owner.abort()
-        else:
-            self.unwatch(fd)
 
     def _close_retired(self) -> None:
         for sock in self._retired:

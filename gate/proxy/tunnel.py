@@ -174,10 +174,11 @@ class Tunnel:
         try:
             progress = flow.pump(buffer)
             while progress is _MORE or (ending and progress is _STARVED):
-                ending = ending and progress is not _STARVED
-                turns -= 1
-                if not turns:
+                if progress is _STARVED:
+                    ending = False  # the next read tells; without it an end would go unseen
+                elif turns <= 1:
                     break
+                turns -= 1
                 progress = flow.pump(buffer)
         except OSError:
             self._end("peer_reset", cut=True)

@@ -1,0 +1,370 @@
+"""What clients, upstreams and our own faults may do at the worst moment, and what must survive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gate.policy import Decider, Verdict
+from gate.proxy.arrival import Arrival
+from gate.proxy.dataplane import DataPlane
+from gate.proxy.flow import Flow, Progress
+from gate.proxy.http import HttpConnection, State
+from gate.proxy.reactor import ReactorLoop, new_event_loop
+from gate.proxy.tunnel import _TURNS, Tunnel
+from gate.replica import Change, Replica, Status
+from gate.settings import Address, Limits, Listener, Settings, UpstreamPool, Upstreams
+from tests.harness.hello import real_hello
+from tests.harness.stage import Blackhole
+
+GET = b"GET /%d HTTP/1.1\r\nHost: example.cn\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: example.cn\r\nContent-Length: 2\r\n\r\nhi"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Running:
+    """A data plane in this process; the upstream is a plain listening socket of the test's."""
+
+    def __init__(self, loop: ReactorLoop, tmp_path: Path, upstream: str, **limits: float) -> None:
+        host, port = upstream.split(":")
+        address = (Address(host=host, port=int(port)),)
+        loopback = Address(host="127.0.0.1", port=0)
+        settings = Settings(
+            listeners=(
+                Listener(name="http", kind="http", address=loopback),
+                Listener(name="tls", kind="tls", address=loopback),
+            ),
+            upstreams=Upstreams(
+                default=UpstreamPool(http=address, tls=address), connect_timeout=30
+            ),
+            limits=Limits.model_validate(limits),
+        )
+        self.loop = loop
+        self.replica = Replica.open(tmp_path / "replica", writable=True)
+        self.replica.load((), epoch="e", revision=1)
+        self.replica.apply(
+            [Change("example.cn", Status.FILED)], epoch="e", from_revision=1, to_revision=2
+        )
+        self.decider = Decider(self.replica)
+        self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in settings.listeners]
+        self.plane = DataPlane(
+            settings,
+            self.decider,
+            list(zip(settings.listeners, self.sockets, strict=True)),
+            loop=loop,
+        )
+        self.plane.start()
+
+    def client(self, index: int = 0, *, receive: int = 0) -> socket.socket:
+        sock = socket.socket()
+        if receive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.connect(self.sockets[index].getsockname())
+        sock.settimeout(0.0)
+        return sock
+
+    def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+        """Run the plane until `condition`; False if it does not come true in time."""
+        ends = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > ends:
+                return False
+            self.loop.run_until_complete(asyncio.sleep(0.001))
+        return True
+
+    def close(self) -> None:
+        self.plane.close()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.replica.close()
+        for sock in self.sockets:
+            sock.close()
+
+
+@pytest.fixture
+def upstream() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.0)
+        yield server
+
+
+@pytest.fixture
+def running(tmp_path: Path, upstream: socket.socket) -> Iterator[Running]:
+    loop = new_event_loop()
+    running = Running(loop, tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
+    yield running
+    running.close()
+    loop.close()
+
+
+def accepted(running: Running, upstream: socket.socket) -> socket.socket:
+    got: list[socket.socket] = []
+
+    def take() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            got.append(upstream.accept()[0])
+        return bool(got)
+
+    assert running.until(take)
+    got[0].settimeout(0.0)
+    return got[0]
+
+
+class Reader:
+    """Collects what comes on a socket, and how it ends: `fin` or `reset`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.data, self.end = sock, b"", ""
+
+    def __call__(self) -> Reader:
+        with contextlib.suppress(BlockingIOError):
+            try:
+                more = self.sock.recv(1 << 20)
+            except ConnectionResetError:
+                self.end = "reset"
+            else:
+                self.data += more
+                self.end = self.end or ("" if more else "fin")
+        return self
+
+
+def heads(reader: Reader, count: int) -> bool:
+    """Whether the reader has got that many heads."""
+    return reader().data.count(b"\r\n\r\n") >= count
+
+
+def push(sock: socket.socket, data: bytes) -> int:
+    """Send what goes at once."""
+    try:
+        return sock.send(data)
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("index", "first"), [(0, GET % 1), (0, POST), (1, real_hello("example.cn"))]
+)
+def test_a_failed_decision_does_not_end_accepting(
+    running: Running,
+    upstream: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    index: int,
+    first: bytes,
+) -> None:
+    plane = running.plane._plane
+    real = plane.decider.decide
+    faults = [RuntimeError("the replica cannot be read")]
+
+    def decide(host: bytes) -> Verdict:
+        if faults:
+            raise faults.pop()
+        return real(host)
+
+    monkeypatch.setattr(plane.decider, "decide", decide)
+    with running.client(index) as sock:
+        sock.send(first)
+        got = Reader(sock)
+        assert running.until(lambda: bool(got().end))
+    assert plane.open == 0
+    with running.client(index) as sock:
+        sock.send(first)
+        accepted(running, upstream).close()
+
+
+def http_connection(running: Running) -> HttpConnection | None:
+    found = [t for t in running.plane._plane.reactor.scheduled() if isinstance(t, HttpConnection)]
+    return found[0] if found else None
+
+
+def flood(running: Running, sock: socket.socket) -> int:
+    """Push for a second; the most that the connection held."""
+    junk = b"x" * (1 << 16)
+    most = 0
+    ends = time.monotonic() + 1.0
+
+    def step() -> bool:
+        nonlocal most
+        push(sock, junk)
+        connection = http_connection(running)
+        if connection is not None:
+            most = max(most, len(connection.buffer))
+        return time.monotonic() > ends
+
+    assert running.until(step)
+    return most
+
+
+def test_bytes_ahead_are_bounded_while_dialling(tmp_path: Path) -> None:
+    loop, blackhole = new_event_loop(), Blackhole()
+    running = Running(loop, tmp_path, blackhole.address)
+    with running.client() as sock:
+        sock.send(GET % 1)
+        assert running.until(lambda: http_connection(running) is not None)
+        assert flood(running, sock) < 1 << 18
+    running.close()
+    loop.close()
+    blackhole.close()
+
+
+def test_bytes_ahead_are_bounded_while_a_response_waits(
+    running: Running, upstream: socket.socket
+) -> None:
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"y" * 60000
+    with running.client(receive=4096) as sock:
+        sock.send(GET % 0)
+        origin = accepted(running, upstream)
+        asked = Reader(origin)
+        sent = 1
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends:
+            assert running.until(partial(heads, asked, sent))
+            origin.setblocking(True)
+            origin.sendall(body)
+            running.until(lambda: False, 0.05)
+            origin.settimeout(0.0)
+            connection = http_connection(running)
+            if connection is not None and connection.state is State.FLUSH:
+                break
+            sock.send(GET % sent)
+            sent += 1
+        connection = http_connection(running)
+        assert connection is not None
+        assert connection.state is State.FLUSH
+        assert flood(running, sock) < 1 << 18
+        origin.close()
+
+
+def test_a_client_that_resets_while_uploading_resets_the_upstream(
+    running: Running, upstream: socket.socket
+) -> None:
+    sock = running.client()
+    sock.send(b"POST / HTTP/1.1\r\nHost: example.cn\r\nContent-Length: 1000000\r\n\r\nbegin")
+    origin = accepted(running, upstream)
+    got = Reader(origin)
+    assert running.until(lambda: b"begin" in got().data)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    assert running.until(lambda: got().end == "reset", 3), "the origin still waits for the body"
+    assert running.plane.stats()["connections_open"] == 0
+    origin.close()
+
+
+def test_pipelined_requests_of_a_half_closed_client_are_all_answered(
+    running: Running, upstream: socket.socket
+) -> None:
+    size = 50_000
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"y" * size
+    count = 200
+    with running.client() as sock:
+        for number in range(count):
+            sock.send(GET % number)
+        sock.shutdown(socket.SHUT_WR)
+        origin = accepted(running, upstream)
+        origin.settimeout(10)
+
+        def serve() -> None:
+            data = b""
+            with contextlib.suppress(OSError):
+                while True:
+                    while b"\r\n\r\n" in data:
+                        data = data.partition(b"\r\n\r\n")[2]
+                        origin.sendall(body)
+                    more = origin.recv(65536)
+                    if not more:
+                        return
+                    data += more
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        running.until(lambda: False, 1.0)  # the client does not read yet
+        got = Reader(sock)
+        running.until(lambda: bool(got().end), 15)
+        thread.join(10)
+        origin.close()
+        assert (got.data.count(b"200 OK"), got.end) == (count, "fin")
+
+
+def test_an_end_that_comes_with_the_last_turn_is_passed_on(
+    running: Running, upstream: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hello = real_hello("example.cn")
+    with running.client(1) as sock:
+        sock.send(hello)
+        origin = accepted(running, upstream)
+        got = Reader(origin)
+        assert running.until(lambda: len(got().data) >= len(hello))
+        tunnel = next(t for t in running.plane._plane.reactor.scheduled() if isinstance(t, Tunnel))
+        real = Flow.pump
+        calls = 0
+
+        def pump(self: Flow, buffer: memoryview) -> Progress:
+            """As if the data took all turns but one."""
+            nonlocal calls
+            if self is tunnel._up:
+                calls += 1
+                if calls < _TURNS:
+                    return Progress.MORE
+            return real(self, buffer)
+
+        monkeypatch.setattr(Flow, "pump", pump)
+        sock.send(b"last")
+        sock.shutdown(socket.SHUT_WR)
+        assert running.until(lambda: got().end == "fin", 3), "the half-close was lost"
+        origin.close()
+
+
+def test_a_failed_deadline_ends_its_connection(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(self: Arrival, now: float) -> float:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Arrival, "check", check)
+    plane = running.plane._plane
+    with running.client(1) as sock:
+        sock.send(b"\x16")
+        assert running.until(lambda: plane.open == 1)
+        timed = next(iter(plane.reactor.scheduled()))
+        plane.reactor.unschedule(timed)
+        plane.reactor.schedule(timed, plane.reactor.now)
+        assert running.until(lambda: plane.open == 0, 2)
+
+
+def test_bytes_that_came_before_the_request_are_no_response_to_it(
+    running: Running, upstream: socket.socket
+) -> None:
+    """The upstream's stray bytes and the next request are seen in one batch of events."""
+    with running.client() as first:
+        first.send(GET % 1)
+        origin = accepted(running, upstream)
+        asked, got = Reader(origin), Reader(first)
+        assert running.until(lambda: asked().data.endswith(b"\r\n\r\n"))
+        origin.send(OK)
+        assert running.until(lambda: got().data.endswith(b"ok"))
+        # The client's event comes first, as it is the first to become ready.
+        first.send(GET % 2)
+        origin.send(OK.replace(b"ok", b"no"))
+        again = []
+
+        def second() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                again.append(upstream.accept()[0])
+            for sock in again:
+                sock.setblocking(True)
+                sock.recv(1000)
+                sock.send(OK.replace(b"ok", b"OK"))
+            return bool(again) or got().data.endswith(b"no")
+
+        assert running.until(second)
+        assert running.until(lambda: len(got().data) >= 2 * len(OK))
+        assert got.data.endswith(b"OK")
+        for sock in (origin, *again):
+            sock.close()
