@@ -8,24 +8,37 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from gate.control import metrics
 from gate.control.admin import admin_app
+from gate.control.api.access import Guard
+from gate.control.api.operator import Operator
+from gate.control.audit import AuditLog
 from gate.control.door import Door
-from gate.control.figures import Figures
-from gate.control.fleet import Fleet
+from gate.control.explaining import Explainer
+from gate.control.figures import Figures, Sample
+from gate.control.fleet import Fleet, Link
 from gate.control.health import Health
+from gate.control.lines import Message
+from gate.control.metrics import Metric
 from gate.control.notice import notice_app
+from gate.control.overrides import Overrides
+from gate.control.pulse import Pulse
+from gate.control.runtime import Runtime
+from gate.control.unfiled import UnfiledNames, UnfiledTable
 from gate.replica import ReplicaError
 from gate.scoreboard import Board
-from gate.settings import NONE, Settings
+from gate.settings import NONE, AdminTls, Settings
 from gate.sync.agent import SyncAgent
 from gate.sync.errors import SyncError
-from gate.syncing import Workers, open_replica, put_aside, samples
+from gate.sync.tls import ServerContext, TlsError
+from gate.syncing import Workers, open_replica, put_aside, samples, sync_fields
 
 log = logging.getLogger("gate.control")
 
@@ -55,7 +68,7 @@ def run_control(
         sock.close()
     try:
         return asyncio.run(_run(settings, sockets, board, workers))
-    except ReplicaError as error:
+    except (ReplicaError, TlsError) as error:
         log.error("the control process cannot go on: %s", error)
         return 1
 
@@ -63,16 +76,62 @@ def run_control(
 async def _run(settings: Settings, sockets: ControlSockets, board: Board, workers: int) -> int:
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
+    state_dir = settings.state_dir
     async with contextlib.AsyncExitStack() as stack:
         replica = stack.enter_context(contextlib.closing(open_replica(settings.replica_path)))
-        figures = Figures(board, replica, settings.state_dir / "counters.json")
-        fleet = Fleet(workers, elders=lambda: board.elders, on_lost=figures.forget)
+        figures = Figures(board, replica, state_dir / "counters.json")
+        unfiled = _unfiled(settings)
+        runtime = Runtime(board, state_dir / "runtime.json")
+        runtime.restore()
+
+        def farewell(link: Link, words: Message) -> None:
+            figures.farewell(link, words)
+            unfiled.farewell(link, words)
+
+        fleet = Fleet(
+            workers,
+            elders=lambda: board.elders,
+            on_lost=figures.forget,
+            on_farewell=farewell,
+            greeting=runtime.greeting,
+        )
+        stack.callback(unfiled.save)  # after the fleet has ended, and the last worker's words
         health = Health(board, fleet, replica)
+        health.is_withdrawn = lambda: runtime.withdrawn
         await fleet.start(sockets.control)
         stack.push_async_callback(fleet.close)
-        admin = admin_app(health, figures, fleet)
+        agent = None
+        if settings.sync.registry != NONE:
+            agent = SyncAgent(settings.sync, state_dir, replica, Workers(fleet))
+            health.obstacles = agent.obstacles
+        audit = AuditLog(state_dir / "audit.jsonl")
+        overrides = Overrides(replica, fleet, audit)
+        guard = Guard(settings.admin, state_dir)
+        guard.prepare()
+        pulse = Pulse()
+        operator = Operator(
+            settings=settings,
+            board=board,
+            replica=replica,
+            fleet=fleet,
+            health=health,
+            figures=figures,
+            pulse=pulse,
+            unfiled=unfiled.table,
+            overrides=overrides,
+            explainer=Explainer(replica, settings.policy),
+            runtime=runtime,
+            audit=audit,
+            guard=guard,
+            sync=lambda: None if agent is None else sync_fields(agent),
+        )
+        figures.more = lambda: _more_samples(unfiled.table, agent)
         figures.doors["admin"] = await _serve(
-            stack, admin, sockets.admin, most=settings.admin.connections
+            stack,
+            admin_app(operator),
+            sockets.admin,
+            most=settings.admin.connections,
+            tls=_tls(settings.admin.tls),
         )
         if sockets.notice is not None:
             figures.doors["notice"] = await _serve(
@@ -83,10 +142,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
                 seconds=_NOTICE_SECONDS,
             )
         follow = None
-        if settings.sync.registry != NONE:
-            agent = SyncAgent(settings.sync, settings.state_dir, replica, Workers(fleet))
-            figures.more = lambda: samples(agent)
-            health.obstacles = agent.obstacles
+        if agent is not None:
             follow = asyncio.create_task(agent.run())
             follow.add_done_callback(lambda task: leave.set())
         row = board.row("control")
@@ -94,6 +150,9 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             row.beat(serving=True)
             health.check()
             await figures.collect_from(fleet)
+            await unfiled.collect_from(fleet)
+            await overrides.end_what_ran_out()
+            pulse.beat(figures.totals())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS if board.ready else _READY_TICK_SECONDS):
                     await leave.wait()
@@ -101,6 +160,27 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
         if follow is not None:
             return await _end(follow, settings.replica_path)
     return 0
+
+
+def _unfiled(settings: Settings) -> UnfiledNames:
+    """The table of blocked names, as it was left by the control process before."""
+    table = UnfiledTable(
+        names=settings.unfiled.names, keep_seconds=settings.unfiled.keep_days * 86400
+    )
+    return UnfiledNames(table, settings.state_dir / "unfiled.json")
+
+
+def _tls(tls: AdminTls | None) -> ssl.SSLContext | None:
+    return None if tls is None else ServerContext(tls.certificate, tls.key, tls.client_ca).listening
+
+
+def _more_samples(
+    table: UnfiledTable, agent: SyncAgent | None
+) -> Iterator[tuple[Metric, list[Sample]]]:
+    """The figures of what runs in this process beside the fleet."""
+    yield metrics.UNFILED_NAMES, [((), float(len(table)))]
+    if agent is not None:
+        yield from samples(agent)
 
 
 async def _end(follow: asyncio.Task[None], path: Path) -> int:
@@ -123,6 +203,7 @@ async def _serve(
     *,
     most: int,
     seconds: float | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Door:
     """Serves `app` on `sock` until the stack ends, to `most` connections, each for `seconds`."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -134,6 +215,6 @@ async def _serve(
     # Never so many that the process runs out of descriptors.
     affordable = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
     door = Door(make, most=min(most, affordable), seconds=seconds)
-    server = await asyncio.get_running_loop().create_server(door, sock=sock, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(door, sock=sock, backlog=1024, ssl=tls)
     stack.callback(server.close)
     return door

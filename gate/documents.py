@@ -12,8 +12,11 @@ from typing import Final
 import click
 
 from gate.cli import main as command_line
+from gate.control.api.app import ENDPOINTS
+from gate.control.api.endpoint import Endpoint
 from gate.control.metrics import GATE_METRICS, WORKER_METRICS, Metric
 from gate.settings.describe import gate_yaml, markdown
+from gate.traffic.access import FIELDS
 
 
 def metrics_markdown() -> str:
@@ -51,24 +54,121 @@ def commands_markdown() -> str:
         "usage, settings, file or port: nothing was started or changed.",
         "",
     ]
-    for path, command in _commands(command_line, ("gate",)):
-        context = click.Context(command, info_name=" ".join(path), max_content_width=88)
-        lines += [f"## {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
+    root = click.Context(
+        command_line,
+        info_name="gate",
+        **{**command_line.context_settings, "max_content_width": 88},
+    )
+    for context in _commands(root):
+        help_text = context.command.get_help(context)
+        lines += [f"## {context.command_path}", "", "```", help_text, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _commands(
-    command: click.Command, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command that does something, with its path."""
+def _commands(context: click.Context) -> Iterator[click.Context]:
+    """Every command at or below the one of `context` that does something, as if it were called."""
+    command = context.command
     if not isinstance(command, click.Group):
-        yield path, command
+        yield context
         return
-    context = click.Context(command)
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         if below is not None and not below.hidden:
-            yield from _commands(below, (*path, name))
+            settings = {**below.context_settings, "max_content_width": 88}
+            yield from _commands(click.Context(below, context, name, **settings))
+
+
+_LOGS: Final = """\
+# Logs
+
+<!-- Written by `make docs` from gate/traffic/access.py. -->
+
+The gate writes lines to standard error: for people, or with `log.format: json` one JSON
+object a line, which has at least `time`, `level`, `logger` and `process`. `gate log-level`
+changes the least severity while it runs.
+
+## Lines on decisions
+
+The logger `gate.access` has one line for each decision, at level `info`:
+
+- Blocked decisions, and those that only a monitoring listener let through, always get one.
+- Allowed ones get one by chance (`log.access.sample`, none by default).
+- Each worker writes at most `log.access.per_second` lines a second. What is over is counted
+  and told in one line a second, and in `gate_access_lines_total`. A reader that does not
+  keep up costs lines and never holds up traffic.
+
+What is known of the client is its IP address, as `log.access.client` wants it; no port, no
+path, no header field and no body is ever written.
+
+| field | meaning |
+| --- | --- |
+%s
+
+The name of a connection is also in the line on a failure of the gate's own that ended it.
+"""
+
+_ADMIN_API: Final = """\
+# Admin API
+
+<!-- Written by `make docs` from gate/control/api. -->
+
+JSON over HTTP on the admin port (`admin.listen`); `GET /v1/openapi.json` describes every
+field. `GET /` is a status page to look at, read only.
+
+- **Changes** need `Authorization: Bearer TOKEN`. The token is in `admin.token` in `state_dir`
+  (made at the first start, for the gate's user alone) unless `admin.token` or
+  `admin.token_file` says otherwise. With `admin.tls.client_ca`, a client certificate of that
+  CA stands for the token, so give it a CA of its own.
+- **Reading** needs no token from loopback (`admin.open_reads`), if the Host is an address or
+  localhost. `/healthz`, `/readyz` and `/metrics` never need one.
+- A change to domains, modes or the log level is **in force in every worker** when it is
+  answered. `504` says that it is made, and that not every worker has confirmed it.
+- Every change is written to `audit.jsonl` in `state_dir` before it is made, with who proved
+  what, from where, and why.
+- A refusal is `application/problem+json` (RFC 9457).
+- A mode or log level that is set here lasts until the next reload or start, a gate taken out
+  of rotation stays out over a reload, and overrides last until they end.
+
+| endpoint | token | what it does | command |
+| --- | --- | --- | --- |
+%s
+
+The unfiled table holds up to `unfiled.names` names, and is saved every minute and at the end.
+`unlisted` counts the requests for names without a row; while it is 0, every count is exact.
+"""
+
+
+def logs_markdown() -> str:
+    """The text of gate/docs/logs.md."""
+    return _LOGS % "\n".join(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items())
+
+
+def admin_api_markdown() -> str:
+    """The text of gate/docs/admin-api.md."""
+    return _ADMIN_API % "\n".join(map(_endpoint_row, ENDPOINTS))
+
+
+def _endpoint_row(endpoint: Endpoint) -> str:
+    command = _COMMANDS.get((endpoint.method, endpoint.path), "")
+    token = "yes" if endpoint.writes else ""
+    return f"| `{endpoint.method} {endpoint.path}` | {token} | {endpoint.summary} | {command} |"
+
+
+_COMMANDS: Final = {
+    ("GET", "/v1/status"): "`gate status`",
+    ("GET", "/v1/overrides"): "`gate overrides`",
+    ("PUT", "/v1/overrides/{domain}"): "`gate exempt`, `gate suspend`",
+    ("DELETE", "/v1/overrides/{domain}"): "`gate unexempt`, `gate unsuspend`",
+    ("GET", "/v1/unfiled"): "`gate unfiled`, `gate top`",
+    ("GET", "/v1/unfiled.csv"): "`gate unfiled --csv`",
+    ("GET", "/v1/mode"): "`gate mode`",
+    ("PUT", "/v1/mode"): "`gate mode MODE`",
+    ("GET", "/v1/log-level"): "`gate log-level`",
+    ("PUT", "/v1/log-level"): "`gate log-level LEVEL`",
+    ("PUT", "/v1/drain"): "`gate drain`, `gate drain --end`",
+    ("POST", "/v1/stop"): "`gate drain --stop`",
+    ("POST", "/v1/reload"): "`gate reload`",
+}
 
 
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
@@ -76,6 +176,8 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "gate/docs/settings.md": markdown,
     "gate/docs/metrics.md": metrics_markdown,
     "gate/docs/commands.md": commands_markdown,
+    "gate/docs/logs.md": logs_markdown,
+    "gate/docs/admin-api.md": admin_api_markdown,
 }
 """Each file by its path in the repository, with the function that gives its text."""
 

@@ -38,6 +38,11 @@ def set_up(settings: Log) -> None:
     handler.setFormatter(_Json() if settings.format == "json" else _Console())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.level.upper())
+    set_level(settings.level)
     # A request line for each probe and scrape is noise.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Writes from now on what is at least as severe as `level`, a name as in the settings."""
+    logging.getLogger().setLevel(level.upper())

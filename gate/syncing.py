@@ -9,12 +9,15 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gate.control import metrics
+from gate.control.api.model import moment
 from gate.control.figures import Sample
 from gate.control.fleet import Fleet, FleetError
 from gate.control.metrics import Metric
 from gate.replica import Replica, ReplicaCorrupt, set_aside
+from gate.settings.mask import without_password
 from gate.sync.agent import SyncAgent
 from gate.sync.errors import Cause, SyncError
 
@@ -91,3 +94,20 @@ def samples(agent: SyncAgent) -> Iterator[tuple[Metric, list[Sample]]]:
         ],
     )
     yield metrics.SYNC_CERTIFICATES, [((name,), end) for name, end in agent.certificates()]
+
+
+def sync_fields(agent: SyncAgent) -> dict[str, Any]:
+    """Where the sync stands, as `gate.control.api.status.SyncView` shows it."""
+    status = agent.status()
+    return {
+        "registry": without_password(status.registry),
+        "epoch": status.epoch,
+        "revision": status.revision,
+        "enforced": status.enforced,
+        "head": status.head,
+        "staleness_seconds": None if status.staleness is None else round(status.staleness, 1),
+        "stale": status.stale,
+        "connected": {channel.value: is_up for channel, is_up in status.connected.items()},
+        "last_error": status.last_error,
+        "last_error_at": moment(status.last_error_at) if status.last_error else None,
+    }

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
+import secrets
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gate import logs
 from gate.control.lines import Message
 from gate.control.link import WorkerLink
 from gate.policy import Decider
@@ -21,6 +25,10 @@ from gate.proxy.reactor import ReactorLoop, new_event_loop
 from gate.replica import Replica, ReplicaCorrupt, ReplicaError, ReplicaMissing
 from gate.scoreboard import Row
 from gate.settings import Listener, Mode, Settings
+from gate.traffic.access import ConsoleLines, JsonLines
+from gate.traffic.journal import Journal
+from gate.traffic.observer import TICK_SECONDS, Observer
+from gate.traffic.pending import Pending
 
 log = logging.getLogger("gate.worker")
 
@@ -118,10 +126,23 @@ class _Running:
                 no_sni_allowed=policy.no_sni == "allow",
             ),
         )
-        plane = DataPlane(self._settings, decider, self._worker.listeners, loop=self._loop)
+        pending = Pending(lambda name: plane.route(name))
+        run = secrets.token_hex(4)
+        observer = self._observer(run, pending)
+        plane = DataPlane(
+            self._settings,
+            decider,
+            self._worker.listeners,
+            loop=self._loop,
+            run=run,
+            observe=observer.observe,
+            observing=observer.observing,
+        )
         requests = _Requests(
             decider,
             plane,
+            observer,
+            pending,
             cuts=policy.revoked_connections == "reset",
             is_replaced=replica.replaced,
             start_again=self._start_again,
@@ -135,10 +156,27 @@ class _Running:
             ):
                 await self._pause()
             if not self._leave.is_set():
+                observing = asyncio.create_task(_tick(observer))
                 await self._carry(decider, plane)
+                observing.cancel()
+                observer.close()
+                await link.farewell(requests.last_words())
         finally:
             plane.close()
             talk.cancel()
+
+    def _observer(self, run: str, pending: Pending) -> Observer:
+        log_settings = self._settings.log
+        return Observer(
+            {listener.name for listener, _ in self._worker.listeners},
+            run=run,
+            access=log_settings.access,
+            lines=JsonLines(os.getpid(), self._worker.index)
+            if log_settings.format == "json"
+            else ConsoleLines(),
+            journal=Journal(sys.stderr.fileno()),
+            pending=pending,
+        )
 
     async def _carry(self, decider: Decider, plane: DataPlane) -> None:
         # Connections leave no cycles behind, so there is little to collect, and much that every
@@ -162,6 +200,12 @@ class _Running:
         await draining
 
 
+async def _tick(observer: Observer) -> None:
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        observer.tick()
+
+
 class _Requests:
     """Does what the control process asks."""
 
@@ -169,6 +213,8 @@ class _Requests:
         self,
         decider: Decider,
         plane: DataPlane,
+        observer: Observer,
+        pending: Pending,
         *,
         cuts: bool,
         is_replaced: Callable[[], bool],
@@ -176,6 +222,8 @@ class _Requests:
     ) -> None:
         self._decider = decider
         self._plane = plane
+        self._observer = observer
+        self._pending = pending
         self._cuts = cuts
         self._is_replaced = is_replaced
         self._start_again = start_again
@@ -186,20 +234,48 @@ class _Requests:
             case "welcome" if self._is_replaced():
                 self._start_again()
                 raise ValueError("its replica was set aside; it starts again on the new one")
-            case "welcome" | "clear":
-                self._decider.clear()
-                return {"cut": self._plane.recheck() if self._cuts else 0}
+            case "welcome":
+                for listener, mode in request.get("modes", {}).items():
+                    self._plane.set_mode(listener, Mode(mode))
+                self._set_level(request.get("level"))
+                return self._clear()
+            case "clear":
+                return self._clear()
             case "invalidate":
                 dropped = self._decider.invalidate(request["domains"])
                 cut = self._plane.cut(request["revoked"]) if self._cuts else 0
                 return {"dropped": dropped, "cut": cut}
             case "stats":
-                return {"stats": self._plane.stats() | {"cache": self._cache()}}
+                return {"stats": self._stats()}
+            case "unfiled":
+                self._observer.fold()
+                return self._pending.take(request["confirmed"])
             case "mode":
                 self._plane.set_mode(request["listener"], Mode(request["mode"]))
                 return {}
+            case "level":
+                self._set_level(request["level"])
+                return {}
             case _:
                 raise ValueError(f"unknown request {kind!r}")
+
+    def last_words(self) -> Message:
+        """What would be lost when the process ends: figures and names since the last question."""
+        return {"stats": self._stats(), "unfiled": self._pending.rest()}
+
+    def _clear(self) -> Message:
+        self._decider.clear()
+        return {"cut": self._plane.recheck() if self._cuts else 0}
+
+    def _set_level(self, level: str | None) -> None:
+        if level is not None:
+            logs.set_level(level)
+            self._observer.refill()
+
+    def _stats(self) -> Message:
+        observer = self._observer
+        lines = {"written": observer.written, "suppressed": observer.suppressed}
+        return self._plane.stats() | {"cache": self._cache(), "access_lines": lines}
 
     def _cache(self) -> Message:
         stats = self._decider.stats

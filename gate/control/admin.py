@@ -1,16 +1,18 @@
-"""The admin port: /healthz, /readyz and /metrics."""
+"""The admin port: /healthz, /readyz, /metrics, the API and the status page."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from gate.control.figures import Figures
-from gate.control.fleet import Fleet
-from gate.control.health import Health
+from gate.control.api.app import add_routes, answer
+from gate.control.api.endpoint import BODY_BYTES
+from gate.control.api.operator import Operator
+from gate.control.page import show_page
 
 
-def admin_app(health: Health, figures: Figures, fleet: Fleet) -> web.Application:
+def admin_app(operator: Operator) -> web.Application:
     """The admin application."""
+    health, figures = operator.health, operator.figures
 
     async def healthz(request: web.Request) -> web.Response:
         """200 while the control process answers at all."""
@@ -25,12 +27,14 @@ def admin_app(health: Health, figures: Figures, fleet: Fleet) -> web.Application
     async def metrics(request: web.Request) -> web.Response:
         """All figures of all workers, in the format that the scraper asks for."""
         health.check()
-        await figures.collect_from(fleet)
+        await figures.collect_from(operator.fleet)
         body, content_type = figures.expose(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    app = web.Application()
+    app = web.Application(middlewares=[answer], client_max_size=BODY_BYTES)
+    app.router.add_get("/", show_page)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
+    add_routes(app, operator)
     return app

@@ -18,14 +18,13 @@ from gate import __version__
 from gate.control import metrics
 from gate.control.door import Door
 from gate.control.fleet import Fleet, Link
+from gate.control.lines import Message
 from gate.control.metrics import WORKER_METRICS, Kind, Metric
-from gate.control.tally import Tally
+from gate.control.processes import Usage, usage
+from gate.control.tally import Path_, Tally
 from gate.histogram import BOUNDS
 from gate.replica import Replica
 from gate.scoreboard import Board
-
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Sample = tuple[tuple[str, ...], float]
 """The labels' values and the value."""
@@ -58,6 +57,14 @@ class Figures(Collector):
         self._linked = fleet.workers - len(fleet.missing)
         with contextlib.suppress(OSError):  # a full disk costs no more than continuity
             self._tally.save(self._kept, self._board.born)
+
+    def totals(self) -> dict[Path_, float]:
+        """Every figure of the workers by its path, summed over all of them."""
+        return self._tally.totals()
+
+    def farewell(self, link: Link, words: Message) -> None:
+        """Take the last figures of a worker that ends."""
+        self._tally.update((link.pid, link.born), words["stats"])
 
     def forget(self, link: Link) -> None:
         """A worker's link has ended."""
@@ -107,19 +114,18 @@ class Figures(Collector):
         yield from self._processes()
 
     def _processes(self) -> Iterator[Family]:
-        pids = {"supervisor": os.getppid()} | {row.name: row.pid for row in self._board if row.pid}
-        memory, cpu, files = [], [], []
-        for name, pid in pids.items():
-            with contextlib.suppress(OSError):
-                folder = Path(f"/proc/{pid}")
-                # Fields after the program's name, which may hold spaces; see proc(5).
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                cpu.append(((name,), (int(fields[11]) + int(fields[12])) / _TICKS))
-                memory.append(((name,), float(int(fields[21]) * _PAGE)))
-                files.append(((name,), float(len(os.listdir(folder / "fd")))))
+        used = self.usage()
+        memory = [((name,), float(item.memory_bytes)) for name, item in used.items()]
         yield _family(metrics.MEMORY, memory)
-        yield _family(metrics.CPU, cpu)
+        yield _family(metrics.CPU, [((name,), item.cpu_seconds) for name, item in used.items()])
+        files = [((name,), float(item.open_files)) for name, item in used.items()]
         yield _family(metrics.FILES, files)
+
+    def usage(self) -> dict[str, Usage]:
+        """What each process of the gate has used."""
+        return usage(
+            {"supervisor": os.getppid()} | {row.name: row.pid for row in self._board if row.pid}
+        )
 
 
 def _family(metric: Metric, samples: Iterable[Sample]) -> Family:

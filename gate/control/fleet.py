@@ -46,6 +46,8 @@ class Link:
     born: int
     writer: asyncio.StreamWriter
     welcomed: bool = False
+    heard: int = 0
+    """Number of the last answer about unfiled names that was taken."""
     _ids: count[int] = field(default_factory=count)
     _waiting: dict[int, asyncio.Future[lines.Message]] = field(default_factory=dict)
 
@@ -85,12 +87,17 @@ class Fleet:
         *,
         elders: Callable[[], Set[int]] = frozenset,
         on_lost: Callable[[Link], None] = lambda link: None,
+        on_farewell: Callable[[Link, lines.Message], None] = lambda link, words: None,
+        greeting: Callable[[], lines.Message] = dict,
     ) -> None:
-        """`elders` gives the process ids of the workers that a reload has replaced."""
+        """`elders` gives the process ids of the workers that a reload has replaced, `greeting` the
+        fields of `welcome`: what was changed while the gate runs."""
         self.workers = workers
         self.links: set[Link] = set()
         self._elders = elders
         self._on_lost = on_lost
+        self._on_farewell = on_farewell
+        self._greeting = greeting
         self._server: asyncio.Server | None = None
         self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -143,15 +150,34 @@ class Fleet:
             await self._all("clear")
             await self._complete()
 
+    async def order(self, kind: str, fields: lines.Message, *, seconds: float = 10.0) -> None:
+        """Has every worker do what `kind` says; one that comes later learns it by its greeting.
+
+        Raises FleetError when not all have done so after `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all(kind, **fields)
+                await self._complete()
+        except TimeoutError:
+            raise FleetError(
+                f"not every worker confirmed the new {kind} within {seconds:g} s; those that "
+                "come back take it up"
+            ) from None
+
     async def ask(
-        self, kind: str, *, seconds: float = 1.0, **fields: object
+        self,
+        kind: str,
+        *,
+        seconds: float = 1.0,
+        fields: Callable[[Link], lines.Message] = lambda link: {},
     ) -> dict[Link, lines.Message]:
-        """Asks every worker; the replies of those that answered in time."""
+        """Asks every worker, each with its own fields; the replies of those in time."""
 
         async def one(link: Link) -> tuple[Link, lines.Message] | None:
             with contextlib.suppress(_LinkLost, FleetError, TimeoutError):
                 async with asyncio.timeout(seconds):
-                    return link, await link.call(kind, **fields)
+                    return link, await link.call(kind, **fields(link))
             return None
 
         answers = await asyncio.gather(*map(one, list(self.links)))
@@ -211,8 +237,11 @@ class Fleet:
         self.links.add(link)
         welcome = asyncio.create_task(self._welcome(link))
         try:
-            while (reply := await lines.read(reader)) is not None:
-                link.answered(reply)
+            while (message := await lines.read(reader)) is not None:
+                if message["type"] == "farewell":
+                    self._on_farewell(link, message)
+                else:
+                    link.answered(message)
         finally:
             self.links.discard(link)
             link.lost()
@@ -221,7 +250,7 @@ class Fleet:
 
     async def _welcome(self, link: Link) -> None:
         try:
-            await link.call("welcome")
+            await link.call("welcome", **self._greeting())
         except (_LinkLost, FleetError) as error:
             log.warning("worker %d (process %d): no welcome: %s", link.worker, link.pid, error)
             link.writer.close()

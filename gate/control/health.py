@@ -18,6 +18,8 @@ class Health:
         self._replica = replica
         self.obstacles: Callable[[], list[str]] = list
         """Why the sync says that the gate should take no traffic."""
+        self.is_withdrawn: Callable[[], bool] = bool
+        """Has an operator taken the gate out of rotation?"""
 
     def check(self) -> list[str]:
         """Why the gate takes no traffic, a sentence each; empty when it is ready.
@@ -27,6 +29,8 @@ class Health:
         reasons = []
         if self._board.draining:
             reasons.append("the gate is draining")
+        if self.is_withdrawn():
+            reasons.append("an operator has taken the gate out of rotation; `gate drain --end`")
         unsynced = self.obstacles()
         reasons += unsynced
         if self._replica.position() is None and not unsynced:

@@ -5,6 +5,7 @@
     worker -> control   {"type":"reply","id":1}
     control -> worker   {"id":7,"type":"invalidate","domains":["a.cn","b.cn"],"revoked":["a.cn"],
                          "revision":9}
+    worker -> control   {"type":"farewell","stats":{...},"unfiled":[...]}
 
 A worker answers every request, in order, and only once what it asks for is in force.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -14,6 +15,7 @@ from gate.control import lines
 log = logging.getLogger("gate.link")
 
 _RETRY_SECONDS = 0.1
+_FAREWELL_SECONDS = 1.0
 
 Handler = Callable[[str, lines.Message], lines.Message]
 """Takes the type and the whole request, returns the fields of the reply."""
@@ -31,6 +33,7 @@ class WorkerLink:
         self._worker = worker
         self._handle = handle
         self._born = time.monotonic_ns()
+        self._writer: asyncio.StreamWriter | None = None
         self.welcomed = asyncio.Event()
         """Set once the control process has counted this worker in."""
 
@@ -55,12 +58,26 @@ class WorkerLink:
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hello = {"type": "hello", "worker": self._worker, "pid": os.getpid(), "born": self._born}
         writer.write(lines.encode(hello))
-        while (request := await lines.read(reader)) is not None:
-            reply = self._answer(request)
-            writer.write(lines.encode({"type": "reply", "id": request.get("id"), **reply}))
-            await writer.drain()
-            if request["type"] == "welcome":
-                self.welcomed.set()
+        self._writer = writer
+        try:
+            while (request := await lines.read(reader)) is not None:
+                reply = self._answer(request)
+                writer.write(lines.encode({"type": "reply", "id": request.get("id"), **reply}))
+                await writer.drain()
+                if request["type"] == "welcome":
+                    self.welcomed.set()
+        finally:
+            self._writer = None
+
+    async def farewell(self, words: lines.Message) -> None:
+        """Leaves a last message with the control process, if there is a connection."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    # `drain` is to return when all is sent: this process is about to end.
+                    self._writer.transport.set_write_buffer_limits(0)
+                    self._writer.write(lines.encode({"type": "farewell", **words}))
+                    await self._writer.drain()
 
     def _answer(self, request: lines.Message) -> lines.Message:
         try:

@@ -133,6 +133,13 @@ WORKER_METRICS: tuple[Metric, ...] = (
         "Time to judge a host that is not in memory; one in 16 is measured.",
     ),
     _worker(
+        "gate_access_lines_total",
+        C,
+        "access_lines",
+        "Log lines on decisions: written, or suppressed for being over the limit.",
+        "result",
+    ),
+    _worker(
         "gate_handler_failures_total",
         C,
         "handler_failures",
@@ -151,6 +158,9 @@ TURNED_AWAY = Metric(
     C,
     "Connections over the limit of the admin port or the notice page, closed at once.",
     ("listener",),
+)
+UNFILED_NAMES = Metric(
+    "gate_unfiled_names", G, "Rows in the table of blocked names that are asked for."
 )
 ENTRIES = Metric("gate_replica_entries", G, "Domains in the replica.")
 REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its registry epoch.")
@@ -206,6 +216,7 @@ GATE_METRICS: tuple[Metric, ...] = (
     RESTARTS,
     RELOADS,
     TURNED_AWAY,
+    UNFILED_NAMES,
     ENTRIES,
     REVISION,
     UPDATED,

@@ -39,4 +39,9 @@ def _value(value: Any) -> Any:
         return masked(value)
     if isinstance(value, tuple):
         return [_value(item) for item in value]
-    return _PASSWORD.sub(rf"\1:{MASK}@", shown) if isinstance(shown, str) else shown
+    return without_password(shown) if isinstance(shown, str) else shown
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown."""
+    return _PASSWORD.sub(rf"\1:{MASK}@", url)

@@ -113,23 +113,12 @@ class Unfiled(Section):
     """The table of blocked names that are asked for."""
 
     names: int = Field(
-        10_000,
+        20_000,
         ge=1_000,
-        le=1_000_000,
+        le=100_000,
         description="Rows that are kept (about 500 bytes each); for more, those with the fewest "
         "requests give way.",
     )
     keep_days: float = Field(
         30.0, gt=0, description="Days after which a name that nobody has asked for is forgotten."
-    )
-    report_seconds: float = Field(
-        0.0,
-        ge=0,
-        description="Seconds between two reports of new requests to the registry; 0 reports "
-        "nothing.",
-    )
-    report_as: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="The gate's name in its reports; null is this machine's host name.",
     )

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from gate.supervisor.handover import (
 )
 from gate.supervisor.inside import Inside, InsideError
 from gate.supervisor.program import Program
+from gate.supervisor.reloading import note_reload
+from gate.sync.tls import ServerContext, TlsError
 from gate.worker import Worker, run_worker
 
 log = logging.getLogger("gate.supervisor")
@@ -68,6 +70,7 @@ def serve(
     workers = before.workers if before else settings.workers or os.cpu_count() or 1
     try:
         with _own(settings.state_dir, before) as lock:
+            _check_certificates(settings)
             ports = ports_of(before) if before else bind(settings, workers)
             open_files = privileges.raise_open_files(settings.process.open_files)
             write_addresses(ports, settings.state_dir / "listening.json")
@@ -77,7 +80,7 @@ def serve(
             _warn(settings, open_files)
             gate = _Gate(settings, workers, ports, lock, read_again, inside, more_roles, program)
             return gate.run(before, on_ready)
-    except (BindError, privileges.PrivilegeError, InsideError) as error:
+    except (BindError, TlsError, privileges.PrivilegeError, InsideError) as error:
         raise Refused(str(error)) from None
 
 
@@ -104,6 +107,13 @@ def _as_before(before: Handover, wanted: Settings) -> tuple[Settings, list[str]]
         raise Refused(
             f"the settings of the program before this one can't be read: {error}; start anew"
         ) from None
+
+
+def _check_certificates(settings: Settings) -> None:
+    """Can the admin port's certificates be used? Raises TlsError."""
+    tls = settings.admin.tls
+    if tls is not None:
+        ServerContext(tls.certificate, tls.key, tls.client_ca)
 
 
 def _warn(settings: Settings, open_files: int) -> None:
@@ -191,13 +201,21 @@ class _Gate:
         except ConfigError as error:
             for problem in error.problems:
                 log.error("reload refused: %s", problem)
+            self._note_reload(taken=False, problems=map(str, error.problems))
             return None
         self._settings, kept = merge(self._settings, wanted)
         for key in kept:
             log.warning("reload: %s changes on a restart only; the old value stays", key)
         logs.set_up(self._settings.log)
         log.info("reloaded")
+        self._note_reload(taken=True, kept=kept)
         return self._roles(), self._settings.process
+
+    def _note_reload(
+        self, *, taken: bool, problems: Iterable[str] = (), kept: Iterable[str] = ()
+    ) -> None:
+        folder = self._settings.state_dir
+        note_reload(folder, self._board.born, taken=taken, problems=problems, kept=kept)
 
     def _stop_accepting(self) -> None:
         for sock in self._ports.of_workers():

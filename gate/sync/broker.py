@@ -48,7 +48,10 @@ async def connected(settings: Nats, name: str) -> AsyncIterator[tuple[Client, as
         lost.set()
 
     async def complain(error: Exception) -> None:
-        _log.debug("NATS: %s", error)
+        if isinstance(error, NatsError | OSError | TimeoutError):
+            _log.debug("NATS: %s", error)
+        else:
+            _log.error("a message from NATS met a fault of this program", exc_info=error)
 
     options: dict[str, Any] = {}
     try:

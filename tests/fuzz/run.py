@@ -48,7 +48,9 @@ class Result:
         )
 
 
-def fuzz(target: str, *, executions: int, seconds: int, seed: int) -> Result:
+def fuzz(
+    target: str, *, executions: int, seconds: int, seed: int, hang: int = HANG_SECONDS
+) -> Result:
     """Run one target; 0 for `executions` or `seconds` sets no such bound."""
     folder = ARTEFACTS / target
     grown = folder / "corpus"
@@ -58,7 +60,7 @@ def fuzz(target: str, *, executions: int, seconds: int, seed: int) -> Result:
     command = [
         *(sys.executable, "-m", "tests.fuzz.one", target, str(grown), str(SEEDS / target)),
         *(f"-runs={executions or -1}", f"-max_total_time={seconds}", f"-seed={seed}"),
-        *(f"-max_len={MAX_INPUT}", f"-timeout={HANG_SECONDS}", f"-dict={dictionary}"),
+        *(f"-max_len={MAX_INPUT}", f"-timeout={hang}", f"-dict={dictionary}"),
         *("-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={folder}/"),
     ]
     start = time.monotonic()
@@ -105,6 +107,13 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=0, help="of each target; 0: no bound")
     parser.add_argument("--seconds", type=int, default=60, help="of each target; 0: no bound")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer's random numbers")
+    parser.add_argument(
+        "--hang",
+        type=int,
+        default=HANG_SECONDS,
+        metavar="SECONDS",
+        help="longest wall-clock time for one input; more if the run may be paused",
+    )
     parser.add_argument("--reproduce", type=Path, metavar="FILE", help="check one input")
     options = parser.parse_args()
     targets: list[str] = options.target or list(TARGETS)
@@ -117,7 +126,13 @@ def main() -> int:
     results = []
     for target in targets:
         results.append(
-            fuzz(target, executions=options.executions, seconds=options.seconds, seed=options.seed)
+            fuzz(
+                target,
+                executions=options.executions,
+                seconds=options.seconds,
+                seed=options.seed,
+                hang=options.hang,
+            )
         )
         print(results[-1].row(), flush=True)
     return int(any(result.finding for result in results))

@@ -1,0 +1,185 @@
+"""Many gates on one NATS server: from the operation to the last gate that has it in force.
+
+A simulated gate is the program's own NATS follower, verifier, applier and replica; only its
+workers are missing. All of them share one process, beside the registry's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from benchmarks.sync.gates import free_port
+from benchmarks.sync.registries import fill, service
+from gate.registry.commands import Resume, Suspend
+from gate.registry.registry import LOCAL
+from gate.replica import Filing, Replica, Status
+from gate.settings import Nats
+from gate.settings import Registry as RegistrySettings
+from gate.sync.applier import Applier
+from gate.sync.errors import SyncError
+from gate.sync.follower import Follower
+from gate.sync.snapshot import Manifest
+from gate.sync.verifier import Verifier
+
+_DOMAINS = 50
+_MAP_BYTES = 64 << 20
+
+
+class _NoWorkers:
+    """A fleet of none, which confirms at once."""
+
+    async def enforce(self, domains: Sequence[str], revoked: Sequence[str], revision: int) -> None:
+        pass
+
+    async def enforce_all(self) -> None:
+        pass
+
+
+def run(folder: Path, *, gates: int, changes: int, interval: float) -> dict[str, float]:
+    """Milliseconds until the last of `gates` gates has a change; one change each `interval` s."""
+    with _nats_server(folder / "nats") as url:
+        return asyncio.run(_registry(folder, url, gates, changes, interval))
+
+
+@contextlib.contextmanager
+def _nats_server(folder: Path) -> Iterator[str]:
+    program = shutil.which("nats-server", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        raise RuntimeError("nats-server is missing: apt-get install nats-server")
+    folder.mkdir(parents=True)
+    port = free_port()
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+async def _registry(
+    folder: Path, url: str, gates: int, changes: int, interval: float
+) -> dict[str, float]:
+    registry = folder / "registry"
+    registry.mkdir()
+    settings = RegistrySettings.model_validate({"nats": {"servers": [url]}})
+    await asyncio.to_thread(fill, registry, settings, _DOMAINS)
+    async with service(registry, settings) as (made, _):
+        client = await _connect(url)
+        # A gate's reports, in order: the revision that it has in force, and when.
+        reports: dict[int, list[tuple[int, float]]] = {}
+        ready = asyncio.Event()
+
+        async def hear(message: Msg) -> None:
+            gate, revision, when = json.loads(message.data)
+            if gate < 0:
+                ready.set()
+            else:
+                reports.setdefault(gate, []).append((revision, when))
+
+        await client.subscribe("bench.arrived", cb=hear)
+        command = [sys.executable, "-m", "benchmarks.sync.fleet", url, str(folder), str(gates)]
+        process = await asyncio.create_subprocess_exec(*command, made.feed.head.epoch)
+        try:
+            await asyncio.wait_for(ready.wait(), 120)
+            asked: dict[int, float] = {}
+            for number in range(changes):
+                domain = f"site{number % _DOMAINS}.example{number % _DOMAINS % 97}.cn"
+                odd = number // _DOMAINS % 2
+                what = Resume(domain=domain) if odd else Suspend(domain=domain, reason="order")
+                began = time.time()
+                outcome, _ = await made.perform(what, LOCAL, None)
+                asked[outcome.revision] = began
+                await asyncio.sleep(interval)
+            newest = max(asked)
+            async with asyncio.timeout(60):
+                while sum(found[-1][0] >= newest for found in reports.values()) < gates:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            process.terminate()
+            await process.wait()
+            await client.close()
+    times = {
+        revision: [
+            next(when for reached, when in found if reached >= revision) - began
+            for found in reports.values()
+        ]
+        for revision, began in asked.items()
+    }
+    last = sorted(map(max, times.values()))
+    every = sorted(seconds for found in times.values() for seconds in found)
+    return {
+        "gates": gates,
+        "changes": changes,
+        "gate_p50_ms": every[len(every) // 2] * 1e3,
+        "last_p50_ms": last[len(last) // 2] * 1e3,
+        "last_p99_ms": last[len(last) * 99 // 100] * 1e3,
+        "last_max_ms": last[-1] * 1e3,
+    }
+
+
+async def _connect(url: str) -> Client:
+    return await nats.connect(url)
+
+
+async def _gates(url: str, folder: Path, count: int, epoch: str) -> None:
+    """So many simulated gates in this process, which tell of every revision in force."""
+    client = await _connect(url)
+    settings = Nats(servers=(url,))
+    verifier_keys = folder / "registry" / "keys" / "public.json"
+    filings = sorted(
+        (
+            Filing(f"site{n}.example{n % 97}.cn", Status.FILED, f"京ICP备{10_000_000 + n}号-1")
+            for n in range(_DOMAINS)
+        ),
+        key=lambda filing: filing.domain,
+    )
+    followers = []
+    for number in range(count):
+        replica = Replica.open(folder / f"gate-{number}", writable=True, map_size=_MAP_BYTES)
+        applier = Applier(replica, _NoWorkers())
+        manifest = Manifest(epoch, _DOMAINS, _DOMAINS, "0" * 64, 0)
+        await applier.load(manifest, filings)
+        verifier = Verifier(verifier_keys)
+
+        async def take(
+            sealed: bytes,
+            number: int = number,
+            applier: Applier = applier,
+            verifier: Verifier = verifier,
+        ) -> int:
+            revision = await applier.apply(verifier.batch(sealed))
+            report = json.dumps([number, revision, time.time()])
+            await client.publish("bench.arrived", report.encode())
+            return revision
+
+        followers.append(Follower(settings, take, replica.position, trouble=_complain))
+    tasks = [asyncio.create_task(follower.run()) for follower in followers]
+    while not all(follower.connected for follower in followers):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await client.publish("bench.arrived", b"[-1, 0, 0]")
+    await asyncio.gather(*tasks)
+
+
+def _complain(error: SyncError) -> None:
+    print(error, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    asyncio.run(_gates(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))

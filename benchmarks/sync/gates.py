@@ -1,0 +1,102 @@
+"""The real gate in a process of its own, as the sync's benchmarks need it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_GATE = str(Path(sys.executable).parent / "gate")
+_WAIT_SECONDS = 900
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class GateProcess:
+    """`gate serve` with two workers, in `folder`."""
+
+    def __init__(self, folder: Path, sync: dict[str, Any], origin: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.http, self.admin = free_port(), free_port()
+        self._log = folder / "gate.log"
+        self._config = folder / "gate.yaml"
+        self._config.write_text(
+            yaml.safe_dump(
+                {
+                    "state_dir": str(folder),
+                    "workers": 2,
+                    "listeners": [
+                        {"name": "http", "kind": "http", "address": f"127.0.0.1:{self.http}"}
+                    ],
+                    "upstreams": {"default": {"http": [origin]}},
+                    "admin": {"listen": f"127.0.0.1:{self.admin}"},
+                    "notice": {"listen": None, "url": "http://127.0.0.1/"},
+                    "process": {"drain_seconds": 0},
+                    "sync": sync,
+                }
+            )
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[float]:
+        """Start it; gives the time (`time.perf_counter`) of the start."""
+        began = time.perf_counter()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_GATE, "serve", "--config", str(self._config)], stdout=log, stderr=log
+            )
+        try:
+            yield began
+        finally:
+            self._process.terminate()
+            self._process.wait(60)
+
+    def wait_ready(self) -> None:
+        """Return when it takes traffic."""
+        self._wait(lambda: self._get("/readyz") is not None)
+
+    def wait_enforced(self, revision: int) -> None:
+        """Return when a revision is in force in every worker."""
+        self._wait(lambda: self.figure("gate_sync_enforced_revision") >= revision)
+
+    def figure(self, name: str) -> float:
+        """One unlabelled figure; -1 if it can't be had."""
+        found = re.search(rf"^{name} (\S+)$", self._get("/metrics") or "", re.MULTILINE)
+        return float(found[1]) if found else -1.0
+
+    def seconds_logged(self, pattern: str) -> float:
+        """A number of seconds in the newest log line that matches."""
+        return float(re.findall(pattern, self._log.read_text())[-1])
+
+    def _wait(self, condition: Any) -> None:
+        end = time.monotonic() + _WAIT_SECONDS
+        while not condition():
+            if self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"the gate ended; its log is {self._log}")
+            if time.monotonic() > end:
+                raise TimeoutError(f"the gate's log is {self._log}")
+            time.sleep(0.005)
+
+    def _get(self, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.admin}{path}", timeout=5
+            ) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None

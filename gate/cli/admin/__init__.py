@@ -1,0 +1,1 @@
+"""Commands that ask a running gate, through its admin port."""

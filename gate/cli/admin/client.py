@@ -1,0 +1,239 @@
+"""The admin port of a running gate, for the command line: blocking, one request at a time."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import http.client
+import json
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from gate.cli.failure import config_option, fail, load_settings
+
+P = ParamSpec("P")
+
+_SECONDS: Final = 20.0
+_PATH: Final = click.Path(path_type=Path)
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Unreachable(Exception):
+    """No answer from the admin port; says where, and what to do."""
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """What the gate answered."""
+
+    status: int
+    text: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """A JSON answer. Fails with a clear line for anything else."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            fail(f"the answer is no JSON but {self.text[:80]!r}; is this a gate's admin port?")
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(slots=True, frozen=True)
+class Client:
+    """A running gate."""
+
+    host: str
+    port: int
+    token: str
+    tls: ssl.SSLContext | None
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        """Read something; a refusal ends the program."""
+        return self.request("GET", path, query=query).fields
+
+    def text(self, path: str, **query: object) -> str:
+        """Read something that is no JSON."""
+        return self.request("GET", path, query=query).text
+
+    def change(self, method: str, path: str, **body: object) -> dict[str, Any]:
+        """Change something in the name of the person who runs this command."""
+        return self.request(method, path, body=body | {"by": _me()}).fields
+
+    def delete(self, path: str, **query: object) -> dict[str, Any]:
+        """Remove something, likewise."""
+        return self.request("DELETE", path, query=query | {"by": _me()}).fields
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Answer:
+        """One request; a refusal, and an answer that does not come, end the program."""
+        try:
+            answer = self.send(method, path, query=query, body=body)
+        except Unreachable as error:
+            fail(str(error))
+        if answer.status >= 400:
+            fail(str(answer.fields.get("detail", f"the gate answered {answer.status}")))
+        return answer
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Answer:
+        """One request and its answer, whatever it is. Raises Unreachable."""
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        target = f"{path}?{urlencode(given)}" if given else path
+        headers = {"Accept": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+        connection = self._connection()
+        try:
+            connection.request(method, target, data, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(
+                f"no answer from the admin port {self.host}:{self.port} ({error}); is the gate "
+                "running, and is this its --config or --url?"
+            ) from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection(self.host, self.port, timeout=_SECONDS)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=_SECONDS, context=self.tls)
+
+
+def client_options(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+    """Give a command the options that name a gate, and the gate as its first argument."""
+
+    @config_option
+    @click.option(
+        "--url", envvar="GATE_ADMIN_URL", help="Admin port of another gate, as http(s)://HOST:PORT."
+    )
+    @click.option(
+        "--token",
+        envvar="GATE_ADMIN_TOKEN",
+        help="Admin token, or @FILE; without it, the one in state_dir.",
+    )
+    @click.option("--ca", type=_PATH, help="CA that signed the admin port's certificate.")
+    @click.option("--cert", type=_PATH, help="Client certificate to show.")
+    @click.option("--key", type=_PATH, help="The client certificate's private key.")
+    @functools.wraps(command)
+    def wrapped(
+        config: Path | None,
+        url: str | None,
+        token: str | None,
+        ca: Path | None,
+        cert: Path | None,
+        key: Path | None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        command(find_client(config, url, token, ca, cert, key), *args, **kwargs)
+
+    return wrapped
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(fields: dict[str, Any]) -> None:
+    """An answer as the gate gave it, on one line."""
+    click.echo(json.dumps(fields, ensure_ascii=False))
+
+
+def find_client(
+    config: Path | None,
+    url: str | None,
+    token: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> Client:
+    """The gate that the options mean; fails with a clear line where there is none."""
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            fail(f"--url: {url!r} is not a URL like http://127.0.0.1:9464")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        tls = _tls(ca, cert, key) if parts.scheme == "https" else None
+        return Client(parts.hostname, port, _token(token or ""), tls)
+    settings = load_settings(config)
+    host, port = _address(settings.state_dir)
+    known = token or settings.admin.token
+    if known is None:
+        known = _read_token(settings.admin.token_file or settings.state_dir / "admin.token")
+    tls = _tls(ca, cert, key) if settings.admin.tls is not None else None
+    return Client(host, port, _token(known), tls)
+
+
+def _address(state_dir: Path) -> tuple[str, int]:
+    """Where the gate of a state folder has its admin port."""
+    path = state_dir / "listening.json"
+    try:
+        host, _, port = str(json.loads(path.read_text())["admin"]).rpartition(":")
+    except FileNotFoundError:
+        fail(f"no gate has run in state_dir {state_dir}; give its --config, or --url")
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"{path} cannot be used: {error}; give --url")
+    host = host.strip("[]")
+    return _ANYWHERE.get(host, host), int(port)
+
+
+def _token(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"--token: {text[1:]} cannot be read: {error}")
+
+
+def _read_token(path: Path) -> str:
+    """The token in a file; "" where this user may not read it, which is enough to look."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, key)
+    except OSError as error:
+        files = ", ".join(str(path) for path in (ca, cert, key) if path)
+        fail(f"{files} cannot be used: {error}")
+    return context
+
+
+def _me() -> str:
+    """Who runs this command, for the audit log."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+    return "".join(char for char in name if char.isalnum() or char in "_.@-")[:64]

@@ -1,0 +1,115 @@
+"""`gate mode`, `gate drain`, `gate reload`, `gate log-level`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from gate.cli.admin.client import Client, Unreachable, client_options, json_option, print_json
+from gate.cli.failure import fail
+
+_RELOAD_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+@click.command()
+@click.argument("mode", type=click.Choice(["enforce", "monitor"]), required=False)
+@click.option("--listener", help="Only this listener; without it, all.")
+@json_option
+@client_options
+def mode(client: Client, mode: str | None, listener: str | None, as_json: bool) -> None:
+    """Show every listener's mode, or switch to MODE.
+
+    enforce blocks what is not filed; monitor lets everything through and counts. It lasts until
+    the next reload or start: the settings say what is in force then.
+    """
+    if mode is None:
+        found = client.get("/v1/mode")
+    else:
+        found = client.change("PUT", "/v1/mode", mode=mode, listener=listener)
+    if as_json:
+        print_json(found)
+        return
+    for item in found["items"]:
+        by_hand = "" if item["mode"] == item["configured"] else f" (settings: {item['configured']})"
+        click.echo(f"{item['listener']}: {item['mode']}{by_hand}")
+
+
+@click.command()
+@click.option("--end", is_flag=True, help="Back into rotation.")
+@click.option("--stop", is_flag=True, help="Drain with a deadline, and end the gate, as TERM does.")
+@json_option
+@client_options
+def drain(client: Client, end: bool, stop: bool, as_json: bool) -> None:
+    """Take the gate out of rotation: /readyz says no, what still comes is served."""
+    if end and stop:
+        raise click.UsageError("give either --end or --stop")
+    if stop:
+        done = client.change("POST", "/v1/stop")
+        text = f"stopping; open connections have {done['drain_seconds']:g} s"
+    else:
+        done = client.change("PUT", "/v1/drain", draining=not end)
+        state = "out of rotation" if done["draining"] else "in rotation"
+        text = f"{state}; {done['connections_open']} connections open"
+    print_json(done) if as_json else click.echo(text)
+
+
+@click.command()
+@json_option
+@client_options
+def reload(client: Client, as_json: bool) -> None:
+    """Have the gate read its settings again, and say what came of it.
+
+    Exit status: 0 when they are in force, 1 when they were refused and nothing has changed.
+    """
+    before = client.change("POST", "/v1/reload")
+    after = _reloaded(client, before)
+    last = after["last"] or {"taken": after["taken"] > before["taken"], "problems": [], "kept": []}
+    if as_json:
+        print_json(after)
+    elif last["taken"]:
+        click.echo("reloaded")
+        for key in last["kept"]:
+            click.echo(f"{key} changes on a restart only; the old value stays")
+    else:
+        click.echo("refused, nothing has changed:")
+        for problem in last["problems"] or ["see the log"]:
+            click.echo(problem)
+    sys.exit(0 if last["taken"] else 1)
+
+
+def _reloaded(client: Client, before: dict[str, Any]) -> dict[str, Any]:
+    """The reloads once there is one more; the control process is replaced in between."""
+    deadline = time.monotonic() + _RELOAD_SECONDS
+    while True:
+        try:
+            answer = client.send("GET", "/v1/reload")
+        except Unreachable:
+            answer = None
+        if answer is not None and answer.status == 200:
+            now = answer.fields
+            if now["taken"] + now["refused"] > before["taken"] + before["refused"]:
+                return now
+        if time.monotonic() > deadline:
+            fail(f"the gate did not reload within {_RELOAD_SECONDS:g} s; its log says why")
+        time.sleep(_POLL_SECONDS)
+
+
+@click.command("log-level")
+@click.argument("level", type=click.Choice(["debug", "info", "warning", "error"]), required=False)
+@json_option
+@client_options
+def log_level(client: Client, level: str | None, as_json: bool) -> None:
+    """Show the log level, or set it to LEVEL until the next reload or start."""
+    if level is None:
+        found = client.get("/v1/log-level")
+    else:
+        found = client.change("PUT", "/v1/log-level", level=level)
+    if as_json:
+        print_json(found)
+        return
+    by_hand = "" if found["level"] == found["configured"] else f" (settings: {found['configured']})"
+    click.echo(f"{found['level']}{by_hand}")

@@ -1,0 +1,1 @@
+"""The admin API: what operators and `gate` commands ask of a running gate."""

@@ -1,0 +1,181 @@
+"""/v1/unfiled: the blocked names that are asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Annotated, Final, Self
+
+from aiohttp import web
+from pydantic import AfterValidator, Field
+
+from gate.control.api.endpoint import Call, Endpoint
+from gate.control.api.model import Model, moment
+from gate.control.api.running import WhoBody
+from gate.control.unfiled import Row, Sort
+from gate.names import InvalidName, canonical, registrable, to_display
+from gate.policy import Reason
+
+MOST: Final = 100_000
+
+
+def _name(text: str) -> str:
+    try:
+        return canonical(text.encode("utf-8", "surrogatepass")).name or text
+    except InvalidName as error:
+        raise ValueError(f"{text!r}: {error.reason}") from error
+
+
+class UnfiledQuery(Model):
+    """Which rows, and how many."""
+
+    sort: Sort = Field(Sort.COUNT, description="What comes first, the greatest or newest.")
+    limit: int = Field(100, ge=1, le=MOST)
+    reason: Reason | None = Field(None, description="Only names blocked for this reason.")
+    listener: str | None = Field(None, max_length=32, description="Only those of this listener.")
+    domain: Annotated[str, AfterValidator(_name)] | None = Field(
+        None, max_length=300, description="Only this name and those below it."
+    )
+
+
+class CsvQuery(UnfiledQuery):
+    """Which rows; all of them, if not said otherwise."""
+
+    limit: int = Field(MOST, ge=1, le=MOST)
+
+
+class UnfiledRow(Model):
+    """A blocked name on one listener for one reason.
+
+    `domain` is the part of the name that would be filed, `display` the name in Unicode, `route`
+    the upstream route that it would take, `per_minute` the requests lately.
+    """
+
+    name: str
+    display: str
+    domain: str
+    reason: Reason
+    listener: str
+    route: str
+    count: int
+    per_minute: float
+    first_seen: datetime
+    last_seen: datetime
+
+    @classmethod
+    def of(cls, row: Row, now: float) -> Self:
+        """The view of a row."""
+        return cls(
+            name=row.name,
+            display=to_display(row.name),
+            domain="" if row.reason == Reason.IP_HOST else registrable(row.name) or "",
+            reason=Reason(row.reason),
+            listener=row.listener,
+            route=row.route,
+            count=row.count,
+            per_minute=round(row.rate_at(now), 1),
+            first_seen=moment(row.first_seen),
+            last_seen=moment(row.last_seen),
+        )
+
+
+class UnfiledList(Model):
+    """The first rows. `unlisted` requests since then were for names without a row."""
+
+    since: datetime
+    rows: int
+    unlisted: int
+    items: tuple[UnfiledRow, ...]
+
+
+def chosen(call: Call, query: UnfiledQuery) -> list[UnfiledRow]:
+    """The rows that a query asks for."""
+    table = call.operator.unfiled
+    rows = table.rows(sort=query.sort, limit=query.limit, accept=_filter(query))
+    return [UnfiledRow.of(row, table.now()) for row in rows]
+
+
+def _filter(query: UnfiledQuery) -> Callable[[Row], bool]:
+    below = None if query.domain is None else f".{query.domain}"
+
+    def accept(row: Row) -> bool:
+        return (
+            (query.reason is None or row.reason == query.reason)
+            and (query.listener is None or row.listener == query.listener)
+            and (below is None or f".{row.name}".endswith(below))
+        )
+
+    return accept
+
+
+async def show(call: Call) -> UnfiledList:
+    """The blocked names that are asked for."""
+    table = call.operator.unfiled
+    return UnfiledList(
+        since=moment(table.since),
+        rows=len(table),
+        unlisted=table.unlisted,
+        items=tuple(chosen(call, call.query)),
+    )
+
+
+async def export(call: Call) -> web.Response:
+    """The same rows as CSV."""
+    return web.Response(
+        text=as_csv(chosen(call, call.query)),
+        content_type="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="unfiled.csv"'},
+    )
+
+
+def as_csv(rows: Iterable[UnfiledRow]) -> str:
+    """Rows as CSV (RFC 4180) with a head line."""
+    text = io.StringIO()
+    columns = list(UnfiledRow.model_fields)
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row.model_dump(mode="json"))
+    return text.getvalue()
+
+
+async def forget(call: Call) -> UnfiledList:
+    """Forget every row, and count from now on."""
+    body: WhoBody = call.body
+    call.operator.record(call.caller, body.by, "forget unfiled")
+    call.operator.unfiled.clear()
+    return UnfiledList(since=moment(call.operator.unfiled.since), rows=0, unlisted=0, items=())
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/unfiled",
+        "showUnfiled",
+        "The blocked names that are asked for",
+        show,
+        query=UnfiledQuery,
+        answer=UnfiledList,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/unfiled.csv",
+        "exportUnfiled",
+        "The same as CSV",
+        export,
+        query=CsvQuery,
+        media="text/csv",
+    ),
+    Endpoint(
+        "POST",
+        "/v1/unfiled/forget",
+        "forgetUnfiled",
+        "Forget every row, and count from now on",
+        forget,
+        writes=True,
+        body=WhoBody,
+        answer=UnfiledList,
+    ),
+)

@@ -1,0 +1,121 @@
+"""GET /v1/check: what the gate does with a host, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+
+from pydantic import Field
+
+from gate.control.api.endpoint import Call, Endpoint
+from gate.control.api.model import Model, moment
+from gate.control.api.overriding import OverrideView
+from gate.control.api.problems import Refusal
+from gate.policy import Reason
+from gate.replica import ReplicaError, Status
+from gate.settings import Mode
+
+
+class CheckQuery(Model):
+    """What to check."""
+
+    host: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="As a client writes it: a name (also in Unicode) or an address, with or "
+        "without a port.",
+    )
+
+
+class FilingView(Model):
+    """The filing that was found at or above the name."""
+
+    domain: str
+    status: Status
+    licence: str
+
+
+class OutcomeView(Model):
+    """What happens to a visitor on one listener."""
+
+    listener: str
+    mode: Mode
+    passes: bool
+
+
+class PositionView(Model):
+    """Where the replica stands; `epoch` is "" for an imported list or an empty replica."""
+
+    epoch: str
+    revision: int
+    entries: int
+    updated_at: datetime | None
+
+
+class CheckView(Model):
+    """The verdict on a host. `problem` says why a host is malformed."""
+
+    host: str
+    name: str
+    display: str
+    allowed: bool
+    reason: Reason
+    domain: str
+    licence: str
+    problem: str
+    filing: FilingView | None
+    override: OverrideView | None
+    listeners: tuple[OutcomeView, ...]
+    replica: PositionView
+
+
+async def check(call: Call) -> CheckView:
+    """Explain the verdict on a host."""
+    operator = call.operator
+    query: CheckQuery = call.query
+    try:
+        found = operator.explainer.explain(query.host)
+        position, entries = operator.replica.position(), operator.replica.count()
+    except ReplicaError as error:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
+    verdict, filing = found.verdict, found.filing
+    modes = {
+        item.name: operator.runtime.mode_of(item.name, operator.settings)
+        for item in operator.settings.listeners
+    }
+    return CheckView(
+        host=found.host,
+        name=verdict.name,
+        display=found.display,
+        allowed=verdict.allowed,
+        reason=verdict.reason,
+        domain=verdict.domain,
+        licence=verdict.licence,
+        problem=found.problem,
+        filing=filing
+        and FilingView(domain=filing.domain, status=filing.status, licence=filing.licence),
+        override=found.override and OverrideView.of(found.override),
+        listeners=tuple(
+            OutcomeView(listener=name, mode=mode, passes=verdict.allowed or mode is Mode.MONITOR)
+            for name, mode in modes.items()
+        ),
+        replica=PositionView(
+            epoch=position.epoch if position else "",
+            revision=position.revision if position else 0,
+            entries=entries,
+            updated_at=moment(position.updated_at) if position else None,
+        ),
+    )
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/check",
+        "check",
+        "What the gate does with a host, and why",
+        check,
+        query=CheckQuery,
+        answer=CheckView,
+    ),
+)

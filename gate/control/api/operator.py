@@ -1,0 +1,135 @@
+"""What the API's handlers work with: the parts of the control process, and changes to the gate."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from gate import logs
+from gate.control.api.access import Caller, Guard
+from gate.control.api.problems import Refusal
+from gate.control.audit import AuditError, AuditLog
+from gate.control.explaining import Explainer
+from gate.control.figures import Figures
+from gate.control.fleet import Fleet, FleetError
+from gate.control.health import Health
+from gate.control.overrides import Overrides
+from gate.control.pulse import Pulse
+from gate.control.runtime import Runtime
+from gate.control.unfiled import UnfiledTable
+from gate.replica import Replica
+from gate.scoreboard import Board
+from gate.settings import Mode, Settings
+
+log = logging.getLogger("gate.admin")
+
+RELOAD_FILE: Final = "reload.json"
+
+
+@dataclass(slots=True, frozen=True)
+class Operator:
+    """A running gate in the hands of its operators."""
+
+    settings: Settings
+    board: Board
+    replica: Replica
+    fleet: Fleet
+    health: Health
+    figures: Figures
+    pulse: Pulse
+    unfiled: UnfiledTable
+    overrides: Overrides
+    explainer: Explainer
+    runtime: Runtime
+    audit: AuditLog
+    guard: Guard
+    sync: Callable[[], Mapping[str, Any] | None]
+    """Where the sync stands, as the fields of `SyncView`; None without a registry."""
+
+    def record(self, caller: Caller, by: str, action: str, target: str = "", **detail: Any) -> None:
+        """Write a change down, before it is made. Raises Refusal."""
+        try:
+            self.audit.record(
+                actor=caller.actor, peer=caller.peer, by=by, action=action, target=target, **detail
+            )
+        except AuditError as error:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not_audited", str(error)) from error
+        shown = " ".join(f"{key}={value}" for key, value in detail.items() if value is not None)
+        log.info("%s: %s %s %s", by or caller.actor, action, target, shown)
+
+    async def set_modes(self, listeners: list[str], mode: Mode) -> None:
+        """Switch listeners, and return when every worker has. Raises Refusal."""
+        self._keep(modes=self.runtime.modes | dict.fromkeys(listeners, mode))
+        for name in listeners:
+            await self._order("mode", listener=name, mode=mode)
+
+    async def set_level(self, level: str) -> None:
+        """Set the log level of the control process and of all workers. Raises Refusal."""
+        self._keep(level=level)
+        logs.set_level(level)
+        await self._order("level", level=level)
+
+    def withdraw(self, withdrawn: bool) -> None:
+        """Take the gate out of rotation, or back in. Raises Refusal."""
+        self._keep(withdrawn=withdrawn)
+        self.health.check()
+
+    def signal_supervisor(self, number: signal.Signals) -> None:
+        """Send a signal to the parent of all processes."""
+        os.kill(os.getppid(), number)
+
+    def addresses(self) -> dict[str, str]:
+        """What listens where, as the supervisor wrote it down; empty if that cannot be read."""
+        try:
+            found = json.loads((self.settings.state_dir / "listening.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): str(address) for name, address in found.items()}
+
+    @property
+    def reload_path(self) -> Path:
+        """Where the supervisor says what came of the last reload."""
+        return self.settings.state_dir / RELOAD_FILE
+
+    @property
+    def host(self) -> str:
+        """The name of this machine."""
+        return socket.gethostname()
+
+    def _keep(self, **changes: Any) -> None:
+        """Change the runtime state, on the disk first."""
+        before = {name: getattr(self.runtime, name) for name in changes}
+        self._assign(changes)
+        try:
+            self.runtime.save()
+        except OSError as error:
+            self._assign(before)
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not_kept",
+                f"{self.runtime.path} cannot be written: {error.strerror}; nothing was changed, "
+                "free some room and try again",
+            ) from error
+
+    def _assign(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(self.runtime, name, value)
+
+    async def _order(self, kind: str, **fields: str) -> None:
+        try:
+            await self.fleet.order(kind, fields)
+        except FleetError as error:
+            raise unconfirmed(error) from error
+
+
+def unconfirmed(error: FleetError) -> Refusal:
+    """The refusal for a change that is made, and that not every worker has confirmed."""
+    return Refusal(HTTPStatus.GATEWAY_TIMEOUT, "unconfirmed", str(error))

@@ -1,0 +1,216 @@
+"""GET /v1/status: the gate at a glance, for people, the status page and `gate status`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from gate import __version__
+from gate.control.api.blocked import UnfiledRow
+from gate.control.api.checking import PositionView
+from gate.control.api.endpoint import Call, Endpoint
+from gate.control.api.model import Model, moment
+from gate.control.api.operator import Operator
+from gate.control.tally import Path_
+from gate.control.unfiled import Sort
+from gate.settings import Mode
+
+_TOP: Final = 10
+
+Totals = Mapping[Path_, float]
+
+
+class ListenerView(Model):
+    """A listener; `decisions` by verdict (pass, block, monitor), then by reason."""
+
+    name: str
+    kind: str
+    address: str
+    mode: Mode
+    configured: Mode
+    accepted: int
+    decisions: dict[str, dict[str, int]]
+
+
+class ProcessView(Model):
+    """One process of the gate. `serving` says that it does its work."""
+
+    name: str
+    pid: int
+    serving: bool
+    restarts: int
+    silent_seconds: float
+    memory_bytes: int
+    cpu_seconds: float
+
+
+class UpstreamView(Model):
+    """An origin; `resting` workers pass it over after a failure."""
+
+    address: str
+    connects: int
+    failures: int
+    resting: int
+    idle: int
+
+
+class CacheView(Model):
+    """The workers' caches of verdicts, together."""
+
+    hits: int
+    misses: int
+    entries: int
+
+
+class ConnectionsView(Model):
+    """Client connections now, and at most."""
+
+    open: int
+    limit: int
+
+
+class SyncView(Model):
+    """Where the sync with the registry stands; `enforced` is known to be in every worker."""
+
+    registry: str
+    epoch: str
+    revision: int
+    enforced: int
+    head: int
+    staleness_seconds: float | None
+    stale: bool
+    connected: dict[str, bool]
+    last_error: str
+    last_error_at: datetime | None
+
+
+class StatusView(Model):
+    """The gate at a glance. `rates` has one figure for each of the last seconds, oldest first."""
+
+    version: str
+    host: str
+    now: datetime
+    started: datetime
+    ready: bool
+    reasons: tuple[str, ...]
+    draining: bool
+    reloads: int
+    reloads_refused: int
+    connections: ConnectionsView
+    listeners: tuple[ListenerView, ...]
+    rates: dict[str, tuple[float, ...]]
+    cache: CacheView
+    upstreams: tuple[UpstreamView, ...]
+    replica: PositionView
+    sync: SyncView | None
+    exempt: int
+    suspended: int
+    processes: tuple[ProcessView, ...]
+    retired_workers: int
+    unfiled_names: int
+    top_blocked: tuple[UnfiledRow, ...]
+
+
+async def show(call: Call) -> StatusView:
+    """The gate at a glance."""
+    operator = call.operator
+    board, table, replica = operator.board, operator.unfiled, operator.replica
+    totals = operator.figures.totals()
+    reasons = operator.health.check()
+    position = replica.position()
+    sync = operator.sync()
+    kinds = [override.kind.value for override in operator.overrides.all()]
+    return StatusView(
+        version=__version__,
+        host=operator.host,
+        now=moment(time.time()),
+        started=moment(board.born / 1e9),
+        ready=not reasons,
+        reasons=tuple(reasons),
+        draining=operator.runtime.withdrawn or board.draining,
+        reloads=board.reloads,
+        reloads_refused=board.reloads_refused,
+        connections=ConnectionsView(
+            open=_one(totals, "connections_open"), limit=_one(totals, "connections_limit")
+        ),
+        listeners=tuple(_listeners(operator, totals)),
+        rates={name: tuple(values) for name, values in operator.pulse.series().items()},
+        cache=CacheView(
+            hits=_one(totals, "cache", "hits"),
+            misses=_one(totals, "cache", "misses"),
+            entries=_one(totals, "cache", "size"),
+        ),
+        upstreams=tuple(_upstreams(totals)),
+        replica=PositionView(
+            epoch=position.epoch if position else "",
+            revision=position.revision if position else 0,
+            entries=replica.count(),
+            updated_at=moment(position.updated_at) if position else None,
+        ),
+        sync=None if sync is None else SyncView.model_validate(sync),
+        exempt=kinds.count("exempt"),
+        suspended=kinds.count("suspended"),
+        processes=tuple(_processes(operator)),
+        retired_workers=len(board.elders),
+        unfiled_names=len(table),
+        top_blocked=tuple(
+            UnfiledRow.of(row, table.now()) for row in table.rows(sort=Sort.RATE, limit=_TOP)
+        ),
+    )
+
+
+def _one(totals: Totals, *path: str) -> int:
+    return int(totals.get(path, 0.0))
+
+
+def _listeners(operator: Operator, totals: Totals) -> Iterable[ListenerView]:
+    addresses = operator.addresses()
+    for item in operator.settings.listeners:
+        decisions: dict[str, Counter[str]] = {}
+        for path, value in totals.items():
+            if path[:2] == ("decisions", item.name):
+                _, _, _, verdict, reason = path
+                decisions.setdefault(verdict, Counter())[reason] += int(value)
+        yield ListenerView(
+            name=item.name,
+            kind=item.kind,
+            address=addresses.get(item.name, str(item.address)),
+            mode=operator.runtime.mode_of(item.name, operator.settings),
+            configured=item.mode,
+            accepted=_one(totals, "connections_accepted", item.name),
+            decisions={verdict: dict(counts) for verdict, counts in decisions.items()},
+        )
+
+
+def _upstreams(totals: Totals) -> Iterable[UpstreamView]:
+    for address in sorted(path[1] for path in totals if path[0] == "upstream_connects"):
+        yield UpstreamView(
+            address=address,
+            connects=_one(totals, "upstream_connects", address),
+            failures=_one(totals, "upstream_failures", address),
+            resting=_one(totals, "upstream_resting", address),
+            idle=_one(totals, "upstream_idle", address),
+        )
+
+
+def _processes(operator: Operator) -> Iterable[ProcessView]:
+    usage = operator.figures.usage()
+    for row in operator.board:
+        used = usage.get(row.name)
+        yield ProcessView(
+            name=row.name,
+            pid=row.pid,
+            serving=row.serving,
+            restarts=row.restarts,
+            silent_seconds=round(row.silent_seconds, 1),
+            memory_bytes=used.memory_bytes if used else 0,
+            cpu_seconds=used.cpu_seconds if used else 0.0,
+        )
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/status", "showStatus", "The gate at a glance", show, answer=StatusView),
+)

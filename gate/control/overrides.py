@@ -1,0 +1,91 @@
+"""Operators' decisions on domains: written down, stored, in force in every worker, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gate.control.audit import AuditError, AuditLog
+from gate.control.fleet import Fleet, FleetError
+from gate.replica import Override, Replica, ReplicaError
+
+log = logging.getLogger("gate.control")
+
+_RETRY_SECONDS: Final = 30.0
+
+
+class Overrides:
+    """The overrides of the replica, through the one process that writes them."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        fleet: Fleet,
+        audit: AuditLog,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._replica = replica
+        self._fleet = fleet
+        self._audit = audit
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._look_at = 0.0
+
+    def all(self) -> list[Override]:
+        """Those that have not ended, by domain."""
+        now = self._clock()
+        found = self._replica.overrides().values()
+        return sorted((item for item in found if item.active(now)), key=lambda item: item.domain)
+
+    def get(self, domain: str) -> Override | None:
+        """The override of exactly this domain that has not ended."""
+        found = self._replica.overrides().get(domain)
+        return found if found is not None and found.active(self._clock()) else None
+
+    async def put(self, override: Override) -> None:
+        """Store an override, and return when it is in force in every worker.
+
+        Raises ReplicaError (nothing was changed) or FleetError (stored, and not confirmed).
+        """
+        async with self._lock:
+            await asyncio.to_thread(self._replica.set_override, override)
+            await self._enforce([override.domain])
+
+    async def remove(self, domain: str) -> None:
+        """Forget a domain's override, and return when that is in force; raises like `put`."""
+        async with self._lock:
+            await asyncio.to_thread(self._replica.remove_override, domain)
+            await self._enforce([domain])
+
+    async def _enforce(self, domains: list[str]) -> None:
+        # What is open is judged again, and cut only where it is no longer allowed.
+        await self._fleet.invalidate(domains, domains)
+
+    async def end_what_ran_out(self) -> None:
+        """End the overrides whose time is over, and what is open by them; call it often.
+
+        Workers see the end by themselves and judge anew; here open connections are looked at,
+        the end is written down, and the override forgotten.
+        """
+        if time.monotonic() < self._look_at:
+            return
+        now = self._clock()
+        ended = [item for item in self._replica.overrides().values() if not item.active(now)]
+        try:
+            for override in ended:
+                self._audit.record(
+                    actor="gate",
+                    peer="",
+                    by="",
+                    action="end override",
+                    target=override.domain,
+                    kind=override.kind.value,
+                )
+                await self.remove(override.domain)
+        except (AuditError, FleetError, ReplicaError) as error:
+            log.error("an override that ran out is still stored: %s", error)
+            self._look_at = time.monotonic() + _RETRY_SECONDS

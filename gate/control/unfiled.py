@@ -1,0 +1,244 @@
+"""Which blocked names are asked for, over all workers: bounded, kept across restarts.
+
+A row is a name on one listener for one reason. When all rows are taken, those that nobody has
+asked for in a long time go first, then those with the fewest requests. What went, and what a
+worker had no row for, is summed up as `unlisted`: a row's count never tells too much, and all
+of them together too little by exactly that. Without any unlisted, every count is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from heapq import nlargest, nsmallest
+from pathlib import Path
+from typing import Final
+
+from gate.control.fleet import Fleet, Link
+from gate.control.lines import Message
+
+log = logging.getLogger("gate.unfiled")
+
+SAVE_SECONDS: Final = 60.0
+_FORMAT: Final = 1
+_RATE_SECONDS: Final = 60.0
+_ROOM: Final = 10  # of so many rows, one makes room
+
+
+class Sort(StrEnum):
+    """What comes first in a list of rows."""
+
+    COUNT = "count"
+    RATE = "rate"
+    LAST_SEEN = "last_seen"
+    FIRST_SEEN = "first_seen"
+
+
+@dataclass(slots=True)
+class Row:
+    """A blocked name. Times are Unix seconds.
+
+    `rate` is the requests a minute lately, as it was at `last_seen`: older requests weigh less,
+    by a factor of e for each minute.
+    """
+
+    name: str
+    listener: str
+    reason: str
+    route: str
+    count: int
+    first_seen: float
+    last_seen: float
+    rate: float = 0.0
+
+    def rate_at(self, now: float) -> float:
+        """The requests a minute, as of `now`."""
+        return self.rate * math.exp(-max(now - self.last_seen, 0.0) / _RATE_SECONDS)
+
+
+_KEYS: Final[dict[Sort, Callable[[Row, float], float]]] = {
+    Sort.COUNT: lambda row, now: row.count,
+    Sort.RATE: lambda row, now: row.rate_at(now),
+    Sort.LAST_SEEN: lambda row, now: row.last_seen,
+    Sort.FIRST_SEEN: lambda row, now: row.first_seen,
+}
+
+
+class UnfiledTable:
+    """Up to `names` rows; each is forgotten after `keep_seconds` without a request."""
+
+    def __init__(
+        self, *, names: int, keep_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._names = names
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._rows: dict[tuple[str, str, str], Row] = {}
+        self.unlisted = 0
+        """Requests for names that have no row."""
+        self.since = clock()
+        """Unix time from which on all this counts."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def now(self) -> float:
+        """The Unix time, as rates are worked out with it."""
+        return self._clock()
+
+    def add(self, new: Row) -> None:
+        """Count a row's requests in; its rate is worked out here."""
+        key = new.name, new.listener, new.reason
+        row = self._rows.get(key)
+        if row is None:
+            if len(self._rows) >= self._names:
+                self._make_room()
+            new.rate = float(new.count)
+            self._rows[key] = new
+            return
+        row.rate = row.rate_at(new.last_seen) + new.count
+        row.count += new.count
+        row.route = new.route
+        row.first_seen = min(row.first_seen, new.first_seen)
+        row.last_seen = max(row.last_seen, new.last_seen)
+
+    def _make_room(self) -> None:
+        oldest = self._oldest()
+
+        def worth(row: Row) -> tuple[bool, int, float]:
+            return row.last_seen >= oldest, row.count, row.last_seen
+
+        for row in nsmallest(max(self._names // _ROOM, 1), self._rows.values(), worth):
+            self._drop(row)
+            if row.last_seen >= oldest:
+                self.unlisted += row.count
+
+    def forget_old(self) -> int:
+        """Drop the rows that nobody has asked for in a long time; returns how many."""
+        oldest = self._oldest()
+        gone = [row for row in self._rows.values() if row.last_seen < oldest]
+        for row in gone:
+            self._drop(row)
+        return len(gone)
+
+    def _oldest(self) -> float:
+        return self._clock() - self._keep_seconds
+
+    def _drop(self, row: Row) -> None:
+        del self._rows[row.name, row.listener, row.reason]
+
+    def rows(
+        self,
+        *,
+        sort: Sort = Sort.COUNT,
+        limit: int | None = None,
+        accept: Callable[[Row], bool] = lambda row: True,
+    ) -> list[Row]:
+        """The first `limit` of the rows that `accept` takes, the greatest first."""
+        now, key = self._clock(), _KEYS[sort]
+        chosen = [row for row in self._rows.values() if accept(row)]
+        return nlargest(
+            len(chosen) if limit is None else limit, chosen, lambda row: (key(row, now), row.name)
+        )
+
+    def clear(self) -> None:
+        """Forget everything, and count from now on."""
+        self._rows.clear()
+        self.unlisted = 0
+        self.since = self._clock()
+
+    # Across restarts
+
+    def save(self, path: Path) -> None:
+        """Write the table to a file in place of the one before. Raises OSError."""
+        state = {
+            "format": _FORMAT,
+            "since": self.since,
+            "unlisted": self.unlisted,
+            "rows": [_fields(row) for row in self._rows.values()],
+        }
+        beside = path.with_suffix(".new")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(json.dumps(state))
+        beside.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Take up what was saved; a file that cannot be read is kept aside, and told of."""
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("%s cannot be read: %s; counting anew", path, error.strerror)
+            return
+        try:
+            state = json.loads(text)
+            rows = [Row(*fields) for fields in state["rows"]]
+            self.since, self.unlisted = float(state["since"]), int(state["unlisted"])
+        except (ValueError, TypeError, KeyError) as error:
+            aside = path.with_suffix(".bad")
+            path.replace(aside)
+            log.warning("%s is damaged (%s); it is kept as %s, counting anew", path, error, aside)
+            return
+        for row in sorted(rows, key=lambda row: row.count)[-self._names :]:
+            self._rows[row.name, row.listener, row.reason] = row
+
+
+def _fields(row: Row) -> list[str | int | float]:
+    """The fields of a row in their order (`astuple` would copy each of them)."""
+    return [
+        row.name,
+        row.listener,
+        row.reason,
+        row.route,
+        row.count,
+        row.first_seen,
+        row.last_seen,
+        row.rate,
+    ]
+
+
+class UnfiledNames:
+    """The table in the control process: fed by the workers, saved now and then."""
+
+    def __init__(self, table: UnfiledTable, path: Path) -> None:
+        self.table = table
+        self._path = path
+        self._saved_at = time.monotonic()
+        table.restore(path)
+
+    async def collect_from(self, fleet: Fleet) -> None:
+        """Ask every worker for what it has counted."""
+        answers = await fleet.ask("unfiled", fields=lambda link: {"confirmed": link.heard})
+        for link, answer in answers.items():
+            self._take(link, answer)
+        if time.monotonic() >= self._saved_at + SAVE_SECONDS:
+            self.table.forget_old()
+            self.save()
+
+    def farewell(self, link: Link, words: Message) -> None:
+        """Take what a worker leaves behind that ends."""
+        for answer in words["unfiled"]:
+            self._take(link, answer)
+
+    def _take(self, link: Link, answer: Message) -> None:
+        if answer["number"] == link.heard:
+            return
+        link.heard = answer["number"]
+        self.table.unlisted += answer["unlisted"]
+        for fields in answer["rows"]:
+            self.table.add(Row(*fields))
+
+    def save(self) -> None:
+        """Keep the table for the next start; what is lost without is told in the log."""
+        self._saved_at = time.monotonic()
+        try:
+            self.table.save(self._path)
+        except OSError as error:
+            log.warning("%s cannot be written: %s; free some room", self._path, error.strerror)

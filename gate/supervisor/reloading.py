@@ -1,0 +1,32 @@
+"""Writes down what came of the last reload, for `gate reload` and the admin API."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "reload.json"
+
+
+def note_reload(
+    folder: Path, born: int, *, taken: bool, problems: Iterable[str] = (), kept: Iterable[str] = ()
+) -> None:
+    """Keep the result in `folder`; `born` tells this run of the gate from any other.
+
+    Without room on the disk the result is in the log alone.
+    """
+    result = {
+        "born": born,
+        "at": datetime.now(UTC).isoformat(),
+        "taken": taken,
+        "problems": list(problems),
+        "kept": list(kept),
+    }
+    beside = (folder / FILE).with_suffix(".new")
+    with contextlib.suppress(OSError):
+        beside.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+        beside.replace(folder / FILE)

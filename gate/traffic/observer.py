@@ -1,0 +1,157 @@
+"""The data plane's observer: what a worker notes of each decision.
+
+`observe` is on the hot path of a refusal, which costs some 20 µs in all. So a blocked decision
+is one entry in a dictionary whose key is the verdict itself: verdicts are shared by all who ask
+for a name, and their hash is their address. What the entries say is worked out later, in batches,
+and only for a bounded number of them. A line for the log is made while the second's budget
+lasts; beyond it, its cost is that of looking at an integer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from random import random
+from typing import Final
+
+from gate.policy import Verdict
+from gate.proxy.plane import connection_name
+from gate.settings import AccessLog
+from gate.traffic.access import CLIENT, LOGGER, ConsoleLines, Decision, JsonLines
+from gate.traffic.journal import Journal
+from gate.traffic.pending import Pending
+
+FOLD_AT: Final = 1024
+"""Verdicts of one listener that are counted before they are folded into the rows."""
+
+TICK_SECONDS: Final = 0.25
+
+
+class Observer:
+    """What one worker notes. `tick` is to be called every TICK_SECONDS."""
+
+    def __init__(
+        self,
+        listeners: Iterable[str],
+        *,
+        run: str,
+        access: AccessLog,
+        lines: JsonLines | ConsoleLines,
+        journal: Journal,
+        pending: Pending,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random,
+    ) -> None:
+        """`run` is the worker's part of the connections' names, as the data plane has it."""
+        self._counts: dict[str, dict[Verdict, int]] = {name: {} for name in listeners}
+        self._run = run
+        self._sample = access.sample
+        self._per_second = access.per_second
+        self._client = CLIENT[access.client]
+        self._lines = lines
+        self._journal = journal
+        self._pending = pending
+        self._clock = clock
+        self._chance = chance
+        self._due = 0  # decisions of this second that are due a line
+        self._made = 0  # lines of this second
+        self._ticks = 0
+        self.budget = 0
+        """Lines that may still be made in this second."""
+        self.written = 0
+        self.suppressed = 0
+        self.refill()
+
+    @property
+    def observing(self) -> bool:
+        """Whether allowed decisions are to be observed, too."""
+        return self._sample > 0 and self._per_second > 0
+
+    def observe(
+        self,
+        listener: str,
+        scheme: str,
+        address: str,
+        verdict: Verdict,
+        passed: bool,
+        number: int,
+    ) -> None:
+        """Note a decision; see `gate.proxy.plane.Observer`."""
+        if verdict.allowed:
+            if self._chance() < self._sample:
+                self._due += 1
+                if self.budget:
+                    self._note(listener, scheme, address, verdict, passed, number)
+            return
+        counts = self._counts[listener]
+        count = counts.get(verdict)
+        if count is None:
+            if len(counts) >= FOLD_AT:
+                self.fold()
+            counts[verdict] = 1
+        else:
+            counts[verdict] = count + 1
+        if self.budget:
+            self._note(listener, scheme, address, verdict, passed, number)
+
+    def _note(
+        self,
+        listener: str,
+        scheme: str,
+        address: str,
+        verdict: Verdict,
+        passed: bool,
+        number: int,
+    ) -> None:
+        """Make a line, at the cost of the budget."""
+        self.budget -= 1
+        self._made += 1
+        decision = Decision(
+            self._clock(),
+            connection_name(self._run, listener, number),
+            listener,
+            scheme,
+            self._client(address),
+            verdict,
+            passed,
+            self._sample if verdict.allowed else None,
+        )
+        self._journal.add(self._lines.decision(decision))
+
+    def fold(self) -> None:
+        """Turn what was counted into rows of names."""
+        now = self._clock()
+        for listener, counts in self._counts.items():
+            self._due += self._pending.add(listener, counts, now)
+            counts.clear()
+
+    def tick(self) -> None:
+        """Write the lines; once a second, fold, tell what was suppressed, and refill."""
+        self._ticks += 1
+        if self._ticks * TICK_SECONDS % 1 == 0:
+            self.fold()
+            self._tell_suppressed()
+            self.refill()
+        self._journal.flush()
+
+    def _tell_suppressed(self) -> None:
+        self.written += self._made
+        over = self._due - self._made
+        if over > 0 and self._may_write():
+            self.suppressed += over
+            self._journal.add(self._lines.suppressed(self._clock(), over))
+        self._due = self._made = 0
+
+    def refill(self) -> None:
+        """Begin a new second."""
+        self.budget = self._per_second if self._may_write() else 0
+
+    def _may_write(self) -> bool:
+        return self._per_second > 0 and logging.getLogger(LOGGER).isEnabledFor(logging.INFO)
+
+    def close(self) -> None:
+        """Fold and write what there is."""
+        self.fold()
+        self._tell_suppressed()
+        self._journal.flush()

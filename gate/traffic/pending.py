@@ -1,0 +1,116 @@
+"""Blocked names that a worker has yet to tell the control process of: bounded, and confirmed.
+
+The control process asks every second and says with each question which answer it has had; until
+then that answer is given again, so that a reply which is late or lost costs no count and none
+counts twice.
+
+A flood of random names must neither fill the worker's memory nor push out the names that matter.
+So once there are more than a few rows a name needs to be asked for twice to get one (remembered
+in a fixed table of one-byte tags), and what gets none is summed up as `unlisted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from gate.policy import REASONS, Verdict
+
+ROWS_IN_ANSWER: Final = 512
+"""So that making an answer stays below a millisecond."""
+
+_FREELY: Final = 1024
+_MOST: Final = 4096
+_TAGS: Final = 1 << 16
+_TAG_MASK: Final = _TAGS - 1
+
+Key = tuple[str, str, int]
+"""Name, listener, code of the reason."""
+
+Answer = dict[str, Any]
+"""`number`, `unlisted`, and `rows` of name, listener, reason, route, count, first, last seen."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    count: int
+    first: float
+    last: float
+
+
+class Pending:
+    """The rows of one worker; `route_of` gives the upstream route of a name."""
+
+    def __init__(self, route_of: Callable[[str], str]) -> None:
+        self._route_of = route_of
+        self._rows: dict[Key, _Asked] = {}
+        self._tags = bytearray(_TAGS)
+        self._unlisted = 0
+        self._answer: Answer | None = None  # given, and not confirmed yet
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, listener: str, counts: Mapping[Verdict, int], now: float) -> int:
+        """Count decisions of a listener, at the Unix time `now`; returns how many they are.
+
+        One loop without calls: under a flood of random names it runs for each of them.
+        """
+        rows, tags = self._rows, self._tags
+        total = unlisted = 0
+        for verdict, count in counts.items():
+            total += count
+            name = verdict.name
+            if not name:
+                continue
+            key = name, listener, verdict.code
+            asked = rows.get(key)
+            if asked is not None:
+                asked.count += count
+                asked.last = now
+                continue
+            size = len(rows)
+            if size >= _FREELY:
+                # Asked for before? A tag is wrong once in 256 times, which does no harm.
+                mixed = hash(name)
+                slot = mixed & _TAG_MASK
+                tag = mixed >> 16 & 0xFF
+                if size >= _MOST or (count == 1 and tags[slot] != tag):
+                    tags[slot] = tag
+                    unlisted += count
+                    continue
+            rows[key] = _Asked(count, now, now)
+        self._unlisted += unlisted
+        return total
+
+    def take(self, confirmed: int) -> Answer:
+        """The next answer, or the last one again if `confirmed` is not its number."""
+        if self._answer is None or confirmed == self._answer["number"]:
+            self._answer = self._next(ROWS_IN_ANSWER)
+        return self._answer
+
+    def rest(self) -> list[Answer]:
+        """All that is not confirmed, for a worker that ends."""
+        given = [] if self._answer is None else [self._answer]
+        return [*given, self._next(len(self._rows))]
+
+    def _next(self, most: int) -> Answer:
+        """The oldest rows, which leave the table."""
+        keys = list(islice(self._rows, most))
+        rows = [self._row(key) for key in keys]
+        for key in keys:
+            del self._rows[key]
+        self._number += 1
+        answer = {"number": self._number, "unlisted": self._unlisted, "rows": rows}
+        self._unlisted = 0
+        return answer
+
+    def _row(self, key: Key) -> list[Any]:
+        name, listener, code = key
+        asked = self._rows[key]
+        route = self._route_of(name)
+        reason = REASONS[code].value
+        return [name, listener, reason, route, asked.count, asked.first, asked.last]

@@ -1,0 +1,134 @@
+"""The table of blocked names: bounded, exact at the top, and kept across restarts."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gate.control.unfiled import Row, Sort, UnfiledTable
+from gate.settings import Unfiled
+
+DAY = 86400.0
+
+
+@dataclass
+class Clock:
+    now: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def table(names: int = 1000, clock: Clock | None = None) -> UnfiledTable:
+    return UnfiledTable(names=names, keep_seconds=30 * DAY, clock=clock or Clock())
+
+
+def row(name: str, count: int = 1, when: float = 1_700_000_000.0, reason: str = "unfiled") -> Row:
+    return Row(name, "tls", reason, "default", count, when, when)
+
+
+def test_the_rows_of_all_workers_are_one() -> None:
+    rows = table()
+    rows.add(row("a.cn", 2, 1_700_000_010.0))
+    rows.add(row("a.cn", 3, 1_700_000_005.0))
+    (found,) = rows.rows()
+    assert (found.count, found.first_seen, found.last_seen) == (5, 1_700_000_005.0, 1_700_000_010.0)
+
+
+def test_reasons_of_one_name_are_rows_of_their_own() -> None:
+    rows = table()
+    rows.add(row("a.cn"))
+    rows.add(row("a.cn", reason="revoked"))
+    assert len(rows.rows(accept=lambda item: item.reason == "revoked")) == 1
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"), [(Sort.COUNT, "old.cn"), (Sort.RATE, "new.cn"), (Sort.LAST_SEEN, "new.cn")]
+)
+def test_rows_come_in_the_order_asked_for(sort: Sort, first: str) -> None:
+    clock = Clock()
+    rows = table(clock=clock)
+    rows.add(row("old.cn", 100, clock.now - 3600))
+    rows.add(row("new.cn", 10, clock.now))
+    assert rows.rows(sort=sort, limit=1)[0].name == first
+
+
+def test_the_top_thousand_of_a_long_tailed_stream_are_exact() -> None:
+    chance = random.Random(7)
+    names = [f"n{number}.cn" for number in range(30_000)]
+    weights = [1 / (rank + 1) for rank in range(len(names))]
+    stream = chance.choices(names, weights, k=300_000)
+    rows = table(Unfiled().names)
+    for name in stream:
+        rows.add(row(name))
+    true = Counter(stream)
+    found = {item.name: item.count for item in rows.rows(limit=1000)}
+    assert found == {name: true[name] for name in found}
+    assert min(found.values()) >= sorted(true.values())[-1000]
+    assert len(rows) < len(true), "the table was too small for all names"
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 4)), max_size=300))
+def test_a_count_never_tells_too_much_and_all_together_miss_exactly_the_unlisted(
+    stream: list[tuple[int, int]],
+) -> None:
+    rows = table(20)
+    true: Counter[str] = Counter()
+    for number, count in stream:
+        rows.add(row(f"n{number}.cn", count))
+        true[f"n{number}.cn"] += count
+    assert len(rows) <= 20
+    assert all(item.count <= true[item.name] for item in rows.rows())
+    assert sum(item.count for item in rows.rows()) + rows.unlisted == true.total()
+
+
+def test_a_name_that_nobody_asks_for_any_more_is_forgotten() -> None:
+    clock = Clock()
+    rows = table(clock=clock)
+    rows.add(row("old.cn", 100, clock.now))
+    clock.now += 31 * DAY
+    rows.add(row("new.cn", 1, clock.now))
+    assert rows.forget_old() == 1
+    assert [item.name for item in rows.rows()] == ["new.cn"]
+    assert rows.unlisted == 0
+
+
+def test_a_table_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    rows = table(20)
+    for number in range(50):
+        rows.add(row(f"n{number}.cn", number + 1))
+    rows.save(tmp_path / "unfiled.json")
+    again = table(20)
+    again.restore(tmp_path / "unfiled.json")
+    assert again.rows() == rows.rows()
+    assert (again.unlisted, again.since) == (rows.unlisted, rows.since)
+    assert (tmp_path / "unfiled.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> None:
+    rows = table(100)
+    for number in range(100):
+        rows.add(row(f"n{number}.cn", number + 1))
+    rows.save(tmp_path / "unfiled.json")
+    small = table(10)
+    small.restore(tmp_path / "unfiled.json")
+    assert [item.count for item in small.rows()] == list(range(100, 90, -1))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [[1]]}', '{"rows": []}'])
+def test_a_damaged_file_is_kept_aside_and_counting_goes_on(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "unfiled.json"
+    path.write_text(text)
+    rows = table()
+    rows.restore(path)
+    assert len(rows) == 0
+    assert path.with_suffix(".bad").read_text() == text
+    rows.add(row("a.cn"))
+    rows.save(path)

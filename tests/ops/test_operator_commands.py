@@ -1,0 +1,113 @@
+"""The commands that ask a running gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness.gate_process import Gate, run_gate
+from tests.harness.http_origin import HttpOrigin
+from tests.harness.ports import free_port
+from tests.harness.waiting import wait_for
+from tests.ops.operating import command, counts
+from tests.supervisor.running import fill, new_gate, status_of
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """A running gate that the tests of this module leave as they found it."""
+    origin = HttpOrigin()
+    gate = new_gate(tmp_path_factory.mktemp("gate"), origin.address)
+    fill(gate)
+    gate.start()
+    yield gate
+    gate.stop()
+    origin.close()
+
+
+def test_exempt_suspend_and_their_ends(gate: Gate) -> None:
+    done = command(gate, "exempt", "example.org", "--for", "2h", "--reason", "event")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("in force in every worker\n")
+    assert status_of(gate, "www.example.org") == 200
+    listed = json.loads(command(gate, "overrides", "--json").stdout)["items"]
+    assert [(item["domain"], item["kind"]) for item in listed] == [("example.org", "exempt")]
+    wrong = command(gate, "unsuspend", "example.org")
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        "gate: example.org is not suspended but exempt\n",
+    )
+    assert command(gate, "unexempt", "example.org").stdout == "example.org: no longer exempt\n"
+    assert command(gate, "suspend", "example.com", "--reason", "order").returncode == 0
+    assert status_of(gate, "example.com") == 302
+    assert command(gate, "unsuspend", "example.com").returncode == 0
+    assert status_of(gate, "example.com") == 200
+
+
+@pytest.mark.parametrize("duration", ["soon", "", "0s", "2", "-1h"])
+def test_a_duration_that_is_none_is_wrong_usage(gate: Gate, duration: str) -> None:
+    done = command(gate, "exempt", "a.cn", f"--for={duration}", "--reason", "x")
+    assert done.returncode == 2
+    assert "--for" in done.stderr
+
+
+def test_mode_drain_and_log_level(gate: Gate) -> None:
+    assert command(gate, "mode", "monitor").stdout == "http: monitor (settings: enforce)\n"
+    assert status_of(gate, "example.org") == 200
+    assert command(gate, "mode", "enforce").stdout == "http: enforce\n"
+    assert command(gate, "drain").stdout.startswith("out of rotation; ")
+    assert command(gate, "status").returncode == 1
+    assert command(gate, "drain", "--end").stdout.startswith("in rotation; ")
+    assert command(gate, "log-level", "debug").stdout == "debug (settings: info)\n"
+    assert command(gate, "log-level", "info").stdout == "info\n"
+
+
+def test_status_top_and_unfiled(gate: Gate) -> None:
+    for _ in range(3):
+        status_of(gate, "asked.example.org")
+    wait_for(lambda: counts(gate).get("asked.example.org") == 3, "the name in the table")
+    shown = command(gate, "status")
+    assert shown.returncode == 0, shown.stderr
+    assert ": ready, gate " in shown.stdout
+    assert "asked.example.org" in command(gate, "top").stdout
+    assert "asked.example.org" in command(gate, "unfiled").stdout
+    assert command(gate, "unfiled", "--csv").stdout.startswith("name,")
+    for name in ("status", "top", "unfiled", "mode", "log-level", "overrides"):
+        assert isinstance(json.loads(command(gate, name, "--json").stdout), dict), name
+
+
+def test_reload_says_what_came_of_it(gate: Gate) -> None:
+    good = gate.config.read_text()
+    try:
+        assert command(gate, "reload").stdout == "reloaded\n"
+        gate.config.write_text(yaml.safe_dump(gate.settings | {"workers": 3}))
+        kept = command(gate, "reload")
+        assert (kept.returncode, kept.stdout) == (
+            0,
+            "reloaded\nworkers changes on a restart only; the old value stays\n",
+        )
+        # The command itself reads the settings for the state folder: ask by URL.
+        token = (gate.directory / "admin.token").read_text().strip()
+        gate.config.write_text("workers: many\n")
+        url = f"http://127.0.0.1:{gate.admin}"
+        refused = run_gate("reload", "--url", url, "--token", token, check=False)
+        assert refused.returncode == 1
+        assert "refused, nothing has changed:" in refused.stdout
+        assert "workers: must be a whole number, not 'many'" in refused.stdout
+    finally:
+        gate.config.write_text(good)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready")
+
+
+def test_without_a_gate_the_commands_say_where_they_looked(tmp_path: Path) -> None:
+    gate = new_gate(tmp_path)
+    missing = command(gate, "status")
+    assert missing.returncode == 2
+    assert f"no gate has run in state_dir {tmp_path}" in missing.stderr
+    away = run_gate("status", "--url", f"http://127.0.0.1:{free_port()}", check=False)
+    assert away.returncode == 2
+    assert "no answer from the admin port" in away.stderr
