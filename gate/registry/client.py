@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from gate.registry.bulk.files import FileFormat
 from gate.registry.commands import Command, Outcome, Role
+from gate.registry.unfiled import UnfiledQuery, UnfiledView
 from gate.registry.views import (
     ApplicationView,
     FilingView,
@@ -136,6 +137,12 @@ class Remote:
             while piece := response.read(_PIECE):
                 yield piece
 
+    def unfiled(self, query: UnfiledQuery, *, limit: int | None) -> Iterator[UnfiledView]:
+        """Blocked names that gates report, up to `limit`."""
+        given = query.model_dump(mode="json", exclude_none=True)
+        for item in self._pages("/v1/reports/unfiled", given, limit):
+            yield UnfiledView.model_validate(item)
+
     def make_token(self, *, name: str, role: Role, lifetime: int | None) -> tuple[TokenView, str]:
         """Make a token; gives back what is known of it, and its text."""
         body = {"name": name, "role": role.value, "lifetime": lifetime}
@@ -154,7 +161,7 @@ class Remote:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _pages(self, path: str, query: dict[str, str], limit: int | None) -> Iterator[Any]:
+    def _pages(self, path: str, query: dict[str, Any], limit: int | None) -> Iterator[Any]:
         left = limit
         cursor: str | None = None
         while left is None or left > 0:

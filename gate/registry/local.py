@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from gate.registry import log, queries, tokens
+from gate.registry import log, queries, reports, tokens
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Command, Outcome, Role
 from gate.registry.queries import FilingQuery
 from gate.registry.registry import LOCAL, Registry
+from gate.registry.unfiled import UnfiledQuery, UnfiledView
 from gate.registry.views import (
     ApplicationView,
     FilingView,
@@ -92,6 +94,11 @@ class Local:
     def export(self, form: FileFormat) -> Generator[bytes]:
         """Every filing, in pieces."""
         return export_filings(self.registry.database, form)
+
+    def unfiled(self, query: UnfiledQuery, *, limit: int | None) -> Iterator[UnfiledView]:
+        """Blocked names that gates report, up to `limit`."""
+        with self.registry.database.read() as connection:
+            yield from islice(reports.find_all(connection, query), limit)
 
     def make_token(self, *, name: str, role: Role, lifetime: int | None) -> tuple[TokenView, str]:
         """Make a token; gives back what is known of it, and its text."""

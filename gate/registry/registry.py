@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from gate.registry import log, tokens
+from gate.registry import log, reports, tokens
 from gate.registry.commands import Command, Outcome, Role
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
@@ -23,6 +23,7 @@ from gate.registry.operations import Work, carry_out
 from gate.registry.rules import clean_identifier
 from gate.registry.schema import answers, audit
 from gate.registry.tokens import Actor
+from gate.registry.unfiled import ReportTaken, UnfiledReport
 from gate.registry.views import TokenView
 
 LOCAL = Actor("local", Role.ADMIN)
@@ -77,21 +78,14 @@ class Registry:
             if key is not None:
                 answer = self._answered(connection, actor, key, request.digest(), work.now)
                 if answer is not None:
-                    return answer, True
+                    return Outcome.model_validate_json(answer), True
             outcome = carry_out(work, command)
             record(
                 work, command.operation, command.target, _public(command), revision=outcome.revision
             )
             if key is not None:
-                connection.execute(
-                    insert(answers).values(
-                        actor=actor.name,
-                        key=key,
-                        request=request.digest(),
-                        answer=outcome.model_dump_json(),
-                        time=work.now,
-                    )
-                )
+                answer = outcome.model_dump_json()
+                _keep_answer(connection, actor, key, request.digest(), answer, work.now)
         self.committed(work, outcome.revision)
         return outcome, False
 
@@ -138,19 +132,37 @@ class Registry:
             self.on_change(head)
         return head
 
+    def report_unfiled(
+        self, report: UnfiledReport, *, actor: Actor, key: str | None = None
+    ) -> ReportTaken:
+        """Add what a gate has counted of blocked names; `key` as for `perform`."""
+        actor.needs(Role.READER)
+        request = hashlib.sha256(b"report\n" + report.model_dump_json().encode()).digest()
+        now = self.now()
+        with self.database.write() as connection:
+            if key is not None:
+                answer = self._answered(connection, actor, key, request, now)
+                if answer is not None:
+                    return ReportTaken.model_validate_json(answer)
+            taken = reports.take(connection, report, now=now)
+            if key is not None:
+                _keep_answer(connection, actor, key, request, taken.model_dump_json(), now)
+        return taken
+
     def tidy(self, *, keep: int) -> int:
-        """Compact the log to its last `keep` changes, and forget old answers.
+        """Compact the log to its last `keep` changes, and forget old answers and reports.
 
         Gives back how many batches were dropped.
         """
         with self.database.write() as connection:
             dropped = log.compact(connection, keep=keep)
             connection.execute(delete(answers).where(answers.c.time < self.now() - KEY_SECONDS))
+            reports.forget(connection, now=self.now())
         return dropped
 
     def _answered(
         self, connection: Connection, actor: Actor, key: str, request: bytes, now: int
-    ) -> Outcome | None:
+    ) -> str | None:
         row = connection.execute(
             select(answers.c.request, answers.c.answer, answers.c.time).where(
                 answers.c.actor == actor.name, answers.c.key == key
@@ -165,7 +177,15 @@ class Registry:
             return None
         if row.request != request:
             raise RegistryError("key_reused", field="Idempotency-Key")
-        return Outcome.model_validate_json(row.answer)
+        return str(row.answer)
+
+
+def _keep_answer(
+    connection: Connection, actor: Actor, key: str, request: bytes, answer: str, now: int
+) -> None:
+    connection.execute(
+        insert(answers).values(actor=actor.name, key=key, request=request, answer=answer, time=now)
+    )
 
 
 def record(

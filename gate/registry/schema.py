@@ -241,3 +241,17 @@ answers = Table(
     Column("time", BigInteger, nullable=False),
     Index("ix_answers_time", "time"),
 )
+
+# What gates report: blocked names that visitors ask for, one row for each name and gate.
+unfiled = Table(
+    "unfiled",
+    metadata,
+    Column("name", Bytewise, primary_key=True),
+    Column("gate", Bytewise, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Index("ix_unfiled_last_seen", "last_seen"),
+    sqlite_with_rowid=False,
+)

@@ -11,7 +11,8 @@ import pytest
 
 from gate.registry.cli import registry
 from gate.registry.database import Database
-from gate.registry.registry import Registry
+from gate.registry.registry import LOCAL, Registry
+from gate.registry.unfiled import UnfiledName, UnfiledReport
 from tests.registry.process import RegistryProcess
 
 Run = Callable[..., click.testing.Result]
@@ -208,3 +209,22 @@ def test_the_registry_inside_a_gate_is_found_by_its_state_folder(tmp_path: Path)
     opened = Database(str(tmp_path / "registry.db"))
     assert Registry(opened).head().revision == 0
     opened.close()
+
+
+def test_blocked_names_that_gates_reported_are_listed(run: Run, tmp_path: Path) -> None:
+    assert good(run("unfiled", "--json")) == ""
+    database = Database(str(tmp_path / "registry.db"))
+    names = [
+        UnfiledName(name=name, reason="unfiled", count=count, first_seen=100, last_seen=200)
+        for name, count in (("a.cn", 3), ("xn--fiqs8s.cn", 2))
+    ]
+    Registry(database).report_unfiled(UnfiledReport(gate="g1", names=tuple(names)), actor=LOCAL)
+    database.close()
+    assert "中国.cn" in good(run("unfiled"))
+    first, second = (json.loads(line) for line in good(run("unfiled", "--json")).splitlines())
+    assert (first["name"], first["count"], second["display"]) == ("a.cn", 3, "中国.cn")
+    assert good(run("unfiled", "--csv", "--limit", "1")).splitlines() == [
+        "name,display,reason,count,first_seen,last_seen,gates",
+        "a.cn,a.cn,unfiled,3,100,200,g1",
+    ]
+    assert good(run("unfiled", "--gate", "g9", "--json")) == ""

@@ -16,7 +16,7 @@ GUIDE = (Path(gate.__file__).parent / "docs" / "registry.md").read_text(encoding
 
 def test_the_guides_commands_work_in_their_order(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GATE_")}
     done = subprocess.run(
         ["/bin/sh", "-e", "-c", "\n".join(blocks)],

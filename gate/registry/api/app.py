@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gate.registry import log
-from gate.registry.api import administration, bulk, changes, operations, records, snapshots
+from gate.registry.api import administration, bulk, changes, operations, records, reports, snapshots
 from gate.registry.api.endpoint import ACTOR, ENDPOINT, Endpoint
 from gate.registry.api.metrics import Metrics
 from gate.registry.api.openapi import document
@@ -30,6 +30,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *changes.ENDPOINTS,
     *snapshots.ENDPOINTS,
     *bulk.ENDPOINTS,
+    *reports.ENDPOINTS,
     *administration.ENDPOINTS,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -20,6 +21,11 @@ ACTOR: Final = web.RequestKey("actor", str)
 ENDPOINT: Final = web.RequestKey("endpoint", str)
 
 BODY_SECONDS: Final = 30
+
+KEY_HEADER: Final = {
+    "Idempotency-Key": "同一键的重复请求只执行一次 / a request repeated under one key is done once"
+}
+_KEY = re.compile(r"[\x21-\x7e]{1,128}").fullmatch
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,6 +48,17 @@ class Call:
     def path(self) -> Mapping[str, str]:
         """The decoded path parameters."""
         return self.request.match_info
+
+    def idempotency_key(self) -> str | None:
+        """The request's Idempotency-Key. Raises RegistryError `field_invalid`."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and _KEY(key) is None:
+            raise RegistryError(
+                "field_invalid",
+                field="Idempotency-Key",
+                detail=Said("1–128 个可见 ASCII 字符", "1 to 128 visible ASCII characters"),
+            )
+        return key
 
 
 Handler = Callable[[Call], Awaitable[BaseModel | web.StreamResponse]]

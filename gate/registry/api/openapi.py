@@ -95,11 +95,9 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.answer is not None:
-        schema = _reference(endpoint.answer)
-        return {
-            "description": endpoint.summary,
-            "content": {"application/json": {"schema": schema}},
-        }
+        content: dict[str, Any] = {media: {} for media in endpoint.media}
+        content["application/json"] = {"schema": _reference(endpoint.answer)}
+        return {"description": endpoint.summary, "content": content}
     if endpoint.status == 204:
         return {"description": endpoint.summary}
     return {"description": endpoint.summary, "content": {media: {} for media in endpoint.media}}

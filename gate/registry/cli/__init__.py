@@ -25,6 +25,10 @@ _COMMANDS = {
     "search": ("gate.registry.cli.records:search", "Search filings."),
     "import": ("gate.registry.cli.bulk:import_command", "Import filings from a file."),
     "export": ("gate.registry.cli.bulk:export", "Export every filing to a file."),
+    "unfiled": (
+        "gate.registry.cli.unfiled:unfiled",
+        "List blocked names that visitors ask for, as the gates report them.",
+    ),
     "token": ("gate.registry.cli.token:token", "Make, list and revoke the API's tokens."),
     "migrate": ("gate.registry.cli.running:migrate", "Bring the database up to date."),
     "verify": ("gate.registry.cli.running:verify", "Check records and log against each other."),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from gate.registry.cli.target import Target, json_option, print_json, target_options
+from gate.registry.cli.target import Target, json_option, print_json, print_table, target_options
 from gate.registry.views import FilingView, StatusName, SubjectDetail
 
 
@@ -57,7 +56,7 @@ def search(target: Target, text: str | None, status: str | None, limit: int, as_
             subject.name if subject else "",
             (subject.account or "") if subject else "",
         )
-    _print_table(table)
+    print_table(table)
 
 
 @click.command()
@@ -75,7 +74,7 @@ def applications(target: Target, state: str | None, limit: int, as_json: bool) -
     for item in found:
         domains = " ".join(item.request.service.domains)
         table.add_row(str(item.id), item.kind, item.state, domains, item.licence, item.reason)
-    _print_table(table)
+    print_table(table)
 
 
 def _print_filing(filing: FilingView) -> None:
@@ -102,10 +101,3 @@ def _print_subject(subject: SubjectDetail) -> None:
     for service in subject.services:
         state = " suspended" if service.suspended else ""
         click.echo(f"  {service.licence} {service.name}: {' '.join(service.domains)}{state}")
-
-
-def _print_table(table: Table) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeAli
 
 import click
 from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.table import Table
 
 from gate.registry.client import Remote, RemoteError
 from gate.registry.errors import RegistryError
@@ -178,3 +180,11 @@ def print_json(*models: BaseModel) -> None:
     """One JSON object a line."""
     for model in models:
         click.echo(model.model_dump_json())
+
+
+def print_table(table: Table) -> None:
+    """A table, wide enough for a pipe."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)

@@ -1,0 +1,118 @@
+"""What gates report: blocked names that visitors ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import aclosing
+from enum import StrEnum
+
+from aiohttp import web
+from pydantic import Field
+
+from gate.registry import reports
+from gate.registry.api.endpoint import KEY_HEADER, Call, Endpoint
+from gate.registry.api.pages import PageQuery, next_cursor
+from gate.registry.commands import Model
+from gate.registry.database import Database
+from gate.registry.reports import read_key, sort_key
+from gate.registry.unfiled import (
+    ReportTaken,
+    UnfiledQuery,
+    UnfiledReport,
+    UnfiledView,
+    write_csv,
+)
+
+
+class ListFormat(StrEnum):
+    """A page as JSON, or the whole list as CSV."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+class UnfiledPageQuery(PageQuery, UnfiledQuery):
+    """Which names, how, and which page of them."""
+
+    format: ListFormat = Field(
+        ListFormat.JSON, description="csv 为完整列表 / csv is the whole list, without pages"
+    )
+
+
+class UnfiledPage(Model):
+    """A page of blocked names."""
+
+    items: tuple[UnfiledView, ...]
+    next: str | None
+
+
+async def report(call: Call) -> ReportTaken:
+    """Add a gate's counts."""
+    key = call.idempotency_key()
+    return await call.service.write(
+        lambda: call.service.registry.report_unfiled(call.body, actor=call.actor, key=key)
+    )
+
+
+async def find(call: Call) -> UnfiledPage | web.StreamResponse:
+    """Blocked names, as a page or as one CSV file."""
+    asked: UnfiledPageQuery = call.query
+    if asked.format is ListFormat.CSV:
+        return await _send_csv(call, asked)
+    rows = await call.service.read(
+        reports.find, asked, after=read_key(asked.after_text()), limit=asked.limit
+    )
+
+    def key(row: UnfiledView) -> str:
+        number, name = sort_key(row, asked.sort)
+        return f"{number} {name}"
+
+    return UnfiledPage(items=tuple(rows), next=next_cursor(rows, asked.limit, key))
+
+
+async def _send_csv(call: Call, query: UnfiledQuery) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={"Content-Disposition": 'attachment; filename="unfiled.csv"'}
+    )
+    response.content_type = "text/csv"
+    response.charset = "utf-8"
+    response.enable_compression()
+    pieces = call.service.in_pieces(_csv(call.service.registry.database, query))
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not response.prepared:
+                await response.prepare(call.request)
+            await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+def _csv(database: Database, query: UnfiledQuery) -> Generator[bytes]:
+    """The list, all of it from one state of the database."""
+    with database.read() as connection:
+        for piece in write_csv(reports.find_all(connection, query)):
+            yield piece.encode()
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/reports/unfiled",
+        "reportUnfiled",
+        "上报未备案域名的访问 / report blocked names that are asked for",
+        report,
+        body=UnfiledReport,
+        answer=ReportTaken,
+        headers=KEY_HEADER,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/reports/unfiled",
+        "findUnfiled",
+        "各网关上报的未备案域名 / blocked names, over all gates",
+        find,
+        query=UnfiledPageQuery,
+        answer=UnfiledPage,
+        media=("application/json", "text/csv"),
+    ),
+)
