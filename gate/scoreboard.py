@@ -156,8 +156,13 @@ class Board:
         return {pid for pid in self._words[len(_Head) : len(_Head) + ELDERS] if pid}
 
     def add_elder(self, pid: int) -> None:
-        """A successor of `pid` is about to start (supervisor). Raises IndexError for no room."""
-        self._words[self._elder(0)] = pid
+        """A successor of `pid` is about to start (supervisor). Raises IndexError for no room.
+
+        Another reload may come before `pid` has ended: it is noted once all the same, or it
+        would not be forgotten, and changes would wait for its answer for ever.
+        """
+        if pid not in self.elders:
+            self._words[self._elder(0)] = pid
 
     def remove_elder(self, pid: int) -> None:
         """The process `pid` has ended (supervisor)."""

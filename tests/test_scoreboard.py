@@ -53,6 +53,14 @@ def test_elders_are_kept_until_they_end() -> None:
     assert board.elders == {6}
 
 
+def test_an_elder_that_two_reloads_replace_is_forgotten_when_it_ends() -> None:
+    board = Board([])
+    board.add_elder(5)
+    board.add_elder(5)
+    board.remove_elder(5)
+    assert board.elders == set()
+
+
 def test_elders_have_a_bound() -> None:
     board = Board(["worker-0"])
     for pid in range(1, ELDERS + 1):

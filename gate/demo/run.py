@@ -14,7 +14,7 @@ from gate.registry.registry import LOCAL
 from gate.settings import Settings, load
 from gate.supervisor import serve
 from gate.supervisor.binding import Ports
-from gate.supervisor.family import Role
+from gate.supervisor.child import Role
 
 FILED = "www.example.com"
 UNFILED = "www.example.org"

@@ -5,60 +5,38 @@ time-out is the next thing to do. The parent touches no traffic and opens no rep
 fork is always safe.
 
 Signals: TERM and INT drain and stop (a second one stops at once), HUP reloads, USR2 lets another
-program take the place of this one.
+program take the place of this one. None is lost: what comes in the middle of an upgrade stays
+pending, which an exec keeps, and a HUP that comes in the middle of a reload has its turn after it.
 A child is told TERM to end within `process.drain_seconds`, and RETIRE to end within
 `process.reload_drain_seconds` after its successor has taken over.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gate.scoreboard import ELDERS, Board
 from gate.settings import Process
-from gate.supervisor import privileges
+from gate.supervisor.child import RETIRE, TAKEN, Child, Role, be_child, send_signal
 from gate.supervisor.handover import Heir
 from gate.supervisor.notify import Notifier
 
 log = logging.getLogger("gate.supervisor")
 
-RETIRE = signal.SIGUSR1
-_TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
 _LONGEST_WAIT = 1.0
 _READY_WAIT = 0.05  # while a child is expected to say that it serves
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 30.0
 _SETTLED = 10.0  # a child that lived this long did not die at its start
 _STOP_GRACE = 5.0  # beyond the deadline, for a child that cuts its last connections
-
-
-@dataclass(slots=True, frozen=True)
-class Role:
-    """One kind of child process."""
-
-    name: str
-    """Its row on the board: `control`, `worker-0`, ..."""
-    main: Callable[[], int]
-    """What the child does; runs after the fork, returns the exit status."""
-    carries_traffic: bool
-    """Ends first on a stop; on a reload its successor serves before it retires."""
-
-
-@dataclass(slots=True)
-class _Child:
-    role: Role
-    started: float
-    leaving: bool = False
-    """Told to end: its end is no fault."""
+_RELOAD_PATIENCE = 5.0  # for a reload under way, before the next one begins
 
 
 @dataclass(slots=True)
@@ -87,12 +65,15 @@ class Family:
     replace_program: Callable[[Sequence[Heir]], None]
     """Executes it, with these children; returns (and logs) only when that fails."""
     notifier: Notifier = field(default_factory=Notifier)
-    _children: dict[int, _Child] = field(default_factory=dict)
+    _children: dict[int, Child] = field(default_factory=dict)
     _delays: dict[str, float] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
     _successions: set[str] = field(default_factory=set)
     """Roles whose old child ends before the new one starts."""
     _stop: _Stop | None = None
+    _reload_wanted: bool = False
+    _reload_from: float = 0.0
+    """The next reload begins now, or as soon as the last one is complete (monotonic)."""
     _upgrade_wanted: bool = False
     """Begins when the workers serve that are being started."""
     _upgrade_at: float | None = None
@@ -109,41 +90,52 @@ class Family:
         """
         roles = {role.name: role for role in self.roles}
         for heir in heirs:
-            self._children[heir.pid] = _Child(roles[heir.role], time.monotonic(), heir.leaving)
+            child = Child(roles[heir.role], time.monotonic(), heir.leaving)
+            if heir.leaving:
+                child.kill_at = self._end_of_retirement()
+            self._children[heir.pid] = child
             self.board.add_elder(heir.pid)
 
     def run(self) -> int:
         """Runs the family; 0 after an orderly end, 1 when a child had to be killed in it."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
         gc.collect()
         gc.freeze()  # what is loaded by now stays shared between the processes
         for role in self.roles:
             self._start(role, restarted=False)
         while self._children or self._stop is None:
-            taken = signal.sigtimedwait(_TAKEN, self._wait())
+            taken = signal.sigtimedwait(self._heeded(), self._wait())
             if taken is not None:
                 self._take(taken.si_signo)
             self._reap()
             self._tick(time.monotonic())
         return int(self._killed)
 
+    def _heeded(self) -> set[signal.Signals]:
+        """The signals to take now; an upgrade under way leaves some to the program to come."""
+        return TAKEN if self._upgrade_at is None else TAKEN - {signal.SIGHUP, signal.SIGUSR2}
+
     def _wait(self) -> float:
         """Seconds until there is something to do."""
         now = time.monotonic()
         changing = not self._announced or any(self._predecessors())
         times = [now + (_READY_WAIT if changing else _LONGEST_WAIT), *self._due.values()]
-        if self._upgrade_at is not None:
-            times.append(self._upgrade_at)
         if self._stop is not None:
             times.append(self._stop.kill_at if self._stop.draining else self._stop.drain_at)
+        else:
+            times += [child.kill_at for child in self._children.values()]
+            if self._upgrade_at is not None:
+                times.append(self._upgrade_at)
+            elif self._reload_wanted:
+                times.append(self._reload_from)
         if self.notifier.watchdog_seconds:
             times.append(self._next_watchdog)
         return max(0.0, min(times) - now)
 
     def _take(self, number: int) -> None:
-        if number == signal.SIGHUP and self._stop is None and self._upgrade_at is None:
-            self._reload()
-        elif number == signal.SIGUSR2 and self._upgrade_at is None:
+        if number == signal.SIGHUP:
+            self._reload_wanted = True
+        elif number == signal.SIGUSR2:
             self._upgrade_wanted = True
         elif number in (signal.SIGTERM, signal.SIGINT):
             self._begin_stop()
@@ -155,10 +147,8 @@ class Family:
         if self._stop is not None:
             self._go_on_stopping(self._stop, now)
             return
-        if self._upgrade_wanted and self._announced and not any(self._predecessors()):
-            self._begin_upgrade()
-        if self._upgrade_at is not None:
-            self._go_on_upgrading(self._upgrade_at, now)
+        self._change(now)
+        self._kill_late(now)
         for name in [name for name, due in self._due.items() if due <= now]:
             del self._due[name]
             self._start(self._role(name), restarted=True)
@@ -168,6 +158,20 @@ class Family:
             self._announced = True
             self.notifier.send(READY=1, STATUS="ready")
             self.on_ready()
+
+    def _change(self, now: float) -> None:
+        """Begins what was asked for, and goes on with an upgrade that has begun."""
+        if self._upgrade_at is None and self._reload_wanted:
+            if now >= self._reload_from or self._is_calm():
+                self._reload()
+        elif self._upgrade_wanted and self._is_calm():
+            self._begin_upgrade()
+        if self._upgrade_at is not None:
+            self._go_on_upgrading(self._upgrade_at, now)
+
+    def _is_calm(self) -> bool:
+        """Does everything that was started serve, as far as that can be seen here?"""
+        return self._announced and not self._successions and not any(self._predecessors())
 
     # Starting
 
@@ -182,9 +186,9 @@ class Family:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _be_child(role, parent)
+            be_child(role, parent)
         row.begin(pid, restarted=restarted)
-        self._children[pid] = _Child(role, time.monotonic())
+        self._children[pid] = Child(role, time.monotonic())
         log.debug("%s started as process %d", role.name, pid)
 
     def _reap(self) -> None:
@@ -204,7 +208,7 @@ class Family:
                 self._successions.discard(name)
                 self._start(self._role(name), restarted=False)
 
-    def _plan_restart(self, child: _Child, code: int, pid: int) -> None:
+    def _plan_restart(self, child: Child, code: int, pid: int) -> None:
         now = time.monotonic()
         name = child.role.name
         delay = 0.0
@@ -223,12 +227,22 @@ class Family:
             row = self.board.row(child.role.name)
             if child.role.carries_traffic and row.pid == pid and row.silent_seconds > limit:
                 log.error("%s (process %d) hangs: no sign of life for %g s", row.name, pid, limit)
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
+
+    def _kill_late(self, now: float) -> None:
+        """Kills what was replaced and has not ended in its time: a successor may wait for it."""
+        for pid, child in self._children.items():
+            if now >= child.kill_at:
+                log.error("%s (process %d) did not end in time; killed", child.role.name, pid)
+                send_signal(pid, signal.SIGKILL)
+                child.kill_at = now + _STOP_GRACE
 
     # Reload
 
     def _reload(self) -> None:
         """Replaces every child by one with the new settings."""
+        self._reload_wanted = False
+        self._reload_from = time.monotonic() + _RELOAD_PATIENCE
         self._tell_reloading()
         fresh = self.reload() if self._has_room() else None
         self.board.count_reload(refused=fresh is None)
@@ -261,16 +275,17 @@ class Family:
             )
         return busy + wanted <= ELDERS
 
-    def _make_way(self, pid: int, child: _Child) -> None:
+    def _make_way(self, pid: int, child: Child) -> None:
         if child.role.carries_traffic:
             self.board.add_elder(pid)  # until it ends, every change must reach it, too
             return
         # One process at a time writes the replica: this one ends before its successor starts.
         child.leaving = True
+        child.kill_at = time.monotonic() + _STOP_GRACE
         self._successions.add(child.role.name)
-        _signal(pid, signal.SIGTERM)
+        send_signal(pid, signal.SIGTERM)
 
-    def _predecessors(self) -> Iterator[tuple[int, _Child]]:
+    def _predecessors(self) -> Iterator[tuple[int, Child]]:
         """The children that have a successor and have not been told to end."""
         for pid, child in self._children.items():
             if self.board.row(child.role.name).pid != pid and not child.leaving:
@@ -281,7 +296,11 @@ class Family:
         for pid, child in self._predecessors():
             if self.board.row(child.role.name).serving:
                 child.leaving = True
-                _signal(pid, RETIRE)
+                child.kill_at = self._end_of_retirement()
+                send_signal(pid, RETIRE)
+
+    def _end_of_retirement(self) -> float:
+        return time.monotonic() + self.process.reload_drain_seconds + _STOP_GRACE
 
     # Upgrade
 
@@ -314,7 +333,7 @@ class Family:
         elif now >= deadline:
             self._upgrade_at = now + _STOP_GRACE
             for pid in others:
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
 
     # Stopping
 
@@ -340,7 +359,7 @@ class Family:
         if now >= stop.kill_at:
             for pid, child in self._children.items():
                 log.error("%s (process %d) did not end in time; killed", child.role.name, pid)
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
                 child.leaving = True
                 self._killed = True
             stop.kill_at = now + _STOP_GRACE
@@ -349,38 +368,9 @@ class Family:
         ):
             self._end(lambda child: not child.leaving)
 
-    def _end(self, which: Callable[[_Child], bool]) -> None:
+    def _end(self, which: Callable[[Child], bool]) -> None:
         """Tells children to end; a retired one learns that its time is shorter now."""
         for pid, child in self._children.items():
             if which(child):
                 child.leaving = True
-                _signal(pid, signal.SIGTERM)
-
-
-def _be_child(role: Role, parent: int) -> None:
-    """Runs the role in a fresh child and ends the process."""
-    status = 1
-    try:
-        privileges.die_with_parent()
-        if os.getppid() != parent:  # it ended before it could be watched
-            os._exit(status)
-        # A terminal's INT, and a service manager's TERM, go to the whole process group; the
-        # parent alone decides what comes of them.
-        os.setpgid(0, 0)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
-        status = role.main()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+                send_signal(pid, signal.SIGTERM)

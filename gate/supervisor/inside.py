@@ -18,7 +18,7 @@ from gate.registry.errors import RegistryError
 from gate.registry.places import Places
 from gate.replica import LOCAL_EPOCH, Replica, ReplicaError
 from gate.settings import EMBEDDED, NONE, Settings, Sync
-from gate.supervisor.family import Role
+from gate.supervisor.child import Role
 from gate.sync.keys import KeyStoreError
 
 log = logging.getLogger("gate.supervisor")

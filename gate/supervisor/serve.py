@@ -20,7 +20,8 @@ from gate.settings.advice import advice
 from gate.settings.reload import merge
 from gate.supervisor import privileges
 from gate.supervisor.binding import BindError, Ports, bind, write_addresses
-from gate.supervisor.family import Family, Role
+from gate.supervisor.child import Role
+from gate.supervisor.family import Family
 from gate.supervisor.handover import (
     Counts,
     Handover,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -13,7 +14,9 @@ from tests.harness.gate_process import Gate
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import (
+    fill,
     log_of,
+    pid_of,
     restarts,
     status_of,
 )
@@ -91,3 +94,34 @@ def test_a_reload_names_what_needs_a_restart(gate: Gate) -> None:
         assert f"reload: {key} changes on a restart only; the old value stays" in log_of(gate)
     gate.settings["workers"] = 2
     wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready")
+
+
+def test_a_worker_that_two_reloads_replace_is_waited_for_no_longer_than_it_lives(
+    gate: Gate,
+) -> None:
+    """The second one comes before the first one's workers serve, so it replaces both."""
+    assert gate.process is not None
+    with socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+        wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+        before = set(gate.children())
+        for count in (1, 2):
+            gate.process.send_signal(signal.SIGHUP)
+            wait_for(lambda n=count: log_of(gate).count("reloaded") == n, "the reload", 30)  # type: ignore[misc]
+        sock.sendall(b"cd")
+        with sock.makefile("rb") as answer:
+            assert answer.readline().split()[1] == b"200"
+    wait_for(lambda: not before & set(gate.children()), "the old workers to end", 30)
+    fill(gate, "example.net\n")  # returns when it is in force everywhere
+    assert [status_of(gate, host) for host in ("example.com", "example.net")] == [302, 200]
+
+
+def test_a_control_process_that_does_not_end_is_killed_and_followed(gate: Gate) -> None:
+    assert gate.process is not None
+    control = pid_of(gate, "control")
+    os.kill(control, signal.SIGSTOP)
+    gate.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "did not end in time; killed" in log_of(gate), "the end of patience", 30)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "its successor", 30)
+    assert control not in gate.children()
+    fill(gate, "example.net\n")

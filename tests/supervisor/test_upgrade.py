@@ -13,7 +13,7 @@ from tests.harness.client import Client
 from tests.harness.gate_process import Gate, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of, new_gate, status_of
+from tests.supervisor.running import fill, log_of, new_gate, pid_of, status_of
 
 
 def upgraded(gate: Gate) -> int:
@@ -57,6 +57,31 @@ def test_the_state_folder_stays_locked_through_an_upgrade(gate: Gate) -> None:
     assert result.returncode == 2
     assert gate.process is not None
     assert f"belongs to the gate that runs as process {gate.process.pid}" in result.stderr
+
+
+def test_signals_in_the_middle_of_an_upgrade_are_obeyed_after_it(gate: Gate) -> None:
+    assert gate.process is not None
+    wait_for(lambda: "ready:" in log_of(gate), "the line on the start")
+    control = pid_of(gate, "control")
+    os.kill(control, signal.SIGSTOP)  # the upgrade waits for its end
+    gate.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: is_told_to_end(control), "the upgrade to begin", 30)
+    gate.process.send_signal(signal.SIGHUP)
+    gate.process.send_signal(signal.SIGUSR2)
+    os.kill(control, signal.SIGCONT)
+    wait_for(lambda: log_of(gate).count("upgraded:") == 2, "both upgrades", 40)
+    wait_for(lambda: log_of(gate).count("reloaded") == 1, "the reload", 30)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 30)
+    fill(gate, "example.net\n")
+    assert status_of(gate, "example.net") == 200
+
+
+def is_told_to_end(pid: int) -> bool:
+    """Is a SIGTERM pending for the process?"""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(("SigPnd", "ShdPnd")) and int(line.split()[1], 16) >> 14 & 1:
+            return True
+    return False
 
 
 def test_open_requests_end_in_their_old_worker(gate: Gate) -> None:
