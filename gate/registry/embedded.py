@@ -43,13 +43,16 @@ class Embedded:
         return self.places.folder / f"{Role.READER}.token"
 
 
-def prepare(settings: RegistrySettings, state_dir: Path) -> Embedded:
+def prepare(
+    settings: RegistrySettings, state_dir: Path, listener: socket.socket | None = None
+) -> Embedded:
     """Make everything ready that a registry on this machine needs.
 
+    `listener` is its socket, if the program before this one has left one.
     Raises OSError when the port is taken, RegistryError for the database, KeyStoreError for keys.
     """
     places = Places.of(settings, state_dir)
-    listener = bind(settings.listen.host, settings.listen.port)
+    listener = listener or bind(settings.listen.host, settings.listen.port)
     try:
         places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         registry = open_registry(places, settings)

@@ -19,6 +19,7 @@ from gate.supervisor.binding import Ports
 
 VARIABLE = "FILING_GATE_HANDOVER"  # `GATE_...` are settings
 _OWN = ("admin", "notice", "control")
+_INSIDE = "registry"
 
 
 class HandoverError(Exception):
@@ -102,21 +103,22 @@ def inherited(environ: MutableMapping[str, str]) -> Handover | None:
     return handover
 
 
-def descriptors_of(ports: Ports) -> dict[str, list[int]]:
-    """The descriptors of all sockets; listeners are `listener.NAME`."""
+def descriptors_of(ports: Ports, inside: socket.socket | None) -> dict[str, list[int]]:
+    """The descriptors of all sockets; listeners are `listener.NAME`, `inside` is the registry's."""
     numbers = {
         f"listener.{name}": [sock.fileno() for sock in sockets]
         for name, sockets in ports.data.items()
     }
-    own = zip(_OWN, (ports.admin, ports.notice, ports.control), strict=True)
+    own = zip((*_OWN, _INSIDE), (ports.admin, ports.notice, ports.control, inside), strict=True)
     return numbers | {name: [sock.fileno()] for name, sock in own if sock is not None}
 
 
 def ports_of(handover: Handover) -> Ports:
-    """The sockets that were left."""
+    """The sockets that were left, but for that of the registry inside."""
     found = {
         name: tuple(socket.socket(fileno=number) for number in numbers)
         for name, numbers in handover.sockets.items()
+        if name != _INSIDE
     }
     data = {
         name.removeprefix("listener."): sockets
@@ -125,3 +127,9 @@ def ports_of(handover: Handover) -> Ports:
     }
     notice = found.get("notice")
     return Ports(data, found["admin"][0], notice[0] if notice else None, found["control"][0])
+
+
+def inside_of(handover: Handover) -> socket.socket | None:
+    """The socket of the registry inside, if one was left."""
+    numbers = handover.sockets.get(_INSIDE)
+    return socket.socket(fileno=numbers[0]) if numbers else None

@@ -37,9 +37,10 @@ class Inside:
     embedded: Embedded | None
 
     @classmethod
-    def prepare(cls, settings: Settings) -> Inside:
+    def prepare(cls, settings: Settings, listener: socket | None = None) -> Inside:
         """Bind its port, make its keys and tokens; nothing if none is to run.
 
+        `listener` is its socket that the program before this one has left.
         Before the first fork. Raises InsideError.
         """
         if settings.sync.registry != EMBEDDED:
@@ -54,7 +55,7 @@ class Inside:
             )
             return cls(None)
         try:
-            return cls(prepare(settings.registry, settings.state_dir))
+            return cls(prepare(settings.registry, settings.state_dir, listener))
         except OSError as error:
             raise InsideError(
                 f"registry.listen: {settings.registry.listen} can't be used: "
@@ -62,6 +63,11 @@ class Inside:
             ) from error
         except (RegistryError, KeyStoreError) as error:
             raise InsideError(f"the registry inside can't be run: {error}") from error
+
+    @property
+    def listener(self) -> socket | None:
+        """Its socket, if one is run."""
+        return None if self.embedded is None else self.embedded.listener
 
     def resolve(self, sync: Sync) -> Sync:
         """The sync's settings with a URL in place of `embedded`."""

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -29,6 +30,7 @@ from gate.supervisor.handover import (
     Heir,
     descriptors_of,
     inherited,
+    inside_of,
     ports_of,
 )
 from gate.supervisor.inside import Inside, InsideError
@@ -77,7 +79,7 @@ def serve(
             write_addresses(ports, settings.state_dir / "listening.json")
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
             # Only now: a start that is refused says one line, and no warnings beside it.
-            inside = Inside.prepare(settings)
+            inside = Inside.prepare(settings, inside_of(before) if before else None)
             _warn(settings, open_files)
             gate = _Gate(settings, workers, ports, lock, read_again, inside, more_roles, program)
             return gate.run(before, on_ready)
@@ -193,7 +195,10 @@ class _Gate:
         resolved = self._settings.model_copy(
             update={"sync": self._inside.resolve(self._settings.sync)}
         )
-        own = _roles(resolved, self._workers, self._ports, self._board)
+        # A copy left open in another process would keep the port when its owner lets go of it.
+        listener = self._inside.listener
+        strange = [] if listener is None else [listener]
+        own = _roles(resolved, self._workers, self._ports, self._board, strange)
         return [*own, *self._more_roles]
 
     def _reload(self) -> tuple[Sequence[Role], Process] | None:
@@ -234,7 +239,7 @@ class _Gate:
             self._settings.model_dump(mode="json"),
             self._workers,
             self._lock,
-            descriptors_of(self._ports),
+            descriptors_of(self._ports, self._inside.listener),
             children,
             counts,
         )
@@ -258,11 +263,15 @@ class _Gate:
         log.error("upgrade failed, the program stays: %s", problem)
 
 
-def _roles(settings: Settings, workers: int, ports: Ports, board: Board) -> Iterator[Role]:
+def _roles(
+    settings: Settings, workers: int, ports: Ports, board: Board, strange: Sequence[socket.socket]
+) -> Iterator[Role]:
+    """The gate's own processes; `strange` are sockets that none of them has any use for."""
     control = ControlSockets(ports.control, ports.admin, ports.notice)
+    not_controls = [*ports.of_workers(), *strange]
     yield Role(
         "control",
-        partial(run_control, settings, control, board, workers, ports.of_workers()),
+        partial(run_control, settings, control, board, workers, not_controls),
         carries_traffic=False,
     )
     for index in range(workers):
@@ -270,6 +279,7 @@ def _roles(settings: Settings, workers: int, ports: Ports, board: Board) -> Iter
         worker = Worker(index, settings, mine, board.row(f"worker-{index}"))
         keep = {sock.fileno() for _, sock in mine}
         others = [sock for sock in ports.all() if sock.fileno() not in keep]
+        others += strange
         yield Role(f"worker-{index}", partial(run_worker, worker, others), carries_traffic=True)
 
 

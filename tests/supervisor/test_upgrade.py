@@ -12,6 +12,7 @@ import pytest
 from tests.harness.client import Client
 from tests.harness.gate_process import Gate, run_gate
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import fill, log_of, new_gate, pid_of, status_of
 
@@ -146,3 +147,25 @@ def test_there_must_be_a_gate_to_upgrade(tmp_path: Path) -> None:
     result = run_gate("upgrade", "--config", str(gate.config), check=False)
     assert result.returncode == 2
     assert f"no gate runs in state_dir {tmp_path}" in result.stderr
+
+
+def test_the_registry_inside_keeps_its_port_through_an_upgrade(tmp_path: Path) -> None:
+    port = free_port()
+    gate = new_gate(
+        tmp_path, sync={"registry": "embedded"}, registry={"listen": f"127.0.0.1:{port}"}
+    ).start()
+    try:
+        with Client(gate.ports["http"]) as client:  # keeps an old worker alive
+            client.send(b"POST / HTTP/1.1\r\nHost: a.cn\r\n")
+            wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+            upgrade(gate)
+            wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 20)
+            assert gate.who_listens(port), "only the registry holds its socket"
+            assert not set(gate.who_listens(port)) & set(gate.workers())
+            wait_for(
+                lambda: gate.total("gate_sync_connected", channel="pull") == 1,
+                "the sync with the registry",
+                20,
+            )
+    finally:
+        assert gate.stop() == 0
