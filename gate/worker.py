@@ -12,8 +12,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gate import logs
 from gate.control.lines import Message
@@ -97,6 +98,17 @@ class _Running:
         self._status = 1
         self._end(0.0)
 
+    def _indispensable(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task without which the worker is of no use: if it fails, the worker starts again."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._look_at)
+        return task
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not self._leave.is_set():
+            log.error("worker %d starts again", self._worker.index, exc_info=task.exception())
+            self._start_again()
+
     async def _pulse(self) -> None:
         while True:
             self._worker.row.beat(serving=self._serving)
@@ -148,7 +160,7 @@ class _Running:
             start_again=self._start_again,
         )
         link = WorkerLink(self._settings.control_path, self._worker.index, requests.handle)
-        talk = asyncio.create_task(link.run())
+        talk = self._indispensable(link.run())
         try:
             # No traffic before the control process counts on this worker, nor without a set.
             while not self._leave.is_set() and not (
@@ -156,7 +168,7 @@ class _Running:
             ):
                 await self._pause()
             if not self._leave.is_set():
-                observing = asyncio.create_task(_tick(observer))
+                observing = self._indispensable(_tick(observer))
                 await self._carry(decider, plane)
                 observing.cancel()
                 observer.close()

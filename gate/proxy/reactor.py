@@ -287,8 +287,10 @@ class ReactorLoop(asyncio.SelectorEventLoop):
         self.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
-        self.reactor.sweep()
-        self.call_later(TICK_SECONDS, self._tick)
+        try:
+            self.reactor.sweep()
+        finally:  # without the next tick no time-out would ever pass again
+            self.call_later(TICK_SECONDS, self._tick)
 
 
 def new_event_loop() -> ReactorLoop:

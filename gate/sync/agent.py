@@ -107,7 +107,7 @@ class SyncAgent:
         connected = {Channel.PULL: self._pulling}
         if self._follower is not None:
             connected[Channel.NATS] = self._follower.connected
-        staleness = self._staleness()
+        staleness = applier.staleness()
         return SyncStatus(
             registry=self._settings.registry,
             epoch=position.epoch if position else "",
@@ -128,7 +128,7 @@ class SyncAgent:
         if self._followed is None and self._replica.position() is None:
             why = f" ({self._last_error})" if self._last_error else ""
             return [f"the replica has never been synced from {self._settings.registry}{why}"]
-        limit, staleness = self._settings.unready_seconds, self._staleness()
+        limit, staleness = self._settings.unready_seconds, self._applier.staleness()
         if limit is not None and (staleness is None or staleness > limit):
             return [
                 f"no word from the registry for {staleness or 0:.0f} s, and sync.unready_seconds "
@@ -151,10 +151,6 @@ class SyncAgent:
     def _followed(self) -> Position | None:
         position = self._replica.position()
         return None if position is None or position.epoch == LOCAL_EPOCH else position
-
-    def _staleness(self) -> float | None:
-        heard = self._applier.heard_at
-        return max(0.0, self._clock() - heard) if heard else None
 
     # Pull
 
@@ -306,7 +302,7 @@ class SyncAgent:
         was = False
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            staleness = self._staleness()
+            staleness = self._applier.staleness()
             stale = staleness is not None and staleness > self._settings.stale_seconds
             if stale and not was:
                 _log.error(

@@ -120,7 +120,7 @@ class Applier:
             self.loaded += 1
             await self._settle()
             self.head = manifest.revision
-            self.heard_at = max(self.heard_at, min(manifest.created, self._clock()))
+            self._fresh_at(manifest.created)
             return manifest.revision
 
     def check(self, manifest: Manifest) -> None:
@@ -178,8 +178,21 @@ class Applier:
     def _hear(self, batch: Batch, revision: int) -> None:
         self.head = max(self.head, batch.head)
         if revision >= batch.head:
-            # A registry whose clock is ahead must not make this gate look fresh for longer.
-            self.heard_at = max(self.heard_at, min(batch.issued_at, self._clock()))
+            self._fresh_at(batch.issued_at)
+
+    def _fresh_at(self, moment: float) -> None:
+        # A registry whose clock is ahead must not make this gate look fresh for longer, nor must
+        # this gate's own clock when it was ahead.
+        now = self._clock()
+        self.heard_at = max(min(self.heard_at, now), min(moment, now))
+
+    def staleness(self) -> float | None:
+        """Seconds since the registry's last word; None before the first one."""
+        if not self.heard_at:
+            return None
+        now = self._clock()
+        self.heard_at = min(self.heard_at, now)  # the clock went back: count from now at least
+        return now - self.heard_at
 
 
 def _check_epoch(epoch: str, position: Position | None) -> None:

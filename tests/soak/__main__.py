@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.soak.soak import Soak
@@ -15,12 +17,20 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="gate-soak-") as folder:
-        report = Soak(Path(folder), options.minutes * 60, options.seed).run()
-    print(report)
+    folder = Path(tempfile.mkdtemp(prefix="gate-soak-"))
+    report = Soak(folder, options.minutes * 60, options.seed).run(_say)
+    _say(str(report))
     for problem in report.problems():
-        print(f"  {problem}")
-    return 1 if report.problems() else 0
+        _say(f"  {problem}")
+    if report.problems():
+        _say(f"what the gate wrote and left is in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 if __name__ == "__main__":

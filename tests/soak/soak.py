@@ -1,25 +1,26 @@
 """Mixed load with changes and faults, every verdict compared with the registry's truth.
 
 Three kinds of clients ask a real gate, with a registry inside, for names that are filed, come and
-go, or were never filed. Meanwhile filings change, and processes are killed, one after the other.
-At the end nothing may have leaked, and no verdict may have been wrong.
+go, or were never filed. Meanwhile filings change, and processes are killed, paused and replaced.
+At the end nothing may have leaked, and no verdict may have been wrong: neither one that a client
+saw, nor one that the gate has noted itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
+import math
 import os
 import random
 import signal
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lmdb
 
@@ -31,46 +32,34 @@ from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.recorder import Recorder, echo
 from tests.harness.waiting import wait_for
+from tests.soak.record import Record
+from tests.soak.report import Report
 from tests.soak.truth import NEVER_FILED, Truth
 
 WORKERS = 2
+FAULTS = (
+    "worker killed",
+    "worker killed",
+    "worker paused",
+    "other killed",
+    "reload",
+    "upgrade",
+)
 FAULT_SECONDS = 6.0
-# After a fault, connections may break for as long as a process takes to come back.
+FAULTY_SHARE = 0.6  # of the time
+PAUSE_SECONDS = 0.5
+# A worker's death breaks its connections, and those that wait for it; no other fault breaks any.
 DISTURBED_SECONDS = 3.0
 CHANGE_SECONDS = 0.5
+RECORD_SECONDS = 1.0
+SETTLE_SECONDS = 30.0
+PROGRESS_SECONDS = 60.0
 RSS_GROWTH = 60 << 20
 EXTRA_FILES = 40
 
 
-@dataclass(slots=True)
-class Report:
-    """What a soak has seen."""
-
-    seconds: float = 0.0
-    verdicts: int = 0
-    uncertain: int = 0
-    wrong: list[str] = field(default_factory=list)
-    broken: int = 0
-    """Connections that broke within a disturbance, which proves nothing, or were kept alive
-    for a name that was revoked, as they must."""
-    unexplained: list[str] = field(default_factory=list)
-    """Connections that broke outside of any."""
-    changes: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    leaks: list[str] = field(default_factory=list)
-
-    def problems(self) -> list[str]:
-        """Everything that is not as it must be."""
-        return [*self.wrong[:20], *self.unexplained[:20], *self.leaks]
-
-    def __str__(self) -> str:
-        faults = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
-        return (
-            f"{self.seconds:.0f} s: {self.verdicts} verdicts compared, {len(self.wrong)} wrong; "
-            f"{self.uncertain} asked while the filing changed; {self.changes} changes; "
-            f"faults: {faults or 'none'}; {self.broken} connections broken by them, "
-            f"{len(self.unexplained)} otherwise; leaks: {len(self.leaks)}"
-        )
+class Gone(Exception):
+    """There is no gate any more."""
 
 
 class Soak:
@@ -82,7 +71,7 @@ class Soak:
         self._report = Report()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._last_fault = 0.0
+        self._killed_at = 0.0
         self._origin = HttpOrigin()
         self._raw = Recorder(echo)
         self._gate = Gate(
@@ -96,11 +85,16 @@ class Soak:
                 "registry": {"listen": f"127.0.0.1:{free_port()}"},
                 "sync": {"registry": "embedded"},
                 "process": {"drain_seconds": 1},
+                # Small, so that they are full before the memory is measured.
+                "policy": {"cache_size": 2000},
+                "unfiled": {"names": 1000},
+                "log": {"format": "json", "access": {"per_second": 10_000}},
             },
         )
+        self._record = Record(self._gate.log, folder / "events.log")
 
-    def run(self) -> Report:
-        """Soak; the report says what was found."""
+    def run(self, progress: Callable[[str], None] = lambda line: None) -> Report:
+        """Soak; the report says what was found, and `progress` is told every minute."""
         began = time.monotonic()
         self._gate.start()
         try:
@@ -111,16 +105,23 @@ class Soak:
             threads = [threading.Thread(target=self._client, args=(ask, truth)) for ask in clients]
             for thread in threads:
                 thread.start()
-            time.sleep(min(5.0, self._seconds / 4))  # memory grows with the caches at first
-            before = self._usage()
+            before: dict[str, tuple[int, int]] = {}
             try:
-                self._disturb(truth, began + self._seconds)
+                rough = began + self._seconds * FAULTY_SHARE
+                self._go_on(truth, rough, progress, faults=True)
+                # What is killed can't leak: the last part leaves all processes alone.
+                self._settle(truth)
+                before = self._usage()
+                self._go_on(truth, began + self._seconds, progress, faults=False)
+            except Gone as error:
+                self._note("unexplained", str(error))
             finally:
                 self._stop.set()
                 for thread in threads:
                     thread.join(30)
-            self._report.changes = truth.changes
-            self._look_for_leaks(before)
+            self._compare_record(truth)
+            if before:
+                self._look_for_leaks(before)
         finally:
             self._gate.stop()
             self._origin.close()
@@ -130,18 +131,39 @@ class Soak:
 
     # Changes and faults.
 
-    def _disturb(self, truth: Truth, until: float) -> None:
-        next_fault = time.monotonic() + FAULT_SECONDS
+    def _go_on(
+        self, truth: Truth, until: float, progress: Callable[[str], None], *, faults: bool
+    ) -> None:
+        """Change filings and cause faults; whatever goes wrong is noted, and the soak goes on."""
+        began = time.monotonic()
+        next_fault, next_word = began + FAULT_SECONDS, began + PROGRESS_SECONDS
         while (now := time.monotonic()) < until:
-            if now >= next_fault:
-                next_fault = now + FAULT_SECONDS
-                self._fault(truth.registry)
-            name, revision = truth.change()
-            self._wait_for_revision(revision)
-            truth.settled(name)
-            self._forget_what_arrived()
+            if now >= next_word:
+                next_word += PROGRESS_SECONDS
+                progress(str(self._report))
+            try:
+                if faults and now >= next_fault:
+                    next_fault = now + FAULT_SECONDS
+                    self._fault(truth.registry)
+                self._change(truth)
+            except (AssertionError, RemoteError, OSError) as error:
+                if self._gate.process is None or self._gate.process.poll() is not None:
+                    raise Gone(f"the whole gate has ended: {error}") from error
+                self._note("unexplained", f"{type(error).__name__}: {error}")
+            self._compare_record(truth)
             time.sleep(CHANGE_SECONDS)
-        time.sleep(DISTURBED_SECONDS)
+
+    def _settle(self, truth: Truth) -> None:
+        """Until the last fault is over, and the caches of fresh processes are full."""
+        until = time.monotonic() + min(SETTLE_SECONDS, self._seconds / 6)
+        self._go_on(truth, until, lambda line: None, faults=False)
+
+    def _change(self, truth: Truth) -> None:
+        name, revision = truth.change()
+        self._report.changes = truth.changes
+        self._wait_for_revision(revision)
+        truth.settled(name)
+        self._forget_what_arrived()
 
     def _forget_what_arrived(self) -> None:
         """Look once at what the origins recorded, and let go of it: a soak is long."""
@@ -150,78 +172,106 @@ class Soak:
         for origin in (self._origin, self._raw):
             for arrival in [arrival for arrival in origin.arrivals if arrival.ended.is_set()]:
                 origin.arrivals.remove(arrival)
+        for host in hosts:
+            if host.startswith(NEVER_FILED):
+                self._note("wrong", f"{host} reached the origin")
+
+    def _compare_record(self, truth: Truth) -> None:
+        """Hold what the gate says that it blocked against the truth."""
+        shift = time.monotonic() - time.time()
+        for block in self._record.read():
+            # A line is written after the decision, so the truth must have stood for a while.
+            due = truth.verdict(block.name, block.time + shift - RECORD_SECONDS)
+            if due is True:
+                self._note("wrong", f"the gate says that it blocked {block}")
+        self._report.blocks = self._record.blocks
+        self._report.suppressed = self._record.suppressed
+
+    def _note(self, kind: Literal["wrong", "unexplained", "leaks"], problem: str) -> None:
         with self._lock:
-            self._report.wrong += [
-                f"{host} reached the origin" for host in hosts if host.startswith(NEVER_FILED)
-            ]
+            self._report.note(kind, problem)
 
     def _fault(self, registry: Remote) -> None:
-        """Kill a process, or have the settings read again."""
-        self._last_fault = time.monotonic()
-        assert self._gate.process is not None
+        """Kill or pause a process, or have the settings read or the program started anew."""
+        process = self._gate.process
+        assert process is not None
+        before = self._gate.children()
         workers = self._gate.workers()
-        others = [pid for pid in self._gate.children() if pid not in workers]
-        kind = self._rng.choice(("worker", "other", "reload", "worker"))
+        kind = self._rng.choice(FAULTS)
         self._report.faults[kind] += 1
-        if kind == "reload":
-            self._gate.process.send_signal(signal.SIGHUP)
+        if kind == "worker killed":
+            self._killed_at = math.inf  # until it is over
+            os.kill(self._rng.choice(workers), signal.SIGKILL)
+        elif kind == "worker paused":
+            victim = self._rng.choice(workers)
+            os.kill(victim, signal.SIGSTOP)
+            time.sleep(PAUSE_SECONDS)
+            os.kill(victim, signal.SIGCONT)
+        elif kind == "other killed":
+            os.kill(self._rng.choice([pid for pid in before if pid not in workers]), signal.SIGKILL)
         else:
-            victims = workers if kind == "worker" else others
-            if victims:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._rng.choice(victims), signal.SIGKILL)
-        wait_for(lambda: self._gate.ask_admin("/readyz")[0] == 200, "the gate to recover", 30)
-        wait_for(lambda: _answers(registry), "the registry to recover", 30)
-        self._last_fault = time.monotonic()
+            process.send_signal(signal.SIGHUP if kind == "reload" else signal.SIGUSR2)
+            wait_for(
+                lambda: not set(before) & set(self._gate.children()),
+                f"the end of the old processes after {kind}",
+                60,
+            )
+        try:
+            wait_for(lambda: self._gate.ask_admin("/readyz")[0] == 200, "the gate to recover", 60)
+            wait_for(lambda: _answers(registry), "the registry to recover", 60)
+        finally:
+            if kind == "worker killed":
+                self._killed_at = time.monotonic()
 
     def _wait_for_revision(self, revision: int) -> None:
         """Until the gate says that it has the revision in force in every worker."""
         wait_for(
             lambda: self._gate.total("gate_sync_enforced_revision") >= revision,
             f"revision {revision} to be in force",
-            30,
+            60,
         )
 
     # Clients.
 
-    def _client(self, ask: Callable[[str, _Memory], bool], truth: Truth) -> None:
+    def _client(self, ask: Callable[[str, _Memory], bool | None], truth: Truth) -> None:
         memory = _Memory()
         while not self._stop.is_set():
             host = truth.pick()
             asked_at = time.monotonic()
+            disturbed = self._is_disturbed()
             try:
                 passed = ask(host, memory)
-            except OSError as error:
-                revoked = memory.connection is not None and memory.last.startswith("changing")
-                memory.forget()
-                with self._lock:
-                    if (
-                        revoked
-                        or asked_at - self._last_fault < DISTURBED_SECONDS
-                        or self._is_disturbed()
-                    ):
-                        self._report.broken += 1
-                    else:
-                        self._report.unexplained.append(f"{host}: {error!r}")
-                continue
+                error = "reset"
+            except OSError as caught:
+                passed, error = None, repr(caught)
             due = truth.verdict(host, asked_at)
+            revoked = memory.connection is not None and memory.last.startswith("changing")
+            if passed is None:
+                memory.forget()
             with self._lock:
                 if due is None:
                     self._report.uncertain += 1
-                    continue
-                self._report.verdicts += 1
-                if passed is not due:
-                    self._report.wrong.append(f"{host} {'passed' if passed else 'was blocked'}")
+                elif passed is due or (error == "reset" and passed is None and not due):
+                    self._report.verdicts += 1
+                elif passed is not None:
+                    self._report.verdicts += 1
+                    self._report.note("wrong", f"{host} {'passed' if passed else 'was blocked'}")
+                elif revoked or disturbed or self._is_disturbed():
+                    self._report.broken += 1
+                else:
+                    self._report.note("unexplained", f"{ask.__name__} {host}: {error}")
+            if passed is None and due:
+                self._stop.wait(0.05)  # not to drown what went wrong in its consequences
 
     def _is_disturbed(self) -> bool:
-        return time.monotonic() - self._last_fault < DISTURBED_SECONDS
+        return time.monotonic() - self._killed_at < DISTURBED_SECONDS
 
-    def _ask_kept_alive(self, host: str, memory: _Memory) -> bool:
+    def _ask_kept_alive(self, host: str, memory: _Memory) -> bool | None:
         if memory.connection is None:
             memory.connection = self._connect()
         return _ask(memory.connection, host, memory)
 
-    def _ask_once(self, host: str, memory: _Memory) -> bool:
+    def _ask_once(self, host: str, memory: _Memory) -> bool | None:
         memory.forget()
         memory.connection = self._connect()
         return _ask(memory.connection, host, memory)
@@ -229,27 +279,31 @@ class Soak:
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self._gate.ports["http"], timeout=20)
 
-    def _ask_tls(self, host: str, memory: _Memory) -> bool:
-        """Whether a hello is echoed by the raw origin; a reset says that it is blocked.
+    def _ask_tls(self, host: str, memory: _Memory) -> bool | None:
+        """True for a hello that the raw origin echoes, None for a reset.
 
-        A reset in a disturbance may be the fault's, so it is told apart by asking again.
+        A reset says that it was blocked, or that the connection broke: the gate's record tells.
+        It never blocks by an orderly end.
         """
         hello = real_hello(host)
         try:
             with socket.create_connection(("127.0.0.1", self._gate.ports["tls"]), 20) as sock:
                 sock.sendall(hello)
-                return bool(sock.recv(65536))
+                data = sock.recv(65536)
         except (ConnectionResetError, BrokenPipeError):
-            if self._is_disturbed():
-                raise
-            return False
+            return None
+        if not data or not hello.startswith(data):
+            raise ConnectionError(f"{len(data)} bytes that are not the hello")
+        return True
 
     # Leaks.
 
     def _usage(self) -> dict[str, tuple[int, int]]:
         """Resident bytes and open files, over all processes of a kind."""
         workers = self._gate.workers()
+        assert self._gate.process is not None
         return {
+            "supervisor": _sum([self._gate.process.pid]),
             "workers": _sum(workers),
             "others": _sum([pid for pid in self._gate.children() if pid not in workers]),
         }
