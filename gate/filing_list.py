@@ -10,6 +10,7 @@ reason; the others are taken.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +18,10 @@ from gate.names import InvalidName, canonical, check_fileable
 from gate.registry.errors import RegistryError
 from gate.registry.licence import parse_licence
 from gate.replica import Filing, Status
+
+# A byte that is not UTF-8, as `surrogateescape` decodes it and as repr() shows that (PEP 383).
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
+_SHOWN = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 _COLUMNS = ("domain", "licence", "status")
 # What a list may say; `revoked` is what the replica makes of absent.
@@ -37,7 +42,8 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.text!r}: {self.reason}"
+        text = _SHOWN.sub(r"\\x\1", repr(self.text))
+        return f"line {self.line}: {text}: {self.reason}"
 
 
 @dataclass(slots=True)
@@ -54,7 +60,10 @@ class FilingList:
 def read_list(
     lines: Iterable[str], *, is_csv: bool, refuse: Callable[[Refusal], None]
 ) -> FilingList:
-    """Reads a list; calls `refuse` for each line that is not taken. Raises ListError."""
+    """Reads a list; calls `refuse` for each line that is not taken. Raises ListError.
+
+    Lines are to be decoded with `surrogateescape`, so that one that is not UTF-8 is refused alone.
+    """
     result = FilingList()
     first_lines: dict[str, int] = {}
     for number, text, row in _csv_rows(lines) if is_csv else _text_rows(lines):
@@ -135,6 +144,9 @@ def _filing(row: dict[str, str]) -> Filing:
     """The filing of one row. Raises ValueError with the reason."""
     if "fault" in row:
         raise ValueError(row["fault"])
+    for cell in row.values():
+        if not cell.isascii() and _UNDECODABLE.search(cell):
+            raise ValueError("not UTF-8; save the line as UTF-8")
     domain = row["domain"]
     if ":" in domain and not domain.startswith("["):
         raise ValueError("a domain has no port; leave it out")

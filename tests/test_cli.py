@@ -156,6 +156,36 @@ def test_import_reports_refused_lines_and_takes_the_rest(tmp_path: Path) -> None
     assert lines[1].startswith("gate: -: line 4: 'a b': ")
 
 
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_import_refuses_only_the_lines_that_are_not_utf_8(filled: Path, name: str) -> None:
+    path = filled / name
+    path.write_bytes(
+        b"domain\n# \xd6\nexample.cn\n\xc0\xfd\xd7\xd3.cn\n".replace(
+            b"domain\n", b"domain\n" if name.endswith("csv") else b"\n"
+        )
+        + "例子.cn\n".encode()
+    )
+    result = gate(filled, "import", "--format", "json", str(path))
+    assert result.returncode == 0
+    summary = json.loads(result.stdout)
+    assert (summary["imported"], summary["refused"]) == (2, 1)
+    assert result.stderr.splitlines() == [
+        f"gate: {path}: line 4: '\\xc0\\xfd\\xd7\\xd3.cn': not UTF-8; save the line as UTF-8"
+    ]
+    assert gate(filled, "check", "例子.cn").returncode == 0
+
+
+def test_import_of_a_list_in_another_encoding_changes_nothing(filled: Path) -> None:
+    path = filled / "gbk.txt"
+    path.write_bytes("例子.cn\n".encode("gbk"))
+    result = gate(filled, "import", str(path))
+    assert result.returncode == 2
+    refusal, end = result.stderr.splitlines()
+    assert refusal.endswith("not UTF-8; save the line as UTF-8")
+    assert end.endswith("holds no domain that can be taken; the replica is left as it was")
+    assert gate(filled, "check", "example.com").returncode == 0
+
+
 def test_import_can_take_all_or_nothing(filled: Path) -> None:
     result = gate(filled, "import", "--strict", "-", stdin="example.cn\ncn\n")
     assert result.returncode == 2
@@ -177,7 +207,6 @@ def test_import_of_nothing_leaves_the_set_as_it_was(filled: Path, text: str) -> 
     ("name", "content", "fault"),
     [
         ("none.txt", None, "cannot be read: No such file or directory; check path and rights"),
-        ("gbk.txt", "例子.cn\n".encode("gbk"), "save the list as UTF-8"),
         ("bad.csv", b"name\nexample.com\n", "the header is 'name'; write `domain`"),
     ],
 )

@@ -96,8 +96,6 @@ def _read(path: Path, *, strict: bool) -> FilingList:
             listed = read_list(_again(first, lines), is_csv=is_csv, refuse=refuse)
     except OSError as error:
         fail(f"{path}: cannot be read: {error.strerror}; check path and rights")
-    except UnicodeDecodeError as error:
-        fail(f"{path}: not UTF-8 ({error.reason}); save the list as UTF-8")
     except ListError as error:
         fail(f"{path}: {error}")
     if strict and listed.refused:
@@ -120,7 +118,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 def _watched(raw: BinaryIO, path: Path) -> Iterator[Iterator[str]]:
     """The lines of `raw`, with a progress bar where a person is watching."""
     if not sys.stderr.isatty() or raw is sys.stdin.buffer:
-        yield io.TextIOWrapper(raw, encoding="utf-8-sig")
+        yield _decoded(raw)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -129,13 +127,17 @@ def _watched(raw: BinaryIO, path: Path) -> Iterator[Iterator[str]]:
         task = progress.add_task("reading", total=path.stat().st_size)
 
         def counted() -> Iterator[str]:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig")
-            for number, line in enumerate(text):
+            for number, line in enumerate(_decoded(raw)):
                 if number % 4096 == 0:
                     progress.update(task, completed=raw.tell())
                 yield line
 
         yield counted()
+
+
+def _decoded(raw: BinaryIO) -> io.TextIOWrapper:
+    """The lines as text; what is not UTF-8 is kept apart, and its line refused later."""
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape")
 
 
 def _again(first: str, rest: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from socket import SocketType
 
 from gate.policy import Verdict
 from gate.proxy.http import HttpConnection
-from gate.proxy.plane import ListenerState, Peer, Plane
+from gate.proxy.plane import ListenerState, Peer, Plane, reset
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
 from gate.wire import proxy_protocol
@@ -155,9 +155,13 @@ class Arrival:
             return
         if hello is not None:
             self._let_go(sock)
-            judge_hello(
-                plane, self.listener, sock, self._peer, self.number, hello, self._data, True
-            )
+            try:
+                judge_hello(
+                    plane, self.listener, sock, self._peer, self.number, hello, self._data, True
+                )
+            except Exception:
+                self._failed(sock)
+                raise
 
     def _refuse(self, verdict: Verdict) -> None:
         """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same."""
@@ -166,10 +170,20 @@ class Arrival:
             return
         self._let_go(sock)
         passes = not listener.enforcing and listener.settings.kind == "tls"
-        if passes and verdict is not plane.decider.limit:
-            wave_tls(plane, listener, sock, self._peer, self.number, verdict, self._data, True)
-        else:
-            refuse_tls(plane, listener, sock, self._peer, self.number, verdict, True)
+        try:
+            if passes and verdict is not plane.decider.limit:
+                wave_tls(plane, listener, sock, self._peer, self.number, verdict, self._data, True)
+            else:
+                refuse_tls(plane, listener, sock, self._peer, self.number, verdict, True)
+        except Exception:
+            self._failed(sock)
+            raise
+
+    def _failed(self, sock: SocketType) -> None:
+        """Its judging broke before anybody took it over: nobody else counts it out."""
+        reset(sock)
+        self._plane.reactor.retire(sock)
+        self._plane.leave(self._peer[0], "failed")
 
     def _let_go(self, sock: SocketType) -> None:
         plane = self._plane

@@ -133,12 +133,15 @@ class DataPlane:
     async def drain(self, seconds: float) -> int:
         """Stop accepting and let what is open end; cut what is left after `seconds`.
 
-        Connections that wait in the kernel already are served first. Returns how many were cut.
+        Connections that wait in the kernel by then are served first. Returns how many were cut.
         """
-        for entry in self._entries:
-            entry.drain()
         plane = self._plane
         plane.draining = True
+        waiting = [(entry, entry.stop()) for entry in self._entries]
+        while waiting:
+            # A turn each, and then those that are open have theirs.
+            waiting = [(e, more) for e, most in waiting if (more := e.serve(most))]
+            await asyncio.sleep(0)
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
                 timed.hurry_if_idle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from enum import Enum, auto
 from select import EPOLLERR, EPOLLHUP
 from socket import SocketType
 from typing import Protocol
@@ -10,12 +11,20 @@ from typing import Protocol
 from gate.histogram import BOUNDS
 from gate.proxy.plane import Plane
 from gate.proxy.reactor import OUT
-from gate.proxy.upstream import Endpoint, Pool
+from gate.proxy.upstream import EXHAUSTED, Endpoint, Pool
 
 # Bucket of a connection that was there before its first bytes were sent, which takes the kernel
 # less than that bucket's bound; the clock is not read for it.
 _AT_ONCE = bisect_left(BOUNDS, 0.000_1)
 _BROKEN = EPOLLERR | EPOLLHUP
+
+
+class Miss(Enum):
+    """Why no endpoint could be had; of several reasons, that of the last one tried."""
+
+    FAILED = auto()  # refused, or broke off
+    TIMED_OUT = auto()
+    EXHAUSTED = auto()  # the gate is out of descriptors, memory or local ports
 
 
 class Caller(Protocol):
@@ -25,8 +34,8 @@ class Caller(Protocol):
         """`sock` is connected, not watched, and has taken `sent` bytes of the first ones."""
         ...
 
-    def unreachable(self, timed_out: bool) -> None:
-        """Every endpoint was tried in vain; the last one failed by time-out or otherwise."""
+    def unreachable(self, why: Miss) -> None:
+        """Every endpoint was tried in vain."""
         ...
 
     @property
@@ -74,13 +83,14 @@ class Dial:
         if caller is None:
             return
         reactor = self._plane.reactor
+        why = Miss.FAILED
         while self._tries > 0:
             self._tries -= 1
             self._endpoint = endpoint = self._pool.single or self._pool.pick(reactor.now)
             try:
                 sock = endpoint.connect()
-            except OSError:
-                self._count_failure()
+            except OSError as error:
+                why = self._blame(error)
                 continue
             try:
                 # An upstream that is near has accepted by now: no need to wait for readiness.
@@ -92,17 +102,16 @@ class Dial:
                 reactor.watch(sock.fileno(), OUT, self.on_ready)
                 reactor.schedule(self, self._deadline)
                 return
-            except OSError:
+            except OSError as error:
                 sock.close()
-                self._count_failure()
+                why = self._blame(error)
                 continue
             self.caller = None
             endpoint.resting_until = 0.0
             self._plane.connect_seconds.counts[_AT_ONCE] += 1
             caller.connected(sock, endpoint, sent)
             return
-        self.caller = None
-        caller.unreachable(timed_out=False)
+        self._give_up(caller, why)
 
     def on_ready(self, events: int) -> None:
         """The socket is connected or has failed."""
@@ -140,8 +149,7 @@ class Dial:
         if self._tries:
             self.start()
         elif caller is not None:
-            self.caller = None
-            caller.unreachable(timed_out=True)
+            self._give_up(caller, Miss.TIMED_OUT)
         return 0.0
 
     def abort(self) -> None:
@@ -155,6 +163,17 @@ class Dial:
     def _let_go(self) -> None:
         self._plane.reactor.unschedule(self)
         self._sock = None
+
+    def _give_up(self, caller: Caller, why: Miss) -> None:
+        self.caller = None
+        caller.unreachable(why)
+
+    def _blame(self, error: OSError) -> Miss:
+        """Count a failure, if it is the endpoint's."""
+        if error.errno in EXHAUSTED:
+            return Miss.EXHAUSTED
+        self._count_failure()
+        return Miss.FAILED
 
     def _count_failure(self) -> None:
         rest = self._plane.settings.upstreams.rest_seconds

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import logging
 import socket
+import struct
 from ipaddress import ip_address, ip_network
 from socket import MSG_DONTWAIT, SO_LINGER, SOL_SOCKET, SocketType
 from typing import Final
@@ -36,6 +37,9 @@ _DEFER_SECONDS = 1
 # Out of descriptors or memory: accepting again at once would only spin.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_SECONDS = 0.25
+# Linux, struct tcp_info: of a listening socket, tcpi_unacked is the length of its accept queue.
+_ACCEPT_QUEUE: Final = struct.Struct("@24xI")
+_TCP_INFO_BYTES = 32
 
 
 def prepare(sock: socket.socket, kind: str) -> None:
@@ -80,11 +84,21 @@ class Entry:
         if self._paused:
             self.open()
 
-    def drain(self) -> None:
-        """Serve what waits in the kernel already, then stop accepting."""
-        while self._accept_one():
-            pass
+    def stop(self) -> int:
+        """Stop accepting; return how many connections wait in the kernel (see `serve`)."""
         self.close()
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        waiting: int = _ACCEPT_QUEUE.unpack_from(info)[0]
+        return waiting
+
+    def serve(self, most: int) -> int:
+        """Accept up to `most` of those that wait, one turn's worth; return how many are left."""
+        turn = min(most, _BATCH)
+        for _ in range(turn):
+            if not self._accept_one():
+                self._paused = False  # out of descriptors, perhaps: nobody is to open it again
+                return 0
+        return most - turn
 
     def on_ready(self, _events: int) -> None:
         """Accept as many as probably wait.

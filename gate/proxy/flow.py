@@ -80,6 +80,11 @@ class Flow:
         """What was read beyond the limit: nothing, ever."""
         return b""
 
+    @property
+    def held(self) -> memoryview:
+        """What was read, or put in front, and waits for the sink outside of any pipe."""
+        return self._held if self._held is not None else memoryview(b"")
+
     def hold(self, data: bytes | memoryview) -> None:
         """Put bytes in front, to be sent before anything is read."""
         self._held = memoryview(data)

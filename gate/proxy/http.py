@@ -221,6 +221,8 @@ class HttpConnection:
                 return
             if head is None:
                 self._searched = len(self.buffer)
+                if self.eof:
+                    self.end("truncated")  # the rest can never come
                 return
             self._searched = 0
             self.buffer = self.buffer[head.consumed :]

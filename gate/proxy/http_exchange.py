@@ -8,14 +8,14 @@ for a body of known length or one that ends with the connection, chunk by chunk 
 from __future__ import annotations
 
 from select import EPOLLERR
-from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import TYPE_CHECKING, Final
 
 from gate.policy import Verdict
 from gate.proxy.chunk_flow import ChunkFlow
-from gate.proxy.dial import Dial
+from gate.proxy.dial import Dial, Miss
 from gate.proxy.flow import Flow, Progress
 from gate.proxy.http_parts import first_of_request, first_of_response
+from gate.proxy.http_upload import Upload, has_left
 from gate.proxy.http_upstream import UpstreamConnection
 from gate.proxy.plane import reset
 from gate.proxy.reactor import IN, OUT
@@ -23,7 +23,6 @@ from gate.proxy.tunnel import Tunnel
 from gate.proxy.upstream import Endpoint, Pool, UpstreamError
 from gate.wire.http1 import (
     BadMessage,
-    ChunkedBody,
     Framing,
     RequestHead,
     ResponseHead,
@@ -51,14 +50,14 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 class Exchange:
     """The exchange of one client connection, used again for each of its requests."""
 
-    __slots__ = ("_chunks_up", "_client", "_close", "_data", "_dial", "_down", "_head", "_heard",
-                 "_left_up", "_pool", "_responding", "_up", "_upstream", "_usable")  # fmt: skip
+    __slots__ = ("_client", "_close", "_data", "_dial", "_down", "_head", "_heard", "_pool",
+                 "_responding", "_upload", "_upstream", "_usable")  # fmt: skip
 
     def __init__(self, client: HttpConnection) -> None:
         self._client = client
         self._upstream: UpstreamConnection | None = None
         self._dial: Dial | None = None
-        self._up: Flow | ChunkFlow | None = None  # what is left of the request
+        self._upload: Upload | None = None  # what is left of the request, if anything ever was
         self._down: Flow | ChunkFlow | None = None  # what is left of the response
 
     @property
@@ -75,8 +74,7 @@ class Exchange:
         self._responding = False  # whether the client has been sent a final response's head
         self._close = not head.keep_alive or plane.draining
         self._usable = True  # whether the upstream connection can serve another request
-        self._left_up = 0  # request body bytes that have not come from the client yet
-        self._chunks_up: ChunkedBody | None = None
+        self._upload = None
         if head.framing is _NONE and head.host is not None and head.host.isascii():
             data = serialise_request(head, host=head.host, forwarded=client.forwarded)
         else:
@@ -87,8 +85,8 @@ class Exchange:
                 return
             data = part.data
             client.buffer = part.ahead
-            self._left_up = part.left
-            self._chunks_up = part.chunks
+            if part.left or part.chunks is not None:
+                self._upload = Upload(part.left, part.chunks)
         self._data = data
         router = plane.router
         pool = router.only_http
@@ -105,23 +103,21 @@ class Exchange:
         if not endpoint.idle or pool.speaks_proxy:
             self._connect(pool)
             return
-        upstream = self._upstream = endpoint.idle.pop()
-        upstream.take(self)
-        try:
-            sent = upstream.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._upstream_broke()
+        upstream = endpoint.idle.pop()
+        once = self._upload is not None or head.method not in _IDEMPOTENT
+        sent = upstream.take(self, data, once)
+        if sent < 0:
+            self._connect(pool)  # it has been sent nothing
             return
+        self._upstream = upstream
         plane.bytes_up += len(data)
-        if sent < len(data) or not self._whole:
+        if sent < len(data) or self._upload is not None:
             self._relay_rest(upstream, sent)
 
     @property
     def _whole(self) -> bool:
         """Whether all of the request has come from the client."""
-        return self._left_up == 0 and self._chunks_up is None
+        return self._upload is None or self._upload.whole
 
     @property
     def unread_body(self) -> bool:
@@ -153,28 +149,30 @@ class Exchange:
         elif client.buffer:
             self.watch()
 
-    def unreachable(self, timed_out: bool) -> None:
+    def unreachable(self, why: Miss) -> None:
         """No endpoint could be reached."""
         self._dial = None
-        self._fail(timed_out)
+        if why is Miss.EXHAUSTED:
+            self._client.plane.ends["dial_exhausted"] += 1
+            self._client.refuse(503, "the gate has no connection to the origin to spare")
+        else:
+            self._fail(timed_out=why is Miss.TIMED_OUT)
 
     def _relay_rest(self, upstream: UpstreamConnection, sent: int) -> None:
         """The upstream has `sent` bytes of the request's first part: relay what is left."""
         client = self._client
         plane = client.plane
         client.deadline = plane.reactor.now + plane.settings.limits.body_idle_seconds
-        if self._chunks_up is not None:
-            self._up = ChunkFlow(client.sock, upstream.sock, self._chunks_up)
-        else:
-            self._up = Flow(client.sock, upstream.sock, plane.pipes, self._left_up)
-        if sent < len(self._data):
-            self._up.hold(memoryview(self._data)[sent:])
+        upload = self._upload
+        if upload is None:
+            upload = self._upload = Upload(0, None)
+        upload.start(client.sock, upstream.sock, plane.pipes, memoryview(self._data)[sent:])
         self.watch()
 
     def on_upstream(self, events: int) -> None:
         """The upstream's socket is ready."""
-        if events & OUT and self._up is not None:
-            self._pump_up(self._up)
+        if events & OUT and self._upload is not None:
+            self._pump_up(self._upload)
         upstream = self._upstream
         if events & ~OUT and upstream is not None:
             if upstream.events & IN:
@@ -186,11 +184,12 @@ class Exchange:
 
     def watch(self) -> None:
         """Watch both sockets for what can be used now."""
-        client, upstream, up, down = self._client, self._upstream, self._up, self._down
+        client, upstream, down = self._client, self._upstream, self._down
         if upstream is None:
             if len(client.buffer) >= _AHEAD_BYTES:
                 client.want(max(client.events, 0) & ~IN)  # until there is an upstream
             return
+        up = None if self._upload is None else self._upload.flow
         wanted = 0
         if not client.eof:
             room = len(client.buffer) < _AHEAD_BYTES if up is None else not up.blocked
@@ -208,15 +207,17 @@ class Exchange:
     @property
     def wants_body(self) -> bool:
         """Whether the client's bytes belong to the request's body."""
-        return self._up is not None
+        return self._upload is not None and self._upload.flow is not None
 
     def client_readable(self) -> None:
         """The client sent more of the body, or has ended."""
-        if self._up is not None:
-            self._pump_up(self._up)
+        if self._upload is not None:
+            self._pump_up(self._upload)
 
-    def _pump_up(self, flow: Flow | ChunkFlow) -> None:
-        client = self._client
+    def _pump_up(self, upload: Upload) -> None:
+        flow, client = upload.flow, self._client
+        if flow is None:
+            return
         plane = client.plane
         before = flow.moved
         try:
@@ -230,39 +231,27 @@ class Exchange:
             return
         except OSError:
             # The upstream takes no more, but may have answered already: its response counts.
-            if self._left_early(client.sock):
+            if has_left(client.sock):
                 client.abort("peer_reset")
                 return
-            self._up = None
             self._close = True
-            flow.close()
+            self._usable = False
+            upload.close()
             self.watch()
             client.want(max(client.events, 0) & ~IN)
             return
         plane.bytes_up += flow.moved - before
         client.deadline = plane.reactor.now + plane.settings.limits.body_idle_seconds
         if progress is _ENDED:
-            self._up = None
-            flow.close()
+            upload.close()
             if not flow.complete:
                 client.abort("truncated")
                 return
             if flow.rest:
                 client.buffer = flow.rest
-            self._left_up = 0
-            self._chunks_up = None
+            upload.whole = True
             client.deadline = plane.reactor.now + plane.response_timeout
         self.watch()
-
-    @staticmethod
-    def _left_early(sock: SocketType) -> bool:
-        """Whether the client is gone; its error was reported by the read that failed."""
-        try:
-            return not sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
 
     # The response.
 
@@ -293,6 +282,7 @@ class Exchange:
                 return
             if head is None:
                 self._heard = data
+                upstream.reused = False  # it lives: if it breaks now, that is a failure
                 return
             status, end = head.status, head.consumed
             plane.responses[status // 100] += 1
@@ -305,6 +295,7 @@ class Exchange:
             if status == 101:
                 self._upgrade(upstream, head, data[end:])
                 return
+            upstream.reused = False
             if request.minor and client.held is None:
                 client.send_or_hold(serialise_response(head, close=False))
             self._heard = b""
@@ -314,7 +305,9 @@ class Exchange:
 
     def _plain(self, head: ResponseHead) -> bool:
         """Whether both connections go on after a response that has come whole."""
-        return head.keep_alive and not self._close and self._head.minor == 1 and self._up is None
+        return (
+            head.keep_alive and not self._close and self._head.minor == 1 and self._upload is None
+        )
 
     def _answer(self, response: bytes) -> None:
         """Send a whole response, and be done."""
@@ -387,9 +380,9 @@ class Exchange:
     def _complete(self) -> None:
         """The response is with the client, or held for it."""
         upstream, self._upstream = self._upstream, None
-        up, self._up = self._up, None
-        if up is not None:
-            up.close()
+        upload = self._upload
+        if upload is not None and upload.flow is not None:
+            upload.close()
             self._usable = False
         if upstream is not None:
             if self._usable:
@@ -399,12 +392,19 @@ class Exchange:
         self._client.exchange_done(self._close)
 
     def _upgrade(self, upstream: UpstreamConnection, head: ResponseHead, rest: bytes) -> None:
-        """The upstream switches protocols: from here on the two sides talk unread."""
-        client = self._client
-        if not head.upgrade or head.upgrade != self._head.upgrade or not self._whole:
+        """The upstream switches protocols: from here on the two sides talk unread.
+
+        Only a request without a body asks for that, so it is the rest of its head, at most, that
+        the upstream has yet to take, and still gets first (RFC 9110 7.8).
+        """
+        client, upload = self._client, self._upload
+        if not head.upgrade or head.upgrade != self._head.upgrade:
             self._drop_upstream()
             client.refuse(502, "the origin switched to a protocol that was not asked for")
             return
+        up = client.buffer
+        if upload is not None and isinstance(upload.flow, Flow):
+            up = bytes(upload.flow.held) + up
         self._upstream = None
         unsent = client.send(serialise_response(head, close=False))
         down = bytes(client.take_held(unsent)) if unsent is not None or client.held else b""
@@ -414,30 +414,41 @@ class Exchange:
         tunnel = Tunnel(
             client.plane, client.listener, client.sock, client.peer, client.number, verdict
         )
-        ahead = client.buffer
         client.hand_over()
-        tunnel.adopt(upstream.sock, ahead, down + rest)
+        tunnel.adopt(upstream.sock, up, down + rest)
 
     # Failure.
 
     def _upstream_broke(self) -> None:
         """The upstream connection ended or broke while it was in use."""
-        upstream = self._upstream
-        reused = upstream is not None and upstream.reused
+        client, upstream, upload = self._client, self._upstream, self._upload
         self._drop_upstream()
-        if self._up is not None:
-            self._up.close()
-            self._up = None
+        if upload is not None:
+            upload.close()
         if self._responding:
-            self._client.abort("broken_response")
-        elif reused and not self._heard and self._whole and self._head.method in _IDEMPOTENT:
-            self._connect(self._pool)  # the kept connection was dead: ask again on a new one
-        else:
-            self._fail(timed_out=False)
+            client.abort("broken_response")
+            return
+        if upstream is not None:
+            if not upstream.reused:
+                self._blame(upstream)
+            elif self._head.method in _IDEMPOTENT and (upload is None or upload.ahead):
+                self._upload = None  # what it held is a part of what is sent again
+                self._connect(self._pool)  # the kept connection was dead: ask again on a new one
+                return
+            else:
+                # A request may have met the end of a kept connection, which must not be asked
+                # again (RFC 9110 9.2.2): it has failed, though the endpoint may be well.
+                upstream.endpoint.failures += 1
+        self._fail(timed_out=False)
 
     def upstream_stale(self) -> None:
         """The kept connection had ended, or was out of step, before the request was sent."""
         self._upstream_broke()
+
+    def _blame(self, upstream: UpstreamConnection) -> None:
+        """The endpoint failed before it answered: it rests."""
+        plane = self._client.plane
+        upstream.endpoint.failed(plane.reactor.now, plane.settings.upstreams.rest_seconds)
 
     def _fail(self, timed_out: bool) -> None:
         """There will be no response from an upstream."""
@@ -448,19 +459,17 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The deadline of this exchange has passed."""
-        client = self._client
+        client, upstream, upload = self._client, self._upstream, self._upload
         if self._responding:
             client.abort("timeout")
-        elif self._whole:
-            upstream = self._upstream
-            if upstream is not None:
-                rest = client.plane.settings.upstreams.rest_seconds
-                upstream.endpoint.failed(client.plane.reactor.now, rest)
-            self.abandon()
-            self._fail(timed_out=True)
-        else:
+        elif upload is not None and upload.starved:
             self.abandon()
             client.refuse(408, "the request's body was not complete in time")
+        else:
+            if upstream is not None:
+                self._blame(upstream)
+            self.abandon()
+            self._fail(timed_out=True)
 
     def abort(self) -> None:
         """End both sides at once."""
@@ -472,10 +481,11 @@ class Exchange:
             self._dial.abort()
             self._dial = None
         self._drop_upstream()
-        for flow in (self._up, self._down):
-            if flow is not None:
-                flow.close()
-        self._up = self._down = None
+        if self._upload is not None:
+            self._upload.close()
+        if self._down is not None:
+            self._down.close()
+            self._down = None
 
     def _drop_upstream(self) -> None:
         """Cut the upstream connection, so that half a request is never taken for a whole one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from select import EPOLLIN
-from socket import SocketType
+from socket import MSG_PEEK, SocketType
 from typing import Protocol
 
 from gate.proxy.plane import Plane
@@ -75,10 +75,35 @@ class UpstreamConnection:
             self.endpoint.idle.remove(self)
         self.close()
 
-    def take(self, owner: Exchange) -> None:
-        """Use a kept connection for another exchange."""
+    def take(self, owner: Exchange, request: bytes, once: bool) -> int:
+        """Use a kept connection for another exchange; return how much of `request` it has taken.
+
+        -1 says that it turned out to be dead, has sent nothing, and was closed. `once` says that
+        the request must not be sent again: then it is asked first whether it has ended, because
+        what is written to a connection that has ended may count as sent (RFC 9110 9.2.2).
+        """
         self.owner = owner
         self.taken = self.plane.reactor.now
+        if once and self._stale():
+            self.close()
+            return -1
+        try:
+            return self.sock.send(request)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            return -1
+
+    def _stale(self) -> bool:
+        """Whether it has ended, or sent what nobody asked for."""
+        try:
+            self.sock.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def want(self, events: int) -> None:
         """Wait for other events, if they are other."""

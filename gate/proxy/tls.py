@@ -81,17 +81,21 @@ def pass_tls(
             return
         sock.setblocking(False)
         sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_OFF)
+    # From here on the tunnel answers for the admission, whatever fails.
     tunnel = Tunnel(plane, listener, sock, peer, number, verdict)
-    pool = plane.router.only_tls
-    if pool is None:
-        try:
-            pool = plane.router.tls(verdict.name)
-        except UpstreamError:
-            tunnel.abort("no_upstream")
-            return
-    if pool.speaks_proxy:
-        first = header_for(pool, sock, peer) + first
-    tunnel.dial(pool, first)
+    try:
+        pool = plane.router.only_tls
+        if pool is None:
+            try:
+                pool = plane.router.tls(verdict.name)
+            except UpstreamError:
+                tunnel.abort("no_upstream")
+                return
+        if pool.speaks_proxy:
+            first = header_for(pool, sock, peer) + first
+        tunnel.dial(pool, first)
+    except Exception:
+        plane.reactor.failed(tunnel)
 
 
 def refuse_tls(

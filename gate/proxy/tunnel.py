@@ -14,7 +14,7 @@ from socket import SocketType
 from typing import Final
 
 from gate.policy import Verdict
-from gate.proxy.dial import Dial
+from gate.proxy.dial import Dial, Miss
 from gate.proxy.flow import Flow, Progress
 from gate.proxy.plane import ListenerState, Peer, Plane, reset
 from gate.proxy.reactor import EDGE, ERR, IN, OUT, RDHUP
@@ -29,6 +29,11 @@ _BOTH: Final = _READING | OUT
 _HEARD: Final = IN | RDHUP
 # How often one readiness may move bytes before other connections have their turn.
 _TURNS = 16
+_MISSED: Final = {
+    Miss.FAILED: "upstream_failed",
+    Miss.TIMED_OUT: "upstream_timeout",
+    Miss.EXHAUSTED: "dial_exhausted",
+}
 
 
 class Tunnel:
@@ -41,6 +46,7 @@ class Tunnel:
         "_client",
         "_dial",
         "_down",
+        "_endpoint",
         "_first",
         "_plane",
         "_touched",
@@ -66,6 +72,7 @@ class Tunnel:
         self._up: Flow | None = None  # client to upstream
         self._down: Flow | None = None  # upstream to client
         self._dial: Dial | None = None
+        self._endpoint: Endpoint | None = None  # whom a silent end is blamed on, if on any
         self._first = b""
         self._touched = plane.reactor.now
         self.listener = listener
@@ -100,6 +107,8 @@ class Tunnel:
         plane.bytes_up += len(first)
         self._up = up = Flow(client, sock, plane.pipes)
         self._down = Flow(sock, client, plane.pipes)
+        if self.verdict.allowed:
+            self._endpoint = endpoint
         events = _READING
         if sent < len(first):
             up.hold(memoryview(first)[sent:])
@@ -109,10 +118,10 @@ class Tunnel:
         reactor.watch(sock.fileno(), events, self.on_upstream)
         reactor.schedule(self, reactor.now + plane.settings.limits.tunnel_idle_seconds)
 
-    def unreachable(self, timed_out: bool) -> None:
+    def unreachable(self, why: Miss) -> None:
         """No endpoint could be reached."""
         self._dial = None
-        self._end("upstream_timeout" if timed_out else "upstream_failed", cut=True)
+        self._end(_MISSED[why], cut=True)
 
     def adopt(self, upstream: SocketType, up: bytes | memoryview, down: bytes | memoryview) -> None:
         """Take over two connected, watched sockets, with bytes to be sent to each first."""
@@ -181,6 +190,8 @@ class Tunnel:
                 turns -= 1
                 progress = flow.pump(buffer)
         except OSError:
+            if flow is down:
+                self._blame(up, down)
             self._end("peer_reset", cut=True)
             return
         if flow is up:
@@ -190,6 +201,8 @@ class Tunnel:
         if progress is _STARVED:
             return
         if progress is _ENDED:
+            if flow is down:
+                self._blame(up, down)
             if up.ended and down.ended:
                 self._end("closed")
                 return
@@ -202,6 +215,20 @@ class Tunnel:
         waits_for = flow.sink if flow.blocked else flow.source
         handler = self.on_client if waits_for is up.source else self.on_upstream
         plane.reactor.update(waits_for.fileno(), _BOTH, handler)
+
+    def _blame(self, up: Flow, down: Flow) -> None:
+        """Count it as a failure if the upstream breaks before it has sent a byte.
+
+        A TLS server answers a hello, with an alert if it does not like it (RFC 8446 6.2), and the
+        gate passes on well-formed ones only. So silence before the end says that nobody is there,
+        as with a balancer that has no server left. It says nothing where the client ended first
+        or sent more than its first bytes, nor where the name is one that only monitoring lets
+        through, which an origin may well not serve.
+        """
+        endpoint = self._endpoint
+        if endpoint is not None and not (down.moved or up.moved or up.ended):
+            rest = self._plane.settings.upstreams.rest_seconds
+            endpoint.failed(self._plane.reactor.now, rest)
 
     # Ending.
 

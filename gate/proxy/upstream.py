@@ -1,7 +1,8 @@
 """Where allowed traffic goes: endpoints, pools with passive health, and routes by domain.
 
 An endpoint that refuses, times out or breaks before it answers rests for a while; a pool hands
-out its endpoints in turn and passes over those that rest, unless all do.
+out its endpoints in turn and passes over those that rest, unless all do. What the gate itself is
+short of is no endpoint's failure.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _UNDER_WAY = (0, errno.EINPROGRESS)
+# The gate, or its machine, has no descriptor, memory or local port left.
+EXHAUSTED = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
 
 
 class UpstreamError(Exception):

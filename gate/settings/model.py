@@ -124,7 +124,7 @@ class Upstreams(Section):
         256, ge=0, description="Unused connections kept open to one origin, per worker."
     )
     rest_seconds: float = Field(
-        5.0, ge=0, description="Seconds that an origin rests after it refused or timed out."
+        5.0, ge=0, description="Seconds that an origin rests after it refused, timed out or broke."
     )
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.harness import filings
 from tests.harness.client import get, request
+from tests.harness.hello import real_hello
 from tests.harness.http_origin import Exchange
+from tests.harness.recorder import Arrival
 from tests.harness.stage import Stage
 from tests.harness.stream import Closed
 from tests.harness.waiting import wait_for
@@ -103,6 +105,40 @@ def test_upstream_that_closes_before_it_answers_is_502(
 def test_upstream_that_resets_before_it_answers_is_502(stage: Stage, path: str) -> None:
     stage.origin.on(path, lambda exchange: exchange.arrival.reset())
     assert stage.ask(get("filed.com", path)).status == 502
+
+
+def test_an_origin_that_takes_the_request_and_breaks_is_counted_and_rests(
+    stage: Stage, path: str
+) -> None:
+    stage.origin.on(path, Exchange.hang_up)
+    address = stage.origin.address
+    before = stage.gate.total("gate_upstream_failures_total", address=address)
+    # Several at once, so that not all of them find a kept connection.
+    clients = [stage.http() for _ in range(40)]
+    for client in clients:
+        client.send(request("POST", "filed.com", path, "Content-Length: 3", body=b"abc"))
+    assert {client.read_response("POST").status for client in clients} == {502}
+    assert stage.gate.total("gate_upstream_failures_total", address=address) == before + 40
+    assert stage.gate.total("gate_upstream_resting", address=address) > 0
+    for client in clients:
+        client.close()
+
+
+def test_a_tls_origin_that_breaks_before_it_answers_is_counted(stage: Stage) -> None:
+    def leave(arrival: Arrival) -> None:
+        arrival.read_some()
+        arrival.reset()
+
+    handler, stage.raw.handler = stage.raw.handler, leave
+    try:
+        before = stage.gate.total("gate_upstream_failures_total", address=stage.raw.address)
+        with stage.tls() as client:
+            client.send(real_hello(filings.TO_RAW))
+            client.expect_reset()
+        after = stage.gate.total("gate_upstream_failures_total", address=stage.raw.address)
+    finally:
+        stage.raw.handler = handler
+    assert after == before + 1
 
 
 def test_a_failed_post_is_not_sent_twice(stage: Stage, path: str) -> None:
