@@ -73,6 +73,18 @@ WORKER_METRICS: tuple[Metric, ...] = (
         "Client connections by cause of end.",
         "cause",
     ),
+    _worker(
+        "gate_pending_bytes",
+        G,
+        "pending_bytes",
+        "Bytes held of hellos and requests that cannot be judged yet.",
+    ),
+    _worker(
+        "gate_pending_bytes_limit",
+        G,
+        "pending_bytes_limit",
+        "Such bytes that all workers together hold; whoever wants more is reset.",
+    ),
     _worker("gate_http_requests_total", C, "requests", "HTTP requests read."),
     _worker(
         "gate_http_responses_total", C, "responses", "HTTP responses by status class.", "class"

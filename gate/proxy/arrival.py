@@ -10,14 +10,12 @@ from socket import SocketType
 
 from gate.policy import Verdict
 from gate.proxy.http import HttpConnection
-from gate.proxy.plane import ListenerState, Peer, Plane, reset
+from gate.proxy.plane import OVER_BUDGET, READ_BYTES, ListenerState, Peer, Plane, reset
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
 from gate.wire import proxy_protocol
 from gate.wire.proxy_protocol import BadProxyHeader
 from gate.wire.tls import BadHello, ClientHelloReader, looks_like_http, looks_like_tls
-
-_READ_BYTES = 1 << 14
 
 
 def opens_http(kind: str, first: bytes) -> bool:
@@ -34,6 +32,7 @@ class Arrival:
 
     __slots__ = (
         "_accepted",
+        "_charged",
         "_data",
         "_deadline",
         "_expects_header",
@@ -64,7 +63,8 @@ class Arrival:
         self._peer = peer
         self._expects_header = expects_header
         self._hello: ClientHelloReader | None = None
-        self._data = b""
+        self._data = b""  # until there is a reader of the hello, which keeps what comes
+        self._charged = 0  # bytes of it that the worker's budget knows of
         limits = plane.settings.limits
         tls = listener.settings.kind == "tls"
         self._accepted = plane.reactor.now
@@ -92,21 +92,29 @@ class Arrival:
         if sock is None:
             return
         try:
-            data = sock.recv(_READ_BYTES)
+            data = sock.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if data:
             self._take(sock, data)
-        elif self._data:
+        elif self._data or self._hello is not None:
             self._refuse(self._plane.decider.malformed)  # a truncated hello or header
         else:
             self._end("silent")
 
     def _take(self, sock: SocketType, data: bytes) -> None:
+        self._look_at(sock, data)
+        if self._sock is None:
+            return
+        if self._plane.hold(len(data)):
+            self._charged += len(data)
+        else:
+            self._refuse(self._plane.decider.limit, OVER_BUDGET)
+
+    def _look_at(self, sock: SocketType, data: bytes) -> None:
         if self._hello is not None:
-            self._data += data
             self._read_hello(sock, self._hello, data)
             return
         self._data += data
@@ -117,7 +125,8 @@ class Arrival:
         # One byte tells TLS from everything else.
         if self._data[0] == 0x16:
             self._hello = ClientHelloReader()
-            self._read_hello(sock, self._hello, self._data)
+            first, self._data = self._data, b""
+            self._read_hello(sock, self._hello, first)
         elif opens_http(self.listener.settings.kind, self._data):
             self._let_go(sock)
             HttpConnection(self._plane, self.listener, sock, self._peer, self.number).start(
@@ -155,16 +164,22 @@ class Arrival:
             return
         if hello is not None:
             self._let_go(sock)
+            first = self._bytes()
             try:
-                judge_hello(
-                    plane, self.listener, sock, self._peer, self.number, hello, self._data, True
-                )
+                judge_hello(plane, self.listener, sock, self._peer, self.number, hello, first, True)
             except Exception:
                 self._failed(sock)
                 raise
 
-    def _refuse(self, verdict: Verdict) -> None:
-        """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same."""
+    def _bytes(self) -> bytes:
+        """All that the client has sent, without a PROXY header."""
+        return self._data if self._hello is None else bytes(self._hello.raw)
+
+    def _refuse(self, verdict: Verdict, cause: str = "") -> None:
+        """Reset for bad behaviour; in monitor mode let TLS-like bytes through all the same.
+
+        `cause` is that of the connection's end, if it is not the verdict's reason.
+        """
         sock, plane, listener = self._sock, self._plane, self.listener
         if sock is None:
             return
@@ -172,9 +187,10 @@ class Arrival:
         passes = not listener.enforcing and listener.settings.kind == "tls"
         try:
             if passes and verdict is not plane.decider.limit:
-                wave_tls(plane, listener, sock, self._peer, self.number, verdict, self._data, True)
+                first = self._bytes()
+                wave_tls(plane, listener, sock, self._peer, self.number, verdict, first, True)
             else:
-                refuse_tls(plane, listener, sock, self._peer, self.number, verdict, True)
+                refuse_tls(plane, listener, sock, self._peer, self.number, verdict, True, cause)
         except Exception:
             self._failed(sock)
             raise
@@ -191,6 +207,7 @@ class Arrival:
         self._plane.reactor.unwatch(sock.fileno())
         self._plane.reactor.unschedule(self)
         self._sock = None
+        plane.pending -= self._charged
 
     def check(self, now: float) -> float:
         """The first bytes have not come in time."""

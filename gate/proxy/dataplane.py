@@ -195,6 +195,8 @@ class DataPlane:
             "connections_open": plane.open,
             "connections_limit": plane.settings.limits.connections_per_worker,
             "connections_ended": dict(plane.ends),
+            "pending_bytes": plane.pending,
+            "pending_bytes_limit": plane.settings.limits.pending_bytes,
             "requests": plane.requests,
             "responses": {f"{c}xx": plane.responses[c] for c in range(1, 6)},
             "bytes": {"up": plane.bytes_up, "down": plane.bytes_down},

@@ -22,7 +22,7 @@ from typing import Final
 
 from gate.proxy.arrival import Arrival, opens_http
 from gate.proxy.http import HTTP, HttpConnection
-from gate.proxy.plane import LINGER_OFF, LINGER_RESET, ListenerState, Peer, Plane
+from gate.proxy.plane import LINGER_OFF, LINGER_RESET, READ_BYTES, ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
 from gate.wire.http1 import BadMessage, Framing
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _NO_BODY: Final = Framing.NONE  # a global: see http_parts.py
 _BATCH = 64
-_FIRST_BYTES = 1 << 14
 _DEFER_SECONDS = 1
 # Out of descriptors or memory: accepting again at once would only spin.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -137,7 +136,7 @@ class Entry:
     def _begin(self, sock: SocketType, peer: Peer) -> None:
         """Take a new connection as far as its first bytes go."""
         try:
-            data = sock.recv(_FIRST_BYTES, MSG_DONTWAIT)
+            data = sock.recv(READ_BYTES, MSG_DONTWAIT)
         except BlockingIOError:
             self._wait(sock, peer, b"")
             return

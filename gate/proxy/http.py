@@ -14,7 +14,15 @@ from typing import Final
 
 from gate.policy import Verdict
 from gate.proxy.http_exchange import Exchange
-from gate.proxy.plane import LINGER_SECONDS, ListenerState, Peer, Plane, reset
+from gate.proxy.plane import (
+    LINGER_SECONDS,
+    OVER_BUDGET,
+    READ_BYTES,
+    ListenerState,
+    Peer,
+    Plane,
+    reset,
+)
 from gate.proxy.proxy_header import header_for
 from gate.proxy.reactor import IN, OUT
 from gate.proxy.upstream import Pool
@@ -26,7 +34,6 @@ from gate.wire.http1 import (
     forwarded_part,
 )
 
-_READ_BYTES = 1 << 14
 DRAIN_IDLE = 1.0
 """Seconds that a drain leaves a kept-alive connection for a request that may be under way."""
 HTTP = 0  # index of HTTP in a listener's figures
@@ -59,6 +66,7 @@ class HttpConnection:
         "_searched",
         "bucket",
         "buffer",
+        "charged",
         "closes",
         "deadline",
         "eof",
@@ -83,6 +91,7 @@ class HttpConnection:
         self.peer = peer
         self.number = number
         self.buffer = b""
+        self.charged = 0  # bytes of the buffer that the worker's budget knows of
         self.held: memoryview | None = None  # response bytes that the client has yet to take
         self.eof = False  # the client has ended its side
         self.closes = False  # once the client has what is held for it
@@ -151,6 +160,9 @@ class HttpConnection:
                 self.plane.reactor.unwatch(self.sock.fileno())
                 self.events = -1
             return
+        if state is _BUSY and self.plane.full:
+            self.want(self.events & ~IN)  # what it sends ahead can wait in the kernel
+            return
         data = self._read()
         if not data:
             return
@@ -159,13 +171,13 @@ class HttpConnection:
             self._process()
         elif state is not _LINGER:
             self.buffer += data
-            if self._exchange is not None and state is _BUSY:
+            if self.settle() and self._exchange is not None and state is _BUSY:
                 self._exchange.watch()
 
     def _read(self) -> bytes:
         """What the client sent; nothing if that is nothing, or the end, which is acted on."""
         try:
-            data = self.sock.recv(_READ_BYTES)
+            data = self.sock.recv(READ_BYTES)
         except BlockingIOError:
             return b""
         except OSError:
@@ -199,6 +211,7 @@ class HttpConnection:
             self.buffer = data
             self._searched = len(data)
             self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
+            self.settle()
         else:
             self._take_head(head, data)
 
@@ -223,10 +236,34 @@ class HttpConnection:
                 self._searched = len(self.buffer)
                 if self.eof:
                     self.end("truncated")  # the rest can never come
-                return
+                break
             self._searched = 0
             self.buffer = self.buffer[head.consumed :]
             self._judge(head)
+        self.settle()
+
+    def settle(self) -> bool:
+        """Account for what the buffer holds; False if that was too much, and the end.
+
+        These bytes are heads that are not complete, and requests that wait their turn. What came
+        in one read with a request that is under way is taken even if there is no room.
+        """
+        if self.state is _CLOSED:
+            return False
+        plane, size = self.plane, len(self.buffer)
+        more = size - self.charged
+        if more <= 0:
+            plane.pending += more
+        elif not plane.hold(more):
+            if self.state is not _HEAD and more <= READ_BYTES:
+                plane.pending += more
+                self.charged = size
+                return True
+            self._count_blocked(plane.decider.limit)
+            self.end(OVER_BUDGET, cut=True)
+            return False
+        self.charged = size
+        return True
 
     def _judge(self, head: RequestHead) -> None:
         plane, listener = self.plane, self.listener
@@ -313,6 +350,7 @@ class HttpConnection:
         self.state = _LINGER
         self.eof = False
         self.buffer = b""
+        self.settle()
         self.deadline = self.plane.reactor.now + LINGER_SECONDS
         self.want(IN)
 
@@ -393,6 +431,8 @@ class HttpConnection:
         elif self.eof:
             self.end("closed")
         else:
+            if self.charged:
+                self.settle()
             # In a drain, too: the response may have gone without `Connection: close`, and the
             # next request may be under way. Its response says so.
             idle = min(limits.idle_seconds, DRAIN_IDLE) if self.plane.draining else None
@@ -409,6 +449,7 @@ class HttpConnection:
         """The connection becomes a tunnel, which owns the socket and the admission from now on."""
         self.state = _CLOSED
         self._exchange = None
+        self.plane.pending -= self.charged
         self.plane.reactor.unschedule(self)
 
     def check(self, now: float) -> float:
@@ -461,6 +502,7 @@ class HttpConnection:
         if self.state is _CLOSED:
             return
         self.state = _CLOSED
+        self.plane.pending -= self.charged
         if self._exchange is not None:
             self._exchange.abandon()
             self._exchange = None  # the two point at each other: not left to the collector

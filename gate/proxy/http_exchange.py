@@ -249,6 +249,8 @@ class Exchange:
                 return
             if flow.rest:
                 client.buffer = flow.rest
+                if not client.settle():
+                    return
             upload.whole = True
             client.deadline = plane.reactor.now + plane.response_timeout
         self.watch()

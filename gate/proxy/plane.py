@@ -25,6 +25,9 @@ from gate.wire.http1 import RequestParser, ResponseParser
 LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is queued and sends a RST
 LINGER_OFF = struct.pack("ii", 0, 0)
 
+READ_BYTES = 1 << 14  # the most that is read of a client at once before it is judged
+OVER_BUDGET = "pending_bytes"  # the cause of an end: the budget for unjudged bytes is used up
+
 LINGER_SECONDS = 2.0  # how long a finished HTTP client may take to close its side
 
 # A client's IP address and port, as accept() gives them (IPv6 with two more numbers) or as a
@@ -75,6 +78,7 @@ class Plane:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(BUFFER_BYTES)))
     draining: bool = False
     open: int = 0
+    pending: int = 0  # bytes that wait for more before they can be judged, or for an upstream
     bytes_up: int = 0
     bytes_down: int = 0
     requests: int = 0
@@ -108,6 +112,21 @@ class Plane:
         self._forget(before)
         self.by_address[address] = mine + 1
         return mine < self.settings.limits.connections_per_address
+
+    def hold(self, count: int) -> bool:
+        """Count bytes in that cannot be judged yet, unless that would be over the budget.
+
+        What is judged in the read that brought it is never counted.
+        """
+        if self.pending + count > self.settings.limits.pending_bytes:
+            return False
+        self.pending += count
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether the budget has no room for another read."""
+        return self.pending + READ_BYTES > self.settings.limits.pending_bytes
 
     def leave(self, address: str, cause: str) -> None:
         """Count a connection out again, with the cause of its end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from socket import SO_LINGER, SOL_SOCKET, SocketType
 
 from gate.policy import Reason, Verdict, nameless
-from gate.proxy.plane import LINGER_OFF, ListenerState, Peer, Plane, reset
+from gate.proxy.plane import LINGER_OFF, READ_BYTES, ListenerState, Peer, Plane, reset
 from gate.proxy.proxy_header import header_for
 from gate.proxy.tunnel import Tunnel
 from gate.proxy.upstream import UpstreamError
@@ -93,6 +93,8 @@ def pass_tls(
                 return
         if pool.speaks_proxy:
             first = header_for(pool, sock, peer) + first
+        if admitted and len(first) > READ_BYTES:
+            tunnel.charge(len(first))
         tunnel.dial(pool, first)
     except Exception:
         plane.reactor.failed(tunnel)
@@ -106,12 +108,16 @@ def refuse_tls(
     number: int,
     verdict: Verdict,
     admitted: bool,
+    cause: str = "",
 ) -> None:
-    """Reset a connection that is not watched; no byte has been sent on it."""
+    """Reset a connection that is not watched; no byte has been sent on it.
+
+    `cause` is counted for the end of an admitted one, if it is not the verdict's reason.
+    """
     listener.blocked[_TLS][verdict.code] += 1
     plane.observe(listener.settings.name, "tls", peer[0], verdict, False, number)
     if admitted:
-        plane.leave(peer[0], verdict.reason)
+        plane.leave(peer[0], cause or verdict.reason)
         reset(sock)
     elif listener.settings.kind == "http":
         reset(sock)

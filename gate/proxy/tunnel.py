@@ -43,6 +43,7 @@ class Tunnel:
     """
 
     __slots__ = (
+        "_charged",
         "_client",
         "_dial",
         "_down",
@@ -74,6 +75,7 @@ class Tunnel:
         self._dial: Dial | None = None
         self._endpoint: Endpoint | None = None  # whom a silent end is blamed on, if on any
         self._first = b""
+        self._charged = 0
         self._touched = plane.reactor.now
         self.listener = listener
         self.peer = peer
@@ -85,6 +87,11 @@ class Tunnel:
     def connection(self) -> str:
         """Its name in the log."""
         return self._plane.connection(self.listener, self.number)
+
+    def charge(self, count: int) -> None:
+        """Go on counting bytes that were gathered for the upstream, until it is there."""
+        self._charged = count
+        self._plane.pending += count
 
     def dial(self, pool: Pool, first: bytes) -> None:
         """Connect to an endpoint of `pool`, send `first`, then relay.
@@ -104,6 +111,8 @@ class Tunnel:
             sock.close()
             return
         plane = self._plane
+        plane.pending -= self._charged
+        self._charged = 0
         plane.bytes_up += len(first)
         self._up = up = Flow(client, sock, plane.pipes)
         self._down = Flow(sock, client, plane.pipes)
@@ -251,6 +260,7 @@ class Tunnel:
         if client is None:
             return
         self._client = self._up = self._down = None
+        self._plane.pending -= self._charged
         reactor = self._plane.reactor
         reactor.unschedule(self)
         if self._dial is not None:

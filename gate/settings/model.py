@@ -155,6 +155,12 @@ class Limits(Section):
     connections_per_address: int = Field(
         8000, ge=1, description="Client connections open at a time from one address, per worker."
     )
+    pending_bytes: int = Field(
+        1 << 26,
+        ge=1 << 20,
+        description="Bytes held of hellos and requests that are not complete, or wait their turn, "
+        "per worker; a connection that wants more is reset. What comes whole is not counted.",
+    )
 
 
 class Policy(Section):

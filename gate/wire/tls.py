@@ -110,15 +110,22 @@ def parse_client_hello(buf: bytes | bytearray) -> ClientHello | None:
 
 
 class ClientHelloReader:
-    """Reassembles one ClientHello out of segments and records."""
+    """Reassembles one ClientHello out of segments and records.
 
-    __slots__ = ("_header", "_left", "_message", "_records", "_size")
+    The bytes are kept once, as they came, for they are also what is passed on. A message in one
+    record is read where it lies; one in several is put together when all of it is there.
+    """
+
+    __slots__ = ("_at", "_left", "_opening", "_records", "_size", "_taken", "raw")
 
     def __init__(self) -> None:
-        self._header = bytearray()  # of the record that is about to start
+        self.raw = bytearray()
+        """All that was fed, bytes behind the hello included."""
+        self._at = 0  # how far `raw` has been looked at
         self._left = 0  # payload bytes still to come in the current record
         self._records = 0
-        self._message = bytearray()
+        self._opening = bytearray()  # the first 4 bytes of the message: type and length
+        self._taken = 0  # bytes of the message that are there
         self._size = 0  # of the whole message, 0 while unknown
 
     def feed(self, data: bytes | bytearray) -> ClientHello | None:
@@ -127,54 +134,60 @@ class ClientHelloReader:
         Returns the hello once it is complete (the reader is used up then), None before.
         Raises BadHello as soon as what came cannot become a hello.
         """
-        at = 0
-        while at < len(data):
+        raw = self.raw
+        raw += data
+        while self._at < len(raw):
             if self._left == 0:
-                at = self._take_header(data, at)
-            else:
-                end = min(at + self._left, len(data))
-                self._message += data[at:end]
-                self._left -= end - at
-                at = end
-                if self._message_complete():
-                    return _read_body(self._message, _MESSAGE_HEADER, self._size)
+                if not self._take_header():
+                    return None
+                continue
+            count = min(self._left, len(raw) - self._at)
+            missing = _MESSAGE_HEADER - len(self._opening)
+            if missing:
+                self._opening += raw[self._at : self._at + min(missing, count)]
+            self._taken += count
+            self._left -= count
+            self._at += count
+            if self._message_complete():
+                if self._records == 1 and self._size >= _SHORTEST:
+                    return _read_body(raw, _RECORD_HEADER + _MESSAGE_HEADER, self._at)
+                return _read_body(self._join(), _MESSAGE_HEADER, self._size)
         return None
 
-    def _take_header(self, data: bytes | bytearray, at: int) -> int:
-        """Take what is missing of a record header; returns the offset after it."""
-        header = self._header
-        end = at + _RECORD_HEADER - len(header)
-        header += data[at:end]
+    def _take_header(self) -> bool:
+        """Check the record header at hand; take it if it is whole."""
+        header = self.raw[self._at : self._at + _RECORD_HEADER]
         _check_record_header(header)
-        if len(header) == _RECORD_HEADER:
-            self._records += 1
-            if self._records > MAX_RECORDS:
-                raise BadHello(
-                    HelloFault.too_many_records, f"spread over more than {MAX_RECORDS} records"
-                )
-            # RFC 8446 5.1 lets no peer send an empty handshake fragment. They mean nothing, some
-            # stacks skip them, and so does this reader: within the bound on records.
-            (self._left,) = _uint16(header, 3)
-            header.clear()
-        return min(end, len(data))
+        if len(header) < _RECORD_HEADER:
+            return False
+        self._records += 1
+        if self._records > MAX_RECORDS:
+            raise BadHello(
+                HelloFault.too_many_records, f"spread over more than {MAX_RECORDS} records"
+            )
+        # RFC 8446 5.1 lets no peer send an empty handshake fragment. They mean nothing, some
+        # stacks skip them, and so does this reader: within the bound on records.
+        (self._left,) = _uint16(header, 3)
+        self._at += _RECORD_HEADER
+        return True
 
     def _message_complete(self) -> bool:
-        message = self._message
-        if message[0] != _CLIENT_HELLO:
+        opening = self._opening
+        if opening[0] != _CLIENT_HELLO:
             raise BadHello(
                 HelloFault.not_client_hello,
-                f"handshake message of type {message[0]} where a ClientHello (1) is due",
+                f"handshake message of type {opening[0]} where a ClientHello (1) is due",
             )
         if self._size == 0:
-            if len(message) < _MESSAGE_HEADER:
+            if len(opening) < _MESSAGE_HEADER:
                 return False
-            self._size = _MESSAGE_HEADER + int.from_bytes(message[1:_MESSAGE_HEADER], "big")
+            self._size = _MESSAGE_HEADER + int.from_bytes(opening[1:], "big")
             if self._size > MAX_MESSAGE:
                 raise BadHello(
                     HelloFault.too_large,
                     f"ClientHello of {self._size} bytes, {MAX_MESSAGE} at most are read",
                 )
-        missing = self._size - len(message)
+        missing = self._size - self._taken
         # Nothing may follow a ClientHello within its record: in TLS 1.3 a key change (early data)
         # must fall on a record boundary (RFC 8446 5.1), before it the server speaks next.
         if self._left > missing:
@@ -183,6 +196,16 @@ class ClientHelloReader:
                 f"{self._left - missing} bytes after the ClientHello in its record",
             )
         return missing == 0
+
+    def _join(self) -> bytearray:
+        """The message, out of the records that it came in."""
+        message, at = bytearray(), 0
+        while len(message) < self._size:
+            (length,) = _uint16(self.raw, at + 3)
+            at += _RECORD_HEADER
+            message += self.raw[at : at + length]
+            at += length
+        return message
 
 
 def _check_record_header(header: bytearray) -> None:
