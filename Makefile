@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup servers test lint bench bench-peers fuzz docs lock clean
+.PHONY: run setup servers test lint audit bench bench-peers fuzz docs lock clean
 
 # A gate with a demo origin on this machine, and commands to try. Ctrl-C stops it.
 run: setup
@@ -46,6 +46,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of the dependencies, as far as the index can be asked.
+audit: setup
+	@$(BIN)/python .ci/audit $(BIN)/pip-audit
 
 # The cost of a lookup beside a dict, a bare cache and a bare LMDB; options in ARGS.
 bench: setup

@@ -92,6 +92,9 @@ class Push(Section):
     tls: ServerTls | None = Field(
         None, description="Mutual TLS; null is plain HTTP, refused beyond loopback."
     )
+    connections: int = Field(
+        100, ge=1, description="Connections to the push port at a time; more are closed at once."
+    )
 
     @model_validator(mode="after")
     def _protected(self) -> Self:

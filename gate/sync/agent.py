@@ -24,6 +24,7 @@ from gate.replica import LOCAL_EPOCH, Position, Replica
 from gate.settings import ClientTls, Push, ServerTls, Sync
 from gate.sync.applier import Applier, Fleet
 from gate.sync.backoff import Backoff
+from gate.sync.entrance import Entrance
 from gate.sync.errors import Cause, SyncError
 from gate.sync.follower import Follower
 from gate.sync.receiver import bind, push_app
@@ -255,11 +256,19 @@ class SyncAgent:
         with bind(push.listen.host, push.listen.port) as listener:
             await runner.setup()
             try:
-                await web.SockSite(runner, listener, ssl_context=tls).start()
+                if runner.server is None:
+                    raise RuntimeError("the runner has no server after its setup")
+                entrance = Entrance(
+                    runner.server, most=push.connections, tls=tls, refused=self._turned_away
+                )
                 _log.info("taking pushed changes on %s", push.listen)
-                await asyncio.Event().wait()
+                await entrance.serve(listener)
             finally:
                 await runner.cleanup()
+
+    def _turned_away(self, cause: Cause) -> None:
+        """A connection to the push port came to nothing. Anybody can cause that: no log line."""
+        self.counts.refused[Channel.PUSH, cause] += 1
 
     async def _take_from_nats(self, sealed: bytes) -> int:
         async def arrived() -> bytes:

@@ -28,6 +28,8 @@ class Cause(StrEnum):
     UNENFORCED = "unenforced"
     STORAGE = "storage"
     CORRUPT = "corrupt"
+    HANDSHAKE = "handshake"
+    LIMIT = "limit"
 
 
 class SyncError(Exception):

@@ -68,6 +68,8 @@ async def _body(request: web.Request) -> bytes:
                     raise _oversize(len(body))
     except TimeoutError as error:
         raise SyncError(Cause.TRUNCATED, "the push did not arrive in time") from error
+    except (OSError, web.RequestPayloadError) as error:
+        raise SyncError(Cause.TRUNCATED, f"the push broke off: {error}") from error
     return bytes(body)
 
 
