@@ -12,6 +12,7 @@ from gate.proxy.answers import Answers
 from gate.proxy.dial import Dial
 from gate.proxy.entry import PAUSE_SECONDS, Entry
 from gate.proxy.http import HttpConnection
+from gate.proxy.http_ending import end_if_idle, hurry_if_idle
 from gate.proxy.http_upstream import close_idle
 from gate.proxy.plane import LINGER_SECONDS, ListenerState, Observer, Plane
 from gate.proxy.reactor import ReactorLoop
@@ -144,13 +145,13 @@ class DataPlane:
             await asyncio.sleep(0)
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
-                timed.hurry_if_idle()
+                hurry_if_idle(timed)
         deadline = self._loop.time() + seconds
         while plane.open and self._loop.time() < deadline:  # noqa: ASYNC110 (cheaper than an event)
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
-                timed.end_if_idle()
+                end_if_idle(timed)
         left = list(plane.reactor.scheduled())
         for timed in left:
             timed.abort()

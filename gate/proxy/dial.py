@@ -77,13 +77,15 @@ class Dial:
         """The name of the connection that it dials for, in the log; "" once it was told."""
         return "" if self.caller is None else self.caller.connection
 
-    def start(self) -> None:
-        """Try endpoints until one is connected, one is under way, or all have failed."""
+    def start(self, why: Miss = Miss.FAILED) -> None:
+        """Try endpoints until one is connected, one is under way, or all have failed.
+
+        `why` is what befell the last one that was tried.
+        """
         caller = self.caller
         if caller is None:
             return
         reactor = self._plane.reactor
-        why = Miss.FAILED
         while self._tries > 0:
             self._tries -= 1
             self._endpoint = endpoint = self._pool.single or self._pool.pick(reactor.now)
@@ -123,8 +125,10 @@ class Dial:
             sent = 0 if events & _BROKEN else sock.send(self._first)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            events |= EPOLLERR
+        except OSError as error:
+            self._plane.reactor.retire(sock)
+            self.start(self._blame(error))
+            return
         if events & _BROKEN:
             self._plane.reactor.retire(sock)
             self._count_failure()

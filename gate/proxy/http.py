@@ -7,16 +7,16 @@ blocked one after all that came before it. What is forwarded is an `Exchange`'s 
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from select import EPOLLERR
-from socket import MSG_DONTWAIT, SHUT_WR, SocketType
-from typing import Final
+from socket import MSG_DONTWAIT, SocketType
 
 from gate.policy import Verdict
+from gate.proxy.http_ending import DRAIN_IDLE, answer_last, flush, linger
 from gate.proxy.http_exchange import Exchange
+from gate.proxy.http_pending import settle
+from gate.proxy.http_relay import watch
+from gate.proxy.http_state import BUSY, CLOSED, FLUSH, HEAD, LINGER
 from gate.proxy.plane import (
-    LINGER_SECONDS,
-    OVER_BUDGET,
     READ_BYTES,
     ListenerState,
     Peer,
@@ -29,40 +29,17 @@ from gate.proxy.upstream import Pool
 from gate.wire.http1 import (
     HTTP_0_9,
     BadMessage,
-    Framing,
     RequestHead,
     forwarded_part,
 )
 
-DRAIN_IDLE = 1.0
-"""Seconds that a drain leaves a kept-alive connection for a request that may be under way."""
 HTTP = 0  # index of HTTP in a listener's figures
-
-
-class State(Enum):
-    """Where a client connection stands."""
-
-    HEAD = auto()  # waiting for a request head, or for the rest of it
-    BUSY = auto()  # an exchange is under way
-    FLUSH = auto()  # the exchange is over; the client has yet to take the last bytes
-    LINGER = auto()  # the last response is out; what the client still sends is discarded
-    CLOSED = auto()
-
-
-# Reading a member from its class costs more than a function call; a global is free.
-_NO_BODY: Final = Framing.NONE
-_HEAD: Final = State.HEAD
-_BUSY: Final = State.BUSY
-_FLUSH: Final = State.FLUSH
-_LINGER: Final = State.LINGER
-_CLOSED: Final = State.CLOSED
 
 
 class HttpConnection:
     """One client connection. The plane has admitted it; it is counted out when it ends."""
 
     __slots__ = (
-        "_exchange",
         "_searched",
         "bucket",
         "buffer",
@@ -71,6 +48,7 @@ class HttpConnection:
         "deadline",
         "eof",
         "events",
+        "exchange",
         "forwarded",
         "held",
         "listener",
@@ -95,11 +73,11 @@ class HttpConnection:
         self.held: memoryview | None = None  # response bytes that the client has yet to take
         self.eof = False  # the client has ended its side
         self.closes = False  # once the client has what is held for it
-        self.state = _HEAD
+        self.state = HEAD
         self.verdict: Verdict | None = None
         self.bucket = 0
         self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
         # The fields that tell the upstream who the client is.
         self.forwarded = forwarded_part(peer[0], "http")
         self._searched = 0
@@ -123,7 +101,7 @@ class HttpConnection:
         except Exception:
             self.abort("failed")  # nobody else knows of it yet, to count it out
             raise
-        if self.state is not _CLOSED:
+        if self.state is not CLOSED:
             reactor = self.plane.reactor
             if self.events < 0:
                 self.want(IN)
@@ -137,42 +115,42 @@ class HttpConnection:
 
     def on_client(self, events: int) -> None:
         """The client's socket is ready."""
-        if events == IN and self.state is _HEAD and not self.buffer:
+        if events == IN and self.state is HEAD and not self.buffer:
             data = self._read()
             if data:
                 self._first_bytes(data)
             return
-        if events & OUT and self.state is not _CLOSED:
-            self._flush()
-        if events & ~OUT and self.state is not _CLOSED:
+        if events & OUT and self.state is not CLOSED:
+            flush(self)
+        if events & ~OUT and self.state is not CLOSED:
             self._readable(events)
 
     def _readable(self, events: int) -> None:
         state = self.state
-        if state is _BUSY and self._exchange is not None and self._exchange.wants_body:
-            self._exchange.client_readable()
+        if state is BUSY and self.exchange is not None and self.exchange.wants_body:
+            self.exchange.client_readable()
             return
         if self.eof or not self.events & IN:
             # Nothing may be read now, so this is a hang-up or an error.
-            if events & EPOLLERR or state is not _BUSY:
+            if events & EPOLLERR or state is not BUSY:
                 self.end("peer_reset", cut=True)
             else:
                 self.plane.reactor.unwatch(self.sock.fileno())
                 self.events = -1
             return
-        if state is _BUSY and self.plane.full:
+        if state is BUSY and self.plane.full:
             self.want(self.events & ~IN)  # what it sends ahead can wait in the kernel
             return
         data = self._read()
         if not data:
             return
-        if state is _HEAD:
+        if state is HEAD:
             self.buffer += data
             self._process()
-        elif state is not _LINGER:
+        elif state is not LINGER:
             self.buffer += data
-            if self.settle() and self._exchange is not None and state is _BUSY:
-                self._exchange.watch()
+            if settle(self) and self.exchange is not None and state is BUSY:
+                watch(self.exchange)
 
     def _read(self) -> bytes:
         """What the client sent; nothing if that is nothing, or the end, which is acted on."""
@@ -190,9 +168,9 @@ class HttpConnection:
     def _client_ended(self) -> None:
         """The client sends nothing more. It may still wait for a response."""
         self.eof = True
-        if self.state is _HEAD:
+        if self.state is HEAD:
             self.end("truncated" if self.buffer else "closed")
-        elif self.state is _LINGER:
+        elif self.state is LINGER:
             self.end("closed")
         else:
             self.want(self.events & ~IN)
@@ -211,7 +189,7 @@ class HttpConnection:
             self.buffer = data
             self._searched = len(data)
             self.deadline = plane.reactor.now + plane.settings.limits.head_seconds
-            self.settle()
+            settle(self)
         else:
             self._take_head(head, data)
 
@@ -226,7 +204,7 @@ class HttpConnection:
 
     def _process(self) -> None:
         """Take request heads from the buffer for as long as each is dealt with at once."""
-        while self.state is _HEAD and self.buffer:
+        while self.state is HEAD and self.buffer:
             try:
                 head = self.plane.requests_parser.parse(self.buffer, 0, self._searched)
             except BadMessage as bad:
@@ -240,30 +218,7 @@ class HttpConnection:
             self._searched = 0
             self.buffer = self.buffer[head.consumed :]
             self._judge(head)
-        self.settle()
-
-    def settle(self) -> bool:
-        """Account for what the buffer holds; False if that was too much, and the end.
-
-        These bytes are heads that are not complete, and requests that wait their turn. What came
-        in one read with a request that is under way is taken even if there is no room.
-        """
-        if self.state is _CLOSED:
-            return False
-        plane, size = self.plane, len(self.buffer)
-        more = size - self.charged
-        if more <= 0:
-            plane.pending += more
-        elif not plane.hold(more):
-            if self.state is not _HEAD and more <= READ_BYTES:
-                plane.pending += more
-                self.charged = size
-                return True
-            self._count_blocked(plane.decider.limit)
-            self.end(OVER_BUDGET, cut=True)
-            return False
-        self.charged = size
-        return True
+        settle(self)
 
     def _judge(self, head: RequestHead) -> None:
         plane, listener = self.plane, self.listener
@@ -278,12 +233,13 @@ class HttpConnection:
                     listener.settings.name, "http", self.peer[0], verdict, True, self.number
                 )
         elif verdict is plane.decider.malformed:
-            self._count_blocked(verdict)
+            self.count_blocked(verdict)
             self.refuse(400, "the Host is not a valid domain name")
             return
         elif listener.enforcing:
-            self._count_blocked(verdict)
-            self._last(b"" if head.minor == HTTP_0_9 else plane.answers.redirect(verdict), head)
+            self.count_blocked(verdict)
+            redirect = b"" if head.minor == HTTP_0_9 else plane.answers.redirect(verdict)
+            answer_last(self, redirect, head)
             return
         else:
             listener.waved[HTTP][verdict.code] += 1
@@ -291,13 +247,13 @@ class HttpConnection:
         if head.minor == HTTP_0_9:
             self.refuse(505, "HTTP/0.9 is not forwarded; use HTTP/1.1")
             return
-        self.state = _BUSY
-        exchange = self._exchange
+        self.state = BUSY
+        exchange = self.exchange
         if exchange is None:
-            exchange = self._exchange = Exchange(self)
+            exchange = self.exchange = Exchange(self)
         exchange.begin(head, verdict)
 
-    def _count_blocked(self, verdict: Verdict) -> None:
+    def count_blocked(self, verdict: Verdict) -> None:
         listener = self.listener
         listener.blocked[HTTP][verdict.code] += 1
         self.plane.observe(
@@ -308,51 +264,13 @@ class HttpConnection:
 
     def malformed(self, status: int, detail: str) -> None:
         """Refuse what the client sent as malformed, and count it so."""
-        self._count_blocked(self.plane.decider.malformed)
+        self.count_blocked(self.plane.decider.malformed)
         self.refuse(status, detail)
 
     def refuse(self, status: int, detail: str) -> None:
         """Answer with an error and close. The client has been sent no part of a response yet."""
         self.plane.responses[status // 100] += 1
-        self._last(self.plane.answers.refusal(status, detail), None)
-
-    def _last(self, response: bytes, head: RequestHead | None) -> None:
-        """Send a last response and close, without losing it to bytes that come unread."""
-        if head is not None:
-            self.plane.responses[3] += 1
-        rest = self.send(response)
-        if rest is not None:
-            self.held = self.take_held(rest)
-            self.state = _FLUSH
-            self.closing()
-            return
-        if head is not None and head.framing is _NO_BODY and not self.buffer:
-            self.end("answered")  # all that the client sent was read: closing loses nothing
-            return
-        self._linger()
-
-    def closing(self) -> None:
-        """Close after what is held is flushed."""
-        self.closes = True
-        self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
-        self.want(OUT)
-
-    def _linger(self) -> None:
-        """End our side and discard what comes, so that no reset overtakes the response.
-
-        RFC 9112 9.6.
-        """
-        try:
-            self.sock.shutdown(SHUT_WR)
-        except OSError:
-            self.end("peer_reset", cut=True)
-            return
-        self.state = _LINGER
-        self.eof = False
-        self.buffer = b""
-        self.settle()
-        self.deadline = self.plane.reactor.now + LINGER_SECONDS
-        self.want(IN)
+        answer_last(self, self.plane.answers.refusal(status, detail), None)
 
     def send(self, data: bytes) -> memoryview | None:
         """Send to the client; return what it does not take now.
@@ -383,45 +301,24 @@ class HttpConnection:
             return more if more is not None else memoryview(b"")
         return held if more is None else memoryview(bytes(held) + bytes(more))
 
-    def _flush(self) -> None:
-        """The client takes more."""
-        if self.held is not None:
-            try:
-                sent = self.sock.send(self.held)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.end("peer_reset", cut=True)
-                return
-            self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
-            if sent < len(self.held):
-                self.held = self.held[sent:]
-                return
-            self.held = None
-        if self.state is _FLUSH:
-            self.want(self.events & ~OUT)
-            self._linger() if self.closes else self._next()
-        elif self._exchange is not None and self.state is _BUSY:
-            self._exchange.client_writable()
-
     # Between exchanges, and the end.
 
     def exchange_done(self, close: bool) -> None:
         """The response is complete and all of it was sent or is held."""
         if self.held is not None:
-            self.state = _FLUSH
+            self.state = FLUSH
             self.deadline = self.plane.reactor.now + self.plane.settings.limits.body_idle_seconds
             self.want(OUT)  # what the client sends meanwhile stays in the kernel
             self.closes = close
         elif close:
-            unread = self._exchange is not None and self._exchange.unread_body
-            self._linger() if unread or self.buffer else self.end("closed")
+            unread = self.exchange is not None and self.exchange.unread_body
+            linger(self) if unread or self.buffer else self.end("closed")
         else:
-            self._next()
+            self.next_request()
 
-    def _next(self) -> None:
+    def next_request(self) -> None:
         """Ready for the next request."""
-        self.state = _HEAD
+        self.state = HEAD
         limits = self.plane.settings.limits
         if self.buffer:
             self.deadline = self.plane.reactor.now + limits.head_seconds
@@ -432,7 +329,7 @@ class HttpConnection:
             self.end("closed")
         else:
             if self.charged:
-                self.settle()
+                settle(self)
             # In a drain, too: the response may have gone without `Connection: close`, and the
             # next request may be under way. Its response says so.
             idle = min(limits.idle_seconds, DRAIN_IDLE) if self.plane.draining else None
@@ -447,25 +344,25 @@ class HttpConnection:
 
     def hand_over(self) -> None:
         """The connection becomes a tunnel, which owns the socket and the admission from now on."""
-        self.state = _CLOSED
-        self._exchange = None
+        self.state = CLOSED
+        self.exchange = None
         self.plane.pending -= self.charged
         self.plane.reactor.unschedule(self)
 
     def check(self, now: float) -> float:
         """Act on the deadline, whatever it is for in this state."""
-        if self.state is _CLOSED:
+        if self.state is CLOSED:
             return 0.0
-        waiting = self.state is _HEAD
+        waiting = self.state is HEAD
         if self.plane.draining and waiting and not self.buffer:
             self.deadline = min(self.deadline, now + DRAIN_IDLE)
         if now < self.deadline:
             pass
         elif waiting and self.buffer:
-            self._count_blocked(self.plane.decider.timeout)
+            self.count_blocked(self.plane.decider.timeout)
             self.refuse(408, "the request head was not complete in time")
-        elif self.state is _BUSY and self._exchange is not None:
-            self._exchange.timed_out()
+        elif self.state is BUSY and self.exchange is not None:
+            self.exchange.timed_out()
         else:
             idle = "drained" if self.plane.draining else "idle"
             self.end(idle if waiting else "timeout", cut=not waiting)
@@ -474,20 +371,7 @@ class HttpConnection:
     @property
     def closed(self) -> bool:
         """Whether the connection has ended."""
-        return self.state is _CLOSED
-
-    def hurry_if_idle(self) -> None:
-        """Between two requests, wait for the next one no longer than DRAIN_IDLE."""
-        if self.state is _HEAD and not self.buffer:
-            reactor = self.plane.reactor
-            self.deadline = min(self.deadline, reactor.now + DRAIN_IDLE)
-            reactor.unschedule(self)
-            reactor.schedule(self, self.deadline)
-
-    def end_if_idle(self) -> None:
-        """End a connection between two requests, as a drain does at its deadline."""
-        if self.state is _HEAD and not self.buffer:
-            self.end("drained")
+        return self.state is CLOSED
 
     def next_check(self, now: float) -> float:
         """When to look at the deadline again: no later than any that may be set until then."""
@@ -499,13 +383,13 @@ class HttpConnection:
 
     def end(self, cause: str, *, cut: bool = False) -> None:
         """Close the client's connection and whatever the exchange holds."""
-        if self.state is _CLOSED:
+        if self.state is CLOSED:
             return
-        self.state = _CLOSED
+        self.state = CLOSED
         self.plane.pending -= self.charged
-        if self._exchange is not None:
-            self._exchange.abandon()
-            self._exchange = None  # the two point at each other: not left to the collector
+        if self.exchange is not None:
+            self.exchange.abandon()
+            self.exchange = None  # the two point at each other: not left to the collector
         if cut:
             reset(self.sock)
         self.plane.reactor.unschedule(self)

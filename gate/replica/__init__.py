@@ -1,5 +1,6 @@
 """The filed set on disk, in LMDB: exact, with status and licence, revisioned, crash-safe."""
 
+from gate.replica.aside import set_aside
 from gate.replica.environment import verify
 from gate.replica.errors import (
     BadChange,
@@ -24,7 +25,7 @@ from gate.replica.records import (
     digest,
     digest_line,
 )
-from gate.replica.store import LOCAL_EPOCH, Info, Replica, set_aside
+from gate.replica.store import LOCAL_EPOCH, Info, Replica
 
 __all__ = [
     "LOCAL_EPOCH",

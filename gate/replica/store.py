@@ -6,7 +6,6 @@ read transaction of its own, so a commit is seen at once by every process.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -388,19 +387,3 @@ def _key(domain: str) -> bytes:
     except InvalidName as error:
         raise BadChange(domain, error.reason) from error
     return domain.encode()
-
-
-def set_aside(path: Path | str, now: float) -> Path:
-    """Move a damaged replica out of the way, kept for inspection; returns where it went.
-
-    Every process that has it open must close it and open the new one.
-    """
-    path = Path(path)
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-    target = path.with_name(f"{path.name}.corrupt-{stamp}")
-    suffix = 0
-    while target.exists():
-        suffix += 1
-        target = path.with_name(f"{path.name}.corrupt-{stamp}-{suffix}")
-    os.rename(path, target)
-    return target

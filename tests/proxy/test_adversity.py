@@ -15,7 +15,7 @@ import pytest
 from gate.policy import Verdict
 from gate.proxy.arrival import Arrival
 from gate.proxy.flow import Flow, Progress
-from gate.proxy.http import State
+from gate.proxy.http_state import State
 from gate.proxy.reactor import new_event_loop
 from gate.proxy.tunnel import _TURNS, Tunnel
 from tests.harness.hello import real_hello

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -201,6 +203,29 @@ def test_the_gates_own_shortage_is_not_the_origins_failure(
     assert got.data[:13] == (b"HTTP/1.1 503 ", b"")[index]
     assert (failures(running), resting(running)) == (0, False)
     assert running.plane.stats()["connections_ended"]["dial_exhausted"] == 1
+
+
+def test_a_gate_without_descriptors_says_so_and_serves_on(
+    running: Running, upstream: socket.socket
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with running.client() as sock:
+        sock.send(b"GET / HTTP/1.1\r\n")
+        assert running.until(lambda: running.plane.stats()["connections_open"] == 1)
+        lowest = os.dup(upstream.fileno())
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limit[1]))
+        try:
+            sock.send(b"Host: example.cn\r\n\r\n")
+            got = Reader(sock)
+            assert running.until(lambda: bool(got().end))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert got.data.startswith(b"HTTP/1.1 503 ")
+    assert (failures(running), resting(running)) == (0, False)
+    with running.client() as sock:
+        sock.send(GET % 1)
+        accepted(running, upstream).close()
 
 
 # A request on a kept connection that turns out to be dead.
@@ -433,7 +458,7 @@ def test_a_switch_before_the_origin_has_read_the_request_loses_none_of_it(
 
         def in_hand() -> bool:
             connection = http_connection(running)
-            upload = connection and connection._exchange and connection._exchange._upload
+            upload = connection and connection.exchange and connection.exchange.upload
             return bool(upload and upload.flow and upload.flow.blocked)
 
         assert running.until(in_hand)
