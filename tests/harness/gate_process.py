@@ -68,6 +68,8 @@ class Gate:
     directory: Path
     settings: dict[str, Any]
     descriptors: int | None = None
+    patience: float = 20.0
+    """Seconds that a start may take."""
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
     admin: int = 0
@@ -123,7 +125,7 @@ class Gate:
                 preexec_fn=lower_limit,
             )
         try:
-            wait_for(condition, f"{what}; its log is {self.log}", 20)
+            wait_for(condition, f"{what}; its log is {self.log}", self.patience)
         except BaseException:
             self.stop()  # whoever asked for a running gate will not stop this one
             raise

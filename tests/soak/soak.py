@@ -54,6 +54,7 @@ CHANGE_SECONDS = 0.5
 RECORD_SECONDS = 1.0
 SETTLE_SECONDS = 30.0
 PROGRESS_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0  # a soak runs beside other work, with less right to the processor
 RSS_GROWTH = 60 << 20
 EXTRA_FILES = 40
 
@@ -90,6 +91,7 @@ class Soak:
                 "unfiled": {"names": 1000},
                 "log": {"format": "json", "access": {"per_second": 10_000}},
             },
+            patience=PATIENCE_SECONDS,
         )
         self._record = Record(self._gate.log, folder / "events.log")
 
@@ -214,11 +216,15 @@ class Soak:
             wait_for(
                 lambda: not set(before) & set(self._gate.children()),
                 f"the end of the old processes after {kind}",
-                60,
+                PATIENCE_SECONDS,
             )
         try:
-            wait_for(lambda: self._gate.ask_admin("/readyz")[0] == 200, "the gate to recover", 60)
-            wait_for(lambda: _answers(registry), "the registry to recover", 60)
+            wait_for(
+                lambda: self._gate.ask_admin("/readyz")[0] == 200,
+                "the gate to recover",
+                PATIENCE_SECONDS,
+            )
+            wait_for(lambda: _answers(registry), "the registry to recover", PATIENCE_SECONDS)
         finally:
             if kind == "worker killed":
                 self._killed_at = time.monotonic()
@@ -228,7 +234,7 @@ class Soak:
         wait_for(
             lambda: self._gate.total("gate_sync_enforced_revision") >= revision,
             f"revision {revision} to be in force",
-            60,
+            PATIENCE_SECONDS,
         )
 
     # Clients.
