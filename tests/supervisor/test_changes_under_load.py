@@ -87,14 +87,14 @@ def test_no_request_fails_through_reloads_and_upgrades(
                 (signal.SIGUSR2, "ready:"),
             ]:
                 change(gate, number, done)
+                # The tunnel was opened before it all, and is in its old worker still.
+                tls.sendall(get("example.com", "/after"))
+                assert b"tls origin: example.com /after" in read_answer(tls)
         except BaseException:
             load.kill()
             load.wait(5)
             raise
         assert flawless(load) > 100
-        # The tunnel was opened before it all, and is in its old worker still.
-        tls.sendall(get("example.com", "/after"))
-        assert b"tls origin: example.com /after" in read_answer(tls)
         tls.close()
 
 
