@@ -5,58 +5,59 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
-from contextlib import closing
-from pathlib import Path
+import time
 
-from tests.harness.client import Client, get
-from tests.harness.http_origin import HttpOrigin
+from tests.faults.watching import watched
+from tests.harness.gate_process import Gate
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, new_gate, status_of
+from tests.supervisor.running import fill, log_of
 
-TRUTH = {"example.com": 200, "a.org": 302}
+MIX = (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def test_kills_and_reloads_never_bring_a_wrong_verdict(tmp_path: Path) -> None:
+def is_ready(gate: Gate) -> bool:
+    return gate.ask_admin("/readyz")[0] == 200
+
+
+def test_kills_and_reloads_never_bring_a_wrong_verdict(gate: Gate) -> None:
     rng = random.Random(4)
-    with closing(HttpOrigin()) as origin:
-        gate = new_gate(tmp_path, origin.address)
-        fill(gate)
-        gate.start()
-        stop = threading.Event()
-        wrong: list[str] = []
-        right = [0]
+    with watched(gate) as watch:
+        assert gate.process is not None
+        for _ in range(3):
+            os.kill(rng.choice(gate.children()), signal.SIGKILL)
+            gate.process.send_signal(signal.SIGHUP)
+            watch.goes_on("service")
+        wait_for(lambda: is_ready(gate), "the gate to be ready", 30)
 
-        def ask() -> None:
-            while not stop.is_set():
-                for host, status in TRUTH.items():
-                    try:
-                        with Client(gate.ports["http"]) as client:
-                            got = client.ask(get(host)).status
-                    except (OSError, EOFError):
-                        continue  # a killed worker's connections end with it
-                    except Exception as error:
-                        if type(error).__name__ == "Closed":
-                            continue
-                        raise
-                    right[0] += got == status
-                    if got != status:
-                        wrong.append(f"{host}: {got}")
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
-            assert gate.process is not None
-            for _ in range(4):
-                if children := gate.children():
-                    os.kill(rng.choice(children), signal.SIGKILL)
-                gate.process.send_signal(signal.SIGHUP)
-                before = right[0]
-                wait_for(lambda seen=before: right[0] > seen + 10, "service", 15)  # type: ignore[misc]
-            wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 15)
-            assert {host: status_of(gate, host) for host in TRUTH} == TRUTH
-        finally:
-            stop.set()
-            asking.join(15)
-            gate.stop()
-        assert wrong == []
+def test_a_storm_of_signals_ends_in_one_calm_gate(gate: Gate) -> None:
+    rng = random.Random(6)
+    with watched(gate) as watch:
+        assert gate.process is not None
+        before = set(gate.children())
+        for _ in range(60):
+            gate.process.send_signal(rng.choice(MIX))
+            time.sleep(rng.uniform(0, 0.02))
+        count = log_of(gate).count("reloaded")
+        gate.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: log_of(gate).count("reloaded") > count, "the last reload", 60)
+        wait_for(lambda: is_ready(gate), "the gate to be ready", 60)
+        watch.goes_on("service")
+        wait_for(
+            lambda: len(gate.children()) == 3 and not before & set(gate.children()),
+            "the replaced processes to end",
+            60,
+        )
+        fill(gate, "example.com\nexample.net\n")  # returns when it is in force everywhere
+    assert watch.broken == 0, "no connection breaks for a reload or an upgrade"
+
+
+def test_a_stop_in_the_middle_of_a_storm_is_a_stop(gate: Gate) -> None:
+    process = gate.process
+    assert process is not None
+    children = gate.children()
+    for number in (*MIX, signal.SIGTERM, *MIX):
+        process.send_signal(number)
+    assert process.wait(30) == 0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    gate.start()

@@ -1,0 +1,138 @@
+"""The wall clock jumps, both ways: what ends at a time still ends then, and no sooner.
+
+A test can't set the clock of the machine, so the parts that read it are given one.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gate.policy import Decider, Reason
+from gate.replica import Change, Override, OverrideKind, Replica, Status
+from gate.sync.applier import Applier
+from gate.sync.batch import Batch
+
+HOUR, YEAR = 3600.0, 365 * 86400.0
+EPOCH = "2026"
+
+
+@dataclass(slots=True)
+class Clock:
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Nobody:
+    """A fleet without workers: every change is in force."""
+
+    async def enforce(self, *_: object) -> None:
+        pass
+
+    async def enforce_all(self) -> None:
+        pass
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC).timestamp())
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Replica]:
+    with Replica.open(tmp_path / "replica", writable=True) as replica:
+        yield replica
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+@pytest.mark.parametrize(
+    ("kind", "host"), [(OverrideKind.EXEMPT, "unfiled.com"), (OverrideKind.SUSPENDED, "filed.com")]
+)
+def test_an_override_is_in_force_by_the_clock_whichever_way_it_jumps(
+    replica: Replica, clock: Clock, jump: float, kind: OverrideKind, host: str
+) -> None:
+    replica.load_local([])
+    replica.edit([Change("filed.com", Status.FILED, "", 0)])
+    replica.set_override(
+        Override(host, kind, until=clock.now + HOUR, reason="test", by="t", since=0)
+    )
+    decider = Decider(replica, clock=clock)
+    special = {OverrideKind.EXEMPT: Reason.EXEMPT, OverrideKind.SUSPENDED: Reason.SUSPENDED}[kind]
+    assert decider.decide(host.encode()).reason is special
+    clock.now += jump
+    decider.expire(clock.now)
+    assert (decider.decide(host.encode()).reason is special) is (jump < 0)
+    clock.now -= jump
+    decider.expire(clock.now)
+    assert decider.decide(host.encode()).reason is special, "its hour is not over"
+    clock.now += HOUR
+    decider.expire(clock.now)
+    assert decider.decide(host.encode()).reason is not special
+
+
+async def applier_at(replica: Replica, clock: Clock) -> Applier:
+    replica.load([], epoch=EPOCH, revision=1)
+    return Applier(replica, Nobody(), clock=clock)
+
+
+def word(revision: int, issued_at: float) -> Batch:
+    """The registry says that there is nothing new."""
+    return Batch(EPOCH, revision, revision, (), head=revision, issued_at=int(issued_at))
+
+
+async def test_a_jump_forward_alarms_until_the_next_word_only(
+    replica: Replica, clock: Clock
+) -> None:
+    applier = await applier_at(replica, clock)
+    await applier.apply(word(1, clock.now))
+    assert applier.staleness() == 0
+    clock.now += YEAR
+    assert applier.staleness() == YEAR
+    await applier.apply(word(1, clock.now))
+    assert applier.staleness() == 0
+
+
+async def test_a_jump_back_does_not_hide_that_the_registry_is_silent(
+    replica: Replica, clock: Clock
+) -> None:
+    applier = await applier_at(replica, clock)
+    await applier.apply(word(1, clock.now))
+    clock.now -= YEAR
+    assert applier.staleness() == 0
+    clock.now += HOUR
+    assert applier.staleness() == HOUR
+
+
+async def test_a_word_from_the_time_ahead_counts_no_longer_than_the_clock_was_ahead(
+    replica: Replica, clock: Clock
+) -> None:
+    applier = await applier_at(replica, clock)
+    clock.now += YEAR  # of this machine, with gate and registry on it
+    await applier.apply(word(1, clock.now))
+    clock.now -= YEAR
+    await applier.apply(word(1, clock.now))
+    clock.now += HOUR
+    assert applier.staleness() == HOUR
+
+
+async def test_changes_are_applied_in_the_order_of_their_numbers_whatever_the_clock_says(
+    replica: Replica, clock: Clock
+) -> None:
+    applier = await applier_at(replica, clock)
+    for revision, (jump, status) in enumerate(
+        [(YEAR, Status.FILED), (-2 * YEAR, Status.ABSENT), (YEAR, Status.FILED)], start=1
+    ):
+        clock.now += jump
+        change = Change("a.cn", status, "", int(clock.now))
+        after = revision + 1
+        batch = Batch(EPOCH, revision, after, (change,), after, issued_at=int(clock.now))
+        assert await applier.apply(batch) == revision + 1
+        found = replica.get("a.cn")
+        assert found is not None
+        assert (found.status is Status.FILED) is (status is Status.FILED)
