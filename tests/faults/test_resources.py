@@ -78,9 +78,7 @@ def test_no_room_on_the_disk_changes_nothing_and_stops_nothing(gate: Gate) -> No
             assert gate.ask_admin("/readyz")[0] == 200
             assert sorted(everybody[1:]) == sorted(gate.children()), "nobody died of it"
         watch.goes_on("service with a disk")
-        run_gate(
-            "suspend", "example.net", "--reason", "test", "--config", str(gate.config)
-        )
+        run_gate("suspend", "example.net", "--reason", "test", "--config", str(gate.config))
 
 
 @pytest.mark.parametrize("receive_buffer", [1, 4096])
