@@ -67,8 +67,8 @@ def change(gate: Gate, number: signal.Signals, done: str) -> None:
     assert gate.process is not None
     count = log_of(gate).count(done)
     gate.process.send_signal(number)
-    wait_for(lambda: log_of(gate).count(done) > count, done, 30)
-    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 30)
+    wait_for(lambda: log_of(gate).count(done) > count, done, 90)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 90)
 
 
 @pytest.mark.parametrize("fields", [(), ("Connection: close",)], ids=["kept", "new"])
