@@ -72,6 +72,7 @@ class Soak:
         self._report = Report()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._began = 0.0
         self._killed_at = 0.0
         self._origin = HttpOrigin()
         self._raw = Recorder(echo)
@@ -97,7 +98,7 @@ class Soak:
 
     def run(self, progress: Callable[[str], None] = lambda line: None) -> Report:
         """Soak; the report says what was found, and `progress` is told every minute."""
-        began = time.monotonic()
+        self._began = began = time.monotonic()
         self._gate.start()
         try:
             access = json.loads((self._gate.directory / "registry" / ACCESS_FILE).read_text())
@@ -142,6 +143,7 @@ class Soak:
         while (now := time.monotonic()) < until:
             if now >= next_word:
                 next_word += PROGRESS_SECONDS
+                self._report.seconds = now - self._began
                 progress(str(self._report))
             try:
                 if faults and now >= next_fault:
