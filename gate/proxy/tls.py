@@ -30,7 +30,12 @@ def judge_hello(
     `number` is the listener's number of the connection.
     """
     decider = plane.decider
-    verdict = decider.decide(hello.sni) if hello.sni else decider.no_sni
+    sni = hello.sni
+    verdict = decider.decide(sni) if sni else decider.no_sni
+    if sni and b":" in sni and verdict.name and not sni.endswith(b"]"):
+        # A port, as a Host may have it; RFC 6066 section 3 knows none in a HostName. (What ends
+        # in a bracket is an IPv6 address.)
+        verdict = decider.malformed
     if hello.ech:
         plane.ech += 1
         if plane.blocks_ech and verdict.allowed:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness import filings, hello
 from tests.harness.client import Client, get
+from tests.harness.http_origin import Exchange
 from tests.harness.stage import Stage
 
 UNFILED = b"unfiled.com"
@@ -94,6 +95,15 @@ DISGUISES = {
     "two-dots-behind": extensions(hello.server_name(RAW + b"..")),
     "slash": extensions(hello.server_name(b"unfiled.com/" + RAW)),
     "at-sign": extensions(hello.server_name(b"unfiled.com@" + RAW)),
+    "port-behind-filed": extensions(hello.server_name(RAW + b":443")),
+    "port-behind-unfiled": extensions(hello.server_name(UNFILED + b":443")),
+    "empty-port-behind-filed": extensions(hello.server_name(RAW + b":")),
+    "port-behind-a-dot": extensions(hello.server_name(RAW + b".:443")),
+    "ipv6-literal": extensions(hello.server_name(b"[::1]")),
+    "ipv6-literal-without-brackets": extensions(hello.server_name(b"::1")),
+    "tab": extensions(hello.server_name(RAW + b"\t")),
+    "percent-encoding": extensions(hello.server_name(b"to-raw%2ecom")),
+    "full-width-dot": extensions(hello.server_name("to-raw\uff0ecom.unfiled.com".encode())),
     "comma": extensions(hello.server_name(RAW + b"," + UNFILED)),
     "wildcard": extensions(hello.server_name(b"*." + RAW)),
     "upper-case-unfiled": extensions(hello.server_name(b"UNFILED.COM")),
@@ -127,6 +137,49 @@ DISGUISES = {
 @pytest.mark.parametrize("data", DISGUISES.values(), ids=DISGUISES.keys())
 def test_disguised_name_is_reset(bypass_stage: Stage, data: bytes) -> None:
     expect_reset(bypass_stage, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (RAW + b":443", "malformed"),
+        (UNFILED + b":443", "malformed"),
+        (RAW + b"\x00", "malformed"),
+        (b"[::1]", "ip_host"),
+        (b"[::1]:443", "malformed"),
+    ],
+    ids=["port-behind-filed", "port-behind-unfiled", "nul", "ipv6-literal", "and-its-port"],
+)
+def test_names_that_no_server_name_may_be_are_counted_as_such(
+    bypass_stage: Stage, name: bytes, reason: str
+) -> None:
+    before = bypass_stage.gate.decisions(scheme="tls", verdict="block", reason=reason)
+    expect_reset(bypass_stage, hello.hello(name))
+    after = bypass_stage.gate.decisions(scheme="tls", verdict="block", reason=reason)
+    assert after == before + 1
+
+
+def test_connection_that_was_a_websocket_serves_no_other_host(
+    bypass_stage: Stage, path: str
+) -> None:
+    """HTTP that follows a finished WebSocket on the same connection goes nowhere."""
+
+    def tunnel(exchange: Exchange) -> None:
+        exchange.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        exchange.hang_up()
+
+    bypass_stage.origin.on(path, tunnel)
+    with bypass_stage.http() as client:
+        client.send(get("filed.com", path, "Connection: Upgrade", "Upgrade: websocket"))
+        assert client.read_head()[0] == 101
+        with contextlib.suppress(OSError):
+            client.send(get("filed.com", path + "after") + get("unfiled.com", path + "after"))
+        with contextlib.suppress(OSError):
+            assert client.read_to_end() == b""
+    bypass_stage.settle()
+    assert bypass_stage.origin.about(path + "after") == []
 
 
 def test_hello_for_a_filed_name_with_the_unfiled_one_behind_is_the_filed_origins(
