@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from gate.replica import (
@@ -113,9 +114,16 @@ class Applier:
         async with self._lock:
             self.check(manifest)
             self._owes_all = True
+            wanted = _Wanted(filings)
             with _translated():
-                await asyncio.to_thread(
-                    self._replica.load, filings, epoch=manifest.epoch, revision=manifest.revision
+                await _to_its_end(
+                    partial(
+                        self._replica.load,
+                        wanted,
+                        epoch=manifest.epoch,
+                        revision=manifest.revision,
+                    ),
+                    cancelled=wanted.stop,
                 )
             self.loaded += 1
             await self._settle()
@@ -154,12 +162,14 @@ class Applier:
         for change in batch.changes:
             self._owed[change.domain] = change.status is not Status.FILED
         with _translated():
-            await asyncio.to_thread(
-                self._replica.apply,
-                batch.changes,
-                epoch=batch.epoch,
-                from_revision=batch.from_revision,
-                to_revision=batch.to_revision,
+            await _to_its_end(
+                partial(
+                    self._replica.apply,
+                    batch.changes,
+                    epoch=batch.epoch,
+                    from_revision=batch.from_revision,
+                    to_revision=batch.to_revision,
+                )
             )
         self.applied += len(batch.changes)
 
@@ -200,6 +210,46 @@ def _check_epoch(epoch: str, position: Position | None) -> None:
         raise SyncError(
             Cause.OLD_EPOCH, f"epoch {epoch} is over; this gate follows {position.epoch}"
         )
+
+
+class _Wanted:
+    """Filings on their way into a load, until that is given up."""
+
+    def __init__(self, filings: Iterable[Filing]) -> None:
+        self._filings = filings
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End the load, which leaves the old set."""
+        self._is_stopped = True
+
+    def __iter__(self) -> Iterator[Filing]:
+        for filing in self._filings:
+            if self._is_stopped:
+                raise SyncError(Cause.TRUNCATED, "the load of the snapshot was given up")
+            yield filing
+
+
+async def _to_its_end(
+    write: Callable[[], None], *, cancelled: Callable[[], None] = lambda: None
+) -> None:
+    """Run `write` on a thread; a task that is cancelled meanwhile goes on only after its end.
+
+    A thread can't be called back. Were the lock given up before it has ended, then another task
+    could tell the workers before the commit, and count the debt as paid. `cancelled` may have
+    the write end sooner.
+    """
+    thread = asyncio.ensure_future(asyncio.to_thread(write))
+    try:
+        await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        cancelled()
+        while not thread.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([thread])
+        if not thread.cancelled():
+            thread.exception()  # seen: who was cancelled is not told of it
+        raise
 
 
 @contextmanager

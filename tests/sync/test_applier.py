@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,3 +273,59 @@ async def test_freshness_is_the_registrys_word_and_never_of_the_future(gate: Gat
     assert gate.applier.heard_at == early
     await gate.applier.apply(batch(12, at=int(NOW) + 10_000))
     assert gate.applier.heard_at == NOW
+
+
+async def test_a_commit_whose_task_is_cancelled_is_told_to_the_workers_all_the_same(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection to NATS is lost while its batch is on its way to the disk."""
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    assert gate.fleet.passes("www.a.cn")
+    begun, go_on = threading.Event(), threading.Event()
+    commit = gate.replica.apply
+
+    def slow(*args: Any, **more: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        commit(*args, **more)
+
+    monkeypatch.setattr(gate.replica, "apply", slow)
+    applying = asyncio.create_task(gate.applier.apply(batch(10, absent("a.cn"))))
+    assert await asyncio.to_thread(begun.wait, 10)
+    applying.cancel()
+    settling = asyncio.create_task(gate.applier.settle())  # the pull, meanwhile
+    await asyncio.wait([settling], timeout=0.1)
+    go_on.set()
+    await asyncio.gather(settling, applying, return_exceptions=True)
+    assert applying.cancelled()
+    position = gate.replica.position()
+    assert position is not None
+    assert position.revision == 11, "the commit could not be called back"
+    assert await gate.applier.apply(batch(11, filed("b.cn"))) == 12
+    assert not gate.fleet.passes("www.a.cn")
+
+
+async def test_a_load_whose_task_is_cancelled_ends_before_the_next_write(gate: Gate) -> None:
+    """The gate stops, or its sync, while millions of filings are loaded."""
+    await gate.snapshot(Filing("a.cn", Status.FILED))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def filings() -> Iterator[Filing]:
+        begun.set()
+        assert go_on.wait(10)
+        yield Filing("b.cn", Status.FILED)
+        yield Filing("c.cn", Status.FILED)
+
+    said = Manifest(EPOCH, 20, 2, "0" * 64, int(NOW))
+    loading = asyncio.create_task(gate.applier.load(said, filings()))
+    assert await asyncio.to_thread(begun.wait, 10)
+    loading.cancel()
+    applying = asyncio.create_task(gate.applier.apply(batch(10, filed("d.cn"))))
+    await asyncio.wait([loading, applying], timeout=0.1)
+    assert not loading.done()
+    assert not applying.done()
+    go_on.set()
+    assert await applying == 11
+    assert loading.cancelled()
+    assert [filing.domain for filing in gate.replica.items()] == ["a.cn", "d.cn"]
+    assert gate.fleet.passes("d.cn")
