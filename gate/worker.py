@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import secrets
 import signal
@@ -70,7 +71,7 @@ class _Running:
         self._loop = loop
         self._settings = worker.settings
         self._leave = asyncio.Event()
-        self._drain_seconds = 0.0
+        self._drain_until = math.inf  # by the loop's clock
         self._serving = False
         self._status = 0
 
@@ -90,7 +91,7 @@ class _Running:
 
     def _end(self, seconds: float) -> None:
         """Drain within `seconds`; told again, the shorter time counts."""
-        self._drain_seconds = seconds
+        self._drain_until = min(self._drain_until, self._loop.time() + seconds)
         self._leave.set()
 
     def _start_again(self) -> None:
@@ -105,8 +106,10 @@ class _Running:
         return task
 
     def _look_at(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and not self._leave.is_set():
-            log.error("worker %d starts again", self._worker.index, exc_info=task.exception())
+        if not task.cancelled():
+            log.error(
+                "worker %d ends, to start again", self._worker.index, exc_info=task.exception()
+            )
             self._start_again()
 
     async def _pulse(self) -> None:
@@ -205,7 +208,7 @@ class _Running:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._leave.wait()
         self._serving = False
-        draining = asyncio.create_task(plane.drain(self._drain_seconds))
+        draining = asyncio.create_task(plane.drain(lambda: self._drain_until))
         await asyncio.sleep(0)  # by now it has served what waited, and watches the sockets no more
         for _, sock in self._worker.listeners:
             sock.close()

@@ -131,9 +131,10 @@ class DataPlane:
                 count += 1
         return count
 
-    async def drain(self, seconds: float) -> int:
-        """Stop accepting and let what is open end; cut what is left after `seconds`.
+    async def drain(self, until: Callable[[], float]) -> int:
+        """Stop accepting and let what is open end; cut what is left at the time `until`.
 
+        That is by the loop's clock, and asked again and again: it may come closer.
         Connections that wait in the kernel by then are served first. Returns how many were cut.
         """
         plane = self._plane
@@ -146,8 +147,7 @@ class DataPlane:
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
                 hurry_if_idle(timed)
-        deadline = self._loop.time() + seconds
-        while plane.open and self._loop.time() < deadline:  # noqa: ASYNC110 (cheaper than an event)
+        while plane.open and self._loop.time() < until():  # noqa: ASYNC110 (cheaper than an event)
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):

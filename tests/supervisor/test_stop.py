@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.client import Client
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import (
+    alive,
     fill,
     is_refused,
     new_gate,
@@ -87,3 +89,29 @@ def test_a_signal_to_the_supervisors_process_group_reaches_the_supervisor_alone(
     # What Ctrl-C in a terminal, and many a service manager, send: the workers must not drain
     # before the supervisor says so.
     assert [os.getpgid(pid) for pid in gate.children()] == gate.children()
+
+
+@pytest.mark.parametrize("way", ["stopped", "killed"])
+def test_a_worker_that_a_reload_has_replaced_ends_with_the_gate(
+    tmp_path: Path, origin: HttpOrigin, way: str
+) -> None:
+    """It has an hour for its open connections, until the gate itself is to end."""
+    gate = new_gate(tmp_path, origin.address, process={"drain_seconds": 1})
+    fill(gate)
+    gate.start()
+    process = gate.process
+    assert process is not None
+    try:
+        with Client(gate.ports["http"]) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+            wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+            before = set(gate.children())
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda: len(gate.children()) == 4, "all but the busy worker to end", 30)
+            wait_for(lambda: len(before & set(gate.children())) == 1, "the reload", 30)
+            children = gate.children()
+            process.send_signal(signal.SIGTERM if way == "stopped" else signal.SIGKILL)
+            assert process.wait(30) == (0 if way == "stopped" else -signal.SIGKILL)
+            wait_for(lambda: not any(map(alive, children)), "all to end", 30)
+    finally:
+        gate.process = None
