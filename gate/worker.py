@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ class _Running:
             plane,
             observer,
             pending,
-            cuts=policy.revoked_connections == "reset",
+            settings=self._settings,
             is_replaced=replica.replaced,
             start_again=self._start_again,
         )
@@ -231,15 +231,17 @@ class _Requests:
         observer: Observer,
         pending: Pending,
         *,
-        cuts: bool,
+        settings: Settings,
         is_replaced: Callable[[], bool],
         start_again: Callable[[], None],
     ) -> None:
+        self._configured = {item.name: item.mode.value for item in settings.listeners}
+        self._level = settings.log.level
         self._decider = decider
         self._plane = plane
         self._observer = observer
         self._pending = pending
-        self._cuts = cuts
+        self._cuts = settings.policy.revoked_connections == "reset"
         self._is_replaced = is_replaced
         self._start_again = start_again
 
@@ -250,9 +252,9 @@ class _Requests:
                 self._start_again()
                 raise ValueError("its replica was set aside; it starts again on the new one")
             case "welcome":
-                for listener, mode in request.get("modes", {}).items():
-                    self._plane.set_mode(listener, Mode(mode))
-                self._set_level(request.get("level"))
+                # What is not set by hand is as configured, whatever was said on an earlier link.
+                self._set_modes(self._configured | request.get("modes", {}))
+                self._set_level(request.get("level") or self._level)
                 return self._clear()
             case "clear":
                 return self._clear()
@@ -265,8 +267,8 @@ class _Requests:
             case "unfiled":
                 self._observer.fold()
                 return self._pending.take(request["confirmed"])
-            case "mode":
-                self._plane.set_mode(request["listener"], Mode(request["mode"]))
+            case "modes":
+                self._set_modes(request["modes"])
                 return {}
             case "level":
                 self._set_level(request["level"])
@@ -282,10 +284,13 @@ class _Requests:
         self._decider.clear()
         return {"cut": self._plane.recheck() if self._cuts else 0}
 
-    def _set_level(self, level: str | None) -> None:
-        if level is not None:
-            logs.set_level(level)
-            self._observer.refill()
+    def _set_modes(self, modes: Mapping[str, str]) -> None:
+        for listener, mode in modes.items():
+            self._plane.set_mode(listener, Mode(mode))
+
+    def _set_level(self, level: str) -> None:
+        logs.set_level(level)
+        self._observer.refill()
 
     def _stats(self) -> Message:
         observer = self._observer

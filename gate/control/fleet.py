@@ -132,7 +132,7 @@ class Fleet:
         """Has every worker drop its verdicts at or below `domains`, and end what is open for
         `revoked`. Raises FleetError when not all have done so after `seconds`."""
         gone = set(revoked)
-        async with _deadline(seconds, f"revision {revision}"):
+        async with _deadline(seconds, f"revision {revision}" if revision else "the change"):
             for first in range(0, len(domains), DOMAINS_PER_MESSAGE):
                 part = list(domains[first : first + DOMAINS_PER_MESSAGE])
                 await self._all(
@@ -266,5 +266,5 @@ async def _deadline(seconds: float, what: str) -> AsyncIterator[None]:
     except TimeoutError:
         raise FleetError(
             f"{what} was not confirmed by every worker within {seconds:g} s; "
-            "it is in the replica, and is tried again"
+            "it is stored, and each worker takes it up as it answers or starts again"
         ) from None

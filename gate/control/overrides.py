@@ -55,11 +55,17 @@ class Overrides:
             await asyncio.to_thread(self._replica.set_override, override)
             await self._enforce([override.domain])
 
-    async def remove(self, domain: str) -> None:
-        """Forget a domain's override, and return when that is in force; raises like `put`."""
+    async def remove(self, override: Override) -> bool:
+        """Forget an override, and return when that is in force; raises like `put`.
+
+        False if it is not what its domain has (any more): nothing is changed then.
+        """
         async with self._lock:
-            await asyncio.to_thread(self._replica.remove_override, domain)
-            await self._enforce([domain])
+            if self._replica.overrides().get(override.domain) != override:
+                return False
+            await asyncio.to_thread(self._replica.remove_override, override.domain)
+            await self._enforce([override.domain])
+            return True
 
     async def _enforce(self, domains: list[str]) -> None:
         # What is open is judged again, and cut only where it is no longer allowed.
@@ -71,21 +77,31 @@ class Overrides:
         Workers see the end by themselves and judge anew; here open connections are looked at,
         the end is written down, and the override forgotten.
         """
-        if time.monotonic() < self._look_at:
+        if time.monotonic() < self._look_at or not self._ended():
             return
-        now = self._clock()
-        ended = [item for item in self._replica.overrides().values() if not item.active(now)]
         try:
-            for override in ended:
-                self._audit.record(
-                    actor="gate",
-                    peer="",
-                    by="",
-                    action="end override",
-                    target=override.domain,
-                    kind=override.kind.value,
-                )
-                await self.remove(override.domain)
+            async with self._lock:  # an operator may be about to prolong one
+                await self._end(self._ended())
         except (AuditError, FleetError, ReplicaError) as error:
             log.error("an override that ran out is still stored: %s", error)
             self._look_at = time.monotonic() + _RETRY_SECONDS
+
+    def _ended(self) -> list[Override]:
+        now = self._clock()
+        return [item for item in self._replica.overrides().values() if not item.active(now)]
+
+    async def _end(self, ended: list[Override]) -> None:
+        """Cut, write down, forget: an end that is not in force everywhere is tried again."""
+        if not ended:
+            return
+        await self._enforce([override.domain for override in ended])
+        for override in ended:
+            self._audit.record(
+                actor="gate",
+                peer="",
+                by="",
+                action="end override",
+                target=override.domain,
+                kind=override.kind.value,
+            )
+            await asyncio.to_thread(self._replica.remove_override, override.domain)

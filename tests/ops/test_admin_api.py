@@ -184,6 +184,34 @@ def test_a_mode_is_in_every_worker_and_in_one_that_is_started_again(gate: Gate) 
     assert statuses(gate, "example.org") == {302}
 
 
+def test_a_reload_ends_a_mode_for_good_although_somebody_still_talks_to_the_admin_port(
+    gate: Gate,
+) -> None:
+    change(gate, "PUT", "/v1/mode", {"mode": "monitor"})
+    head = (
+        f"PUT /v1/log-level HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token_of(gate)}"
+    )
+    with socket.create_connection(("127.0.0.1", gate.admin), timeout=10) as slow:
+        # The control process of before waits for the body, and welcomes the new workers meanwhile.
+        slow.sendall(
+            f"{head}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode()
+        )
+        change(gate, "POST", "/v1/reload", {})
+        wait_for(lambda: gate.total("gate_reloads_total", result="done") == 1, "the reload")
+        wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+    assert [item["mode"] for item in ask(gate, "GET", "/v1/mode").fields["items"]] == ["enforce"]
+    wait_for(lambda: statuses(gate, "example.org") == {302}, "the mode that is shown")
+
+
+def test_a_mode_that_was_not_kept_is_in_no_worker(gate: Gate) -> None:
+    change(gate, "PUT", "/v1/mode", {"mode": "monitor"})
+    (gate.directory / "runtime.json").write_text("damaged")
+    os.kill(pid_of(gate, "control"), signal.SIGKILL)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+    assert [item["mode"] for item in ask(gate, "GET", "/v1/mode").fields["items"]] == ["enforce"]
+    assert statuses(gate, "example.org") == {302}
+
+
 def test_out_of_rotation_the_gate_says_so_and_serves(gate: Gate) -> None:
     change(gate, "PUT", "/v1/drain", {"draining": True})
     status, text = gate.ask_admin("/readyz")

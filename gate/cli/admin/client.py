@@ -20,7 +20,7 @@ from gate.cli.failure import config_option, fail, load_settings
 
 P = ParamSpec("P")
 
-_SECONDS: Final = 20.0
+_SECONDS: Final = 30.0  # longer than two changes that wait for a worker that is stuck
 _PATH: Final = click.Path(path_type=Path)
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 

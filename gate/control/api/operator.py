@@ -67,9 +67,9 @@ class Operator:
 
     async def set_modes(self, listeners: list[str], mode: Mode) -> None:
         """Switch listeners, and return when every worker has. Raises Refusal."""
-        self._keep(modes=self.runtime.modes | dict.fromkeys(listeners, mode))
-        for name in listeners:
-            await self._order("mode", listener=name, mode=mode)
+        chosen = dict.fromkeys(listeners, mode)
+        self._keep(modes=self.runtime.modes | chosen)
+        await self._order("modes", modes=chosen)
 
     async def set_level(self, level: str) -> None:
         """Set the log level of the control process and of all workers. Raises Refusal."""
@@ -123,7 +123,7 @@ class Operator:
         for name, value in values.items():
             setattr(self.runtime, name, value)
 
-    async def _order(self, kind: str, **fields: str) -> None:
+    async def _order(self, kind: str, **fields: object) -> None:
         try:
             await self.fleet.order(kind, fields)
         except FleetError as error:

@@ -20,15 +20,22 @@ from gate.replica import Override, OverrideKind, ReplicaError
 _LONGEST_SECONDS = 366 * 86400.0
 
 
-def _printable(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("write at least one character, and none that controls a terminal")
+def _plain(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("write no characters that control a terminal, and no line ends")
     return text.strip()
+
+
+def _given(text: str) -> str:
+    if not text:
+        raise ValueError("write at least one character")
+    return text
 
 
 Reasoning = Annotated[
     str,
-    AfterValidator(_printable),
+    AfterValidator(_plain),
+    AfterValidator(_given),
     Field(max_length=500, description="Why, for whoever reads it later."),
 ]
 By = Annotated[
@@ -64,7 +71,7 @@ class RemovalQuery(Model):
     kind: OverrideKind | None = Field(
         None, description="Only an override of this kind; null is of any."
     )
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: Annotated[str, AfterValidator(_plain), Field(max_length=500)] = ""
     by: By = ""
 
 
@@ -151,11 +158,18 @@ async def remove(call: Call) -> OverrideView:
         reason=query.reason,
     )
     try:
-        await call.operator.overrides.remove(domain)
+        removed = await call.operator.overrides.remove(found)
     except FleetError as error:
         raise unconfirmed(error) from error
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
+    if not removed:
+        raise Refusal(
+            HTTPStatus.CONFLICT,
+            "override_changed",
+            f"somebody else has just changed what {domain} has; look at it, and try again",
+            field="domain",
+        )
     return OverrideView.of(found)
 
 

@@ -1,0 +1,131 @@
+"""Operators' overrides: in force when acknowledged, until their time, and not a moment less."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gate.control.audit import AuditLog
+from gate.control.fleet import Fleet, FleetError
+from gate.control.overrides import Overrides
+from gate.replica import Override, OverrideKind, Replica
+
+NOW = 1_700_000_000.0
+EXEMPT = Override("a.cn", OverrideKind.EXEMPT, NOW + 60, "a test", "somebody", NOW)
+SUSPENDED = Override("a.cn", OverrideKind.SUSPENDED, None, "a test", "somebody", NOW)
+
+
+class Workers(Fleet):
+    """A fleet without processes: notes what is enforced; `busy` holds each enforcement up."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.enforced: list[list[str]] = []
+        self.busy: asyncio.Event | None = None
+        self.fails = False
+
+    async def invalidate(self, domains: object, *rest: object, **more: object) -> None:
+        if self.busy is not None:
+            await self.busy.wait()
+        if self.fails:
+            raise FleetError("worker 0 is stuck")
+        assert isinstance(domains, list)
+        self.enforced.append(domains)
+
+
+@dataclass
+class Desk:
+    """The overrides of a replica, with a clock that stands still."""
+
+    replica: Replica
+    path: Path
+    now: float = NOW
+
+    def __post_init__(self) -> None:
+        self.workers = Workers()
+        audit = AuditLog(self.path / "audit.jsonl", clock=lambda: self.now)
+        self.overrides = Overrides(self.replica, self.workers, audit, clock=lambda: self.now)
+
+    def audited(self) -> list[tuple[str, str]]:
+        path = self.path / "audit.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(entry["action"], entry["target"]) for entry in map(json.loads, lines)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Replica.open(tmp_path / "replica", writable=True) as replica:
+        yield Desk(replica, tmp_path)
+
+
+async def test_what_ran_out_is_enforced_together_written_down_and_forgotten(desk: Desk) -> None:
+    for domain in ("a.cn", "b.cn"):
+        await desk.overrides.put(replace(EXEMPT, domain=domain))
+    await desk.overrides.put(replace(SUSPENDED, domain="c.cn"))
+    desk.workers.enforced.clear()
+    desk.now += 60
+    await desk.overrides.end_what_ran_out()
+    assert desk.workers.enforced == [["a.cn", "b.cn"]]
+    assert desk.audited() == [("end override", "a.cn"), ("end override", "b.cn")]
+    assert list(desk.replica.overrides()) == ["c.cn"]
+
+
+async def test_an_exemption_that_is_prolonged_as_it_ends_lasts(desk: Desk) -> None:
+    await desk.overrides.put(replace(EXEMPT, domain="b.cn"))
+    await desk.overrides.put(EXEMPT)
+    desk.now += 60
+    desk.workers.busy = asyncio.Event()
+    longer = replace(EXEMPT, until=desk.now + 3600)
+    prolonging = asyncio.create_task(desk.overrides.put(longer))
+    while desk.replica.overrides()["a.cn"] != longer:  # noqa: ASYNC110 - a thread stores it
+        await asyncio.sleep(0.001)
+    ending = asyncio.create_task(desk.overrides.end_what_ran_out())
+    await asyncio.sleep(0)
+    desk.workers.busy.set()
+    await asyncio.gather(prolonging, ending)
+    assert desk.overrides.all() == [longer]
+
+
+async def test_an_exemption_that_is_prolonged_while_another_one_ends_lasts(desk: Desk) -> None:
+    await desk.overrides.put(EXEMPT)
+    await desk.overrides.put(replace(EXEMPT, domain="b.cn"))
+    desk.now += 60
+    longer = replace(EXEMPT, domain="b.cn", until=desk.now + 3600)
+    desk.workers.busy = asyncio.Event()
+    ending = asyncio.create_task(desk.overrides.end_what_ran_out())
+    await asyncio.sleep(0)
+    prolonging = asyncio.create_task(desk.overrides.put(longer))
+    await asyncio.sleep(0)
+    desk.workers.busy.set()
+    await asyncio.gather(ending, prolonging)
+    assert desk.overrides.all() == [longer]
+
+
+async def test_an_end_that_a_worker_did_not_confirm_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.control.overrides._RETRY_SECONDS", 0.0)
+    await desk.overrides.put(EXEMPT)
+    desk.workers.enforced.clear()
+    desk.now += 60
+    desk.workers.fails = True
+    await desk.overrides.end_what_ran_out()
+    assert desk.audited() == []
+    desk.workers.fails = False
+    await desk.overrides.end_what_ran_out()
+    assert desk.workers.enforced == [["a.cn"]]
+    assert desk.audited() == [("end override", "a.cn")]
+    assert desk.replica.overrides() == {}
+
+
+async def test_only_the_override_that_was_looked_at_is_removed(desk: Desk) -> None:
+    await desk.overrides.put(SUSPENDED)
+    assert not await desk.overrides.remove(EXEMPT)
+    assert desk.overrides.all() == [SUSPENDED]
+    assert await desk.overrides.remove(SUSPENDED)
+    assert desk.overrides.all() == []
