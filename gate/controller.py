@@ -45,6 +45,7 @@ log = logging.getLogger("gate.control")
 _TICK_SECONDS = 1.0
 _READY_TICK_SECONDS = 0.05  # until the gate is ready for the first time
 _NOTICE_SECONDS = 15.0  # a visitor's whole stay; the page is one small answer
+_HANDSHAKE_SECONDS = 5.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -215,6 +216,13 @@ async def _serve(
     # Never so many that the process runs out of descriptors.
     affordable = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
     door = Door(make, most=min(most, affordable), seconds=seconds)
-    server = await asyncio.get_running_loop().create_server(door, sock=sock, backlog=1024, ssl=tls)
+    # The door counts who is through with the handshake, so nobody may be long at it.
+    server = await asyncio.get_running_loop().create_server(
+        door,
+        sock=sock,
+        backlog=1024,
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+    )
     stack.callback(server.close)
     return door

@@ -70,6 +70,8 @@ class Gate:
     descriptors: int | None = None
     patience: float = 20.0
     """Seconds that a start may take."""
+    through: tuple[str, ...] = ()
+    """A program that becomes the gate, with what goes before the gate's own words."""
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
     admin: int = 0
@@ -118,7 +120,7 @@ class Gate:
 
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [GATE, "serve", "--config", str(self.config)],
+                [*self.through, GATE, "serve", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
