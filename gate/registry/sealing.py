@@ -16,7 +16,7 @@ from cachetools import LRUCache
 
 from gate.sync.batch import PAYLOAD_TYPE, Batch
 from gate.sync.envelope import seal
-from gate.sync.keys import KeyStore
+from gate.sync.keys import KeyStore, KeyStoreError
 
 _log = logging.getLogger(__name__)
 
@@ -75,5 +75,8 @@ class Sealer:
             _log.info("signing with %d key(s) now", len(self._signers))
 
     def _look(self) -> tuple[int, int]:
-        found = self._store.public_path.stat()
+        try:
+            found = self._store.public_path.stat()
+        except OSError as error:
+            raise KeyStoreError(f"can't read {self._store.public_path}: {error}") from error
         return found.st_mtime_ns, found.st_ino

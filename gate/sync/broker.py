@@ -17,6 +17,7 @@ from typing import Any, Final
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nkeys import NkeysError
 
 from gate.settings import Nats
 from gate.sync.errors import Cause, SyncError
@@ -71,6 +72,14 @@ async def connected(settings: Nats, name: str) -> AsyncIterator[tuple[Client, as
         )
     except (NatsError, TlsError, OSError, TimeoutError) as error:
         raise _unreachable(settings, error) from error
+    except (NkeysError, TypeError, ValueError) as error:  # whatever is in the file
+        if settings.credentials is None:
+            raise
+        raise SyncError(
+            Cause.REFUSED,
+            f"{settings.credentials} is no NATS credentials file ({error}); it holds a user's JWT "
+            "and NKEY seed, as `nsc generate creds` writes them",
+        ) from error
     try:
         yield client, lost
     except (NatsError, TimeoutError) as error:

@@ -146,3 +146,19 @@ async def test_over_tls_only_who_shows_a_certificate_gets_in(tmp_path: Path) -> 
         await asyncio.to_thread(remote.head)
     stop.set()
     await server
+
+
+async def test_keys_that_are_out_of_reach_for_a_moment_stop_no_push_for_good(
+    pushed: tuple[Api, FakeGate],
+) -> None:
+    api, gate = pushed
+    await until_enforced(api, 0)
+    assert gate.keys is not None
+    aside = gate.keys.rename(gate.keys.with_name("keys-aside"))
+    await api.do(first_filing("a.cn"))
+    await api.do(Approve(application=1))
+    status = api.service.distribution.gates[0]
+    await asyncio.to_thread(wait_for, lambda: status.failures > 0, "a failed push", 20)
+    assert "public.json" in status.last_error
+    aside.rename(gate.keys)
+    await until_enforced(api, 1)
