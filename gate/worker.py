@@ -293,8 +293,7 @@ class _Requests:
         self._observer.refill()
 
     def _stats(self) -> Message:
-        observer = self._observer
-        lines = {"written": observer.written, "suppressed": observer.suppressed}
+        lines = self._observer.lines()
         return self._plane.stats() | {"cache": self._cache(), "access_lines": lines}
 
     def _cache(self) -> Message:

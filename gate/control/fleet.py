@@ -46,8 +46,6 @@ class Link:
     born: int
     writer: asyncio.StreamWriter
     welcomed: bool = False
-    heard: int = 0
-    """Number of the last answer about unfiled names that was taken."""
     _ids: count[int] = field(default_factory=count)
     _waiting: dict[int, asyncio.Future[lines.Message]] = field(default_factory=dict)
 

@@ -148,7 +148,8 @@ WORKER_METRICS: tuple[Metric, ...] = (
         "gate_access_lines_total",
         C,
         "access_lines",
-        "Log lines on decisions: written, or suppressed for being over the limit.",
+        "Log lines on decisions: written, suppressed for being over the limit, or dropped because "
+        "standard error was not read in time.",
         "result",
     ),
     _worker(

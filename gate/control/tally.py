@@ -54,7 +54,7 @@ class Tally:
         counters = {path: value for path, value in figures.items() if self.is_counter(path)}
         self._away[who] = counters
         # It may only have lost its link; once the process is gone it cannot come back.
-        for other in [other for other in self._away if not _alive(other[0])]:
+        for other in [other for other in self._away if not is_alive(other[0])]:
             self._ended.update(self._away.pop(other))
 
     def totals(self) -> dict[Path_, float]:
@@ -92,7 +92,8 @@ class Tally:
             }
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Is there a process of this id?"""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -22,6 +22,7 @@ from typing import Final
 
 from gate.control.fleet import Fleet, Link
 from gate.control.lines import Message
+from gate.control.tally import is_alive
 
 log = logging.getLogger("gate.unfiled")
 
@@ -84,6 +85,12 @@ class UnfiledTable:
         """Requests for names that have no row."""
         self.since = clock()
         """Unix time from which on all this counts."""
+        self.heard: dict[tuple[int, int], int] = {}
+        """Number of the last answer that was counted in, by process id and birth of the worker.
+
+        It is kept with the rows: a worker outlives the control process, and gives its last
+        answer again to the next one.
+        """
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -161,6 +168,7 @@ class UnfiledTable:
             "format": _FORMAT,
             "since": self.since,
             "unlisted": self.unlisted,
+            "heard": [[*who, number] for who, number in self.heard.items()],
             "rows": [_fields(row) for row in self._rows.values()],
         }
         beside = path.with_suffix(".new")
@@ -180,6 +188,7 @@ class UnfiledTable:
         try:
             state = json.loads(text)
             rows = [Row(*fields) for fields in state["rows"]]
+            heard = {(pid, born): number for pid, born, number in state.get("heard", [])}
             self.since, self.unlisted = float(state["since"]), int(state["unlisted"])
         except (ValueError, TypeError, KeyError) as error:
             aside = path.with_suffix(".bad")
@@ -188,6 +197,7 @@ class UnfiledTable:
             return
         for row in sorted(rows, key=lambda row: row.count)[-self._names :]:
             self._rows[row.name, row.listener, row.reason] = row
+        self.heard = heard
 
 
 def _fields(row: Row) -> list[str | int | float]:
@@ -215,7 +225,7 @@ class UnfiledNames:
 
     async def collect_from(self, fleet: Fleet) -> None:
         """Ask every worker for what it has counted."""
-        answers = await fleet.ask("unfiled", fields=lambda link: {"confirmed": link.heard})
+        answers = await fleet.ask("unfiled", fields=lambda link: {"confirmed": self._heard(link)})
         for link, answer in answers.items():
             self._take(link, answer)
         if time.monotonic() >= self._saved_at + SAVE_SECONDS:
@@ -227,10 +237,13 @@ class UnfiledNames:
         for answer in words["unfiled"]:
             self._take(link, answer)
 
+    def _heard(self, link: Link) -> int:
+        return self.table.heard.get((link.pid, link.born), 0)
+
     def _take(self, link: Link, answer: Message) -> None:
-        if answer["number"] == link.heard:
+        if answer["number"] == self._heard(link):
             return
-        link.heard = answer["number"]
+        self.table.heard[link.pid, link.born] = answer["number"]
         self.table.unlisted += answer["unlisted"]
         for fields in answer["rows"]:
             self.table.add(Row(*fields))
@@ -238,6 +251,8 @@ class UnfiledNames:
     def save(self) -> None:
         """Keep the table for the next start; what is lost without is told in the log."""
         self._saved_at = time.monotonic()
+        heard = self.table.heard  # a process that has gone gives nothing again
+        self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
         try:
             self.table.save(self._path)
         except OSError as error:

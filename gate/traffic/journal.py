@@ -25,8 +25,9 @@ class Journal:
         self._poll.register(descriptor, select.POLLOUT)
         self._lines: deque[bytes] = deque()
         self._bytes = 0
+        self.written = 0
         self.dropped = 0
-        """Lines that the reader was too slow for."""
+        """Lines that the reader was too slow for, or gone."""
 
     def add(self, line: bytes) -> None:
         """Take a line of at most PIPE_BUF bytes; it is dropped while too much is held."""
@@ -47,10 +48,18 @@ class Journal:
                 count += 1
             try:
                 os.write(self._descriptor, piece)
+                self.written += count
             except OSError:  # its reader has gone
                 self.dropped += count
             for _ in range(count):
                 self._bytes -= len(lines.popleft())
+
+    def close(self) -> None:
+        """Write what the descriptor takes now, and drop the rest: nobody waits for its reader."""
+        self.flush()
+        self.dropped += len(self._lines)
+        self._lines.clear()
+        self._bytes = 0
 
     def _takes(self) -> bool:
         return any(event & select.POLLOUT for _, event in self._poll.poll(0))

@@ -59,7 +59,6 @@ class Observer:
         self._ticks = 0
         self.budget = 0
         """Lines that may still be made in this second."""
-        self.written = 0
         self.suppressed = 0
         self.refill()
 
@@ -136,7 +135,6 @@ class Observer:
         self._journal.flush()
 
     def _tell_suppressed(self) -> None:
-        self.written += self._made
         over = self._due - self._made
         if over > 0 and self._may_write():
             self.suppressed += over
@@ -150,8 +148,17 @@ class Observer:
     def _may_write(self) -> bool:
         return self._per_second > 0 and logging.getLogger(LOGGER).isEnabledFor(logging.INFO)
 
+    def lines(self) -> dict[str, int]:
+        """Lines that were written, and those that are missing, by cause."""
+        journal = self._journal
+        return {
+            "written": journal.written,
+            "suppressed": self.suppressed,
+            "dropped": journal.dropped,
+        }
+
     def close(self) -> None:
         """Fold and write what there is."""
         self.fold()
         self._tell_suppressed()
-        self._journal.flush()
+        self._journal.close()

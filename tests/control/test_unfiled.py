@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
+from asyncio import StreamWriter
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.control.unfiled import Row, Sort, UnfiledTable
+from gate.control.fleet import Fleet, Link
+from gate.control.lines import Message
+from gate.control.unfiled import Row, Sort, UnfiledNames, UnfiledTable
+from gate.policy import Reason, Verdict
 from gate.settings import Unfiled
+from gate.traffic.pending import Pending
 
 DAY = 86400.0
 
@@ -120,6 +127,34 @@ def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> None:
     small = table(10)
     small.restore(tmp_path / "unfiled.json")
     assert [item.count for item in small.rows()] == list(range(100, 90, -1))
+
+
+class Answering(Fleet):
+    """One worker that gives its answers as a real one does: the last again until confirmed."""
+
+    def __init__(self, pending: Pending, pid: int) -> None:
+        super().__init__(1)
+        self.pending = pending
+        self.pid = pid
+
+    async def ask(self, kind: str, **how: Any) -> dict[Link, Message]:
+        link = Link(0, self.pid, 12, cast(StreamWriter, None))
+        return {link: self.pending.take(how["fields"](link)["confirmed"])}
+
+
+async def test_an_answer_counts_once_although_the_control_process_is_replaced(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "unfiled.json"
+    pending = Pending(lambda name: "default")
+    worker = Answering(pending, os.getpid())
+    pending.add("tls", {Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn"): 7}, 1.0)
+    before = UnfiledNames(table(), path)
+    await before.collect_from(worker)
+    before.save()
+    after = UnfiledNames(table(), path)
+    await after.collect_from(worker)
+    assert [item.count for item in after.table.rows()] == [7]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [[1]]}', '{"rows": []}'])

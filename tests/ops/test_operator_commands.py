@@ -111,3 +111,26 @@ def test_without_a_gate_the_commands_say_where_they_looked(tmp_path: Path) -> No
     away = run_gate("status", "--url", f"http://127.0.0.1:{free_port()}", check=False)
     assert away.returncode == 2
     assert "no answer from the admin port" in away.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--url", "http://127.0.0.1:99999", "is not a URL like"),
+        ("--url", "http://127.0.0.1:port", "is not a URL like"),
+        ("--url", "http://[::1", "is not a URL like"),
+        ("--url", "ftp://127.0.0.1", "is not a URL like"),
+        ("--url", "http://127.0.0.1:9/v1", "is not a URL like"),
+        ("--token", "two words", "a token is one word"),
+        ("--token", "\u5bc6\u7801", "a token is one word"),
+    ],
+)
+def test_an_address_or_token_that_is_none_is_a_clear_line(
+    option: str, value: str, says: str
+) -> None:
+    given = [option, value] if option == "--url" else ["--url", "http://127.0.0.1:9", option, value]
+    done = run_gate("status", *given, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"gate: {option}: ")
+    assert says in line

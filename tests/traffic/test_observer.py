@@ -80,8 +80,19 @@ def test_blocked_decisions_are_counted_beyond_the_budget_and_lines_are_not_made(
     lines = noted.second()
     assert [line["event"] for line in lines] == ["decision"] * 3 + ["suppressed"]
     assert lines[-1]["count"] == 7
-    assert (noted.observer.written, noted.observer.suppressed) == (3, 7)
+    assert noted.observer.lines() == {"written": 4, "suppressed": 7, "dropped": 0}
     assert noted.counts() == {"a.cn": 10}
+    noted.close()
+
+
+def test_lines_that_nobody_reads_are_counted() -> None:
+    noted = Noted(AccessLog(per_second=10_000))
+    noted.note(BLOCKED, 2000)
+    noted.observer.close()
+    lines = noted.observer.lines()
+    written = len(noted.second())
+    assert written < 2000
+    assert lines == {"written": written, "suppressed": 0, "dropped": 2000 - written}
     noted.close()
 
 

@@ -174,12 +174,9 @@ def find_client(
 ) -> Client:
     """The gate that the options mean; fails with a clear line where there is none."""
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            fail(f"--url: {url!r} is not a URL like http://127.0.0.1:9464")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        tls = _tls(ca, cert, key) if parts.scheme == "https" else None
-        return Client(parts.hostname, port, _token(token or ""), tls)
+        scheme, host, port = _parts(url)
+        tls = _tls(ca, cert, key) if scheme == "https" else None
+        return Client(host, port, _token(token or ""), tls)
     settings = load_settings(config)
     host, port = _address(settings.state_dir)
     known = token or settings.admin.token
@@ -187,6 +184,18 @@ def find_client(
         known = _read_token(settings.admin.token_file or settings.state_dir / "admin.token")
     tls = _tls(ca, cert, key) if settings.admin.tls is not None else None
     return Client(host, port, _token(known), tls)
+
+
+def _parts(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an admin port's URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port  # ValueError for a port that is none
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https") or parts.path.strip("/"):
+        fail(f"--url: {url!r} is not a URL like http://127.0.0.1:9464")
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
 def _address(state_dir: Path) -> tuple[str, int]:
@@ -203,12 +212,14 @@ def _address(state_dir: Path) -> tuple[str, int]:
 
 
 def _token(text: str) -> str:
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"--token: {text[1:]} cannot be read: {error}")
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            fail(f"--token: {text[1:]} cannot be read: {error}")
+    if not text.isascii() or any(char.isspace() for char in text):
+        fail("--token: a token is one word of letters, digits and -._~+/; this is none")
+    return text
 
 
 def _read_token(path: Path) -> str:

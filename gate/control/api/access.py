@@ -82,7 +82,9 @@ class Guard:
             case "everywhere":
                 return True
             case "loopback":
-                return _is_loopback(request.remote or "") and _is_host_of_nobody(request.host)
+                # Not `request.host`: without the field, that waits for the name service.
+                host = request.headers.get("Host", "")
+                return _is_loopback(request.remote or "") and _is_host_of_nobody(host)
             case _:
                 return False
 
