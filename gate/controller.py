@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ log = logging.getLogger("gate.control")
 
 _TICK_SECONDS = 1.0
 _READY_TICK_SECONDS = 0.05  # until the gate is ready for the first time
+_START_SECONDS = 10.0  # a gate that is not ready by then waits for something else than its start
 _NOTICE_SECONDS = 15.0  # a visitor's whole stay; the page is one small answer
 _HANDSHAKE_SECONDS = 5.0
 
@@ -147,6 +149,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             follow = asyncio.create_task(agent.run())
             follow.add_done_callback(lambda task: leave.set())
         row = board.row("control")
+        tick, began = _READY_TICK_SECONDS, time.monotonic()
         while not leave.is_set():
             row.beat(serving=True)
             health.check()
@@ -154,8 +157,10 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             await unfiled.collect_from(fleet)
             await overrides.end_what_ran_out()
             pulse.beat(figures.totals())
+            if board.ready or time.monotonic() > began + _START_SECONDS:
+                tick = _TICK_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS if board.ready else _READY_TICK_SECONDS):
+                async with asyncio.timeout(tick):
                     await leave.wait()
         board.ready = False
         if follow is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,6 +221,17 @@ def test_out_of_rotation_the_gate_says_so_and_serves(gate: Gate) -> None:
     assert statuses(gate, "example.com") == {200}
     change(gate, "PUT", "/v1/drain", {"draining": False})
     assert gate.ask_admin("/readyz")[0] == 200
+
+
+def test_out_of_rotation_a_second_is_a_second(gate: Gate) -> None:
+    change(gate, "PUT", "/v1/drain", {"draining": True})
+
+    def beats() -> int:
+        return len(ask(gate, "GET", "/v1/status").fields["rates"]["pass"])
+
+    first, began = beats(), time.monotonic()
+    wait_for(lambda: beats() >= first + 2, "two more seconds")
+    assert beats() <= first + time.monotonic() - began + 2
 
 
 def test_stop_ends_the_gate_in_good_order(gate: Gate) -> None:
