@@ -294,6 +294,11 @@ CATALOGUE: dict[str, Wording] = {
         "数据库繁忙，未做任何更改；请稍后重试",
         "the database is busy and nothing was changed; try again shortly",
     ),
+    "export_busy": Wording(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "已有其他导出正在进行；请待其结束后重试",
+        "other exports are under way; try again when they have ended",
+    ),
     "database_unavailable": Wording(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "数据库不可用，未做任何更改：{detail}",

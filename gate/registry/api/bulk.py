@@ -85,6 +85,13 @@ async def refused(call: Call) -> RefusalPage:
 
 async def export(call: Call) -> web.StreamResponse:
     """Every filing, as a file that an import takes back."""
+    if call.service.exports.locked():
+        raise RegistryError("export_busy")
+    async with call.service.exports:
+        return await _export(call)
+
+
+async def _export(call: Call) -> web.StreamResponse:
     asked: ExportQuery = call.query
     response = web.StreamResponse(
         headers={"Content-Disposition": f'attachment; filename="filings.{asked.format}"'}
