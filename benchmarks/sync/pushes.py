@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.sync.gates import GateProcess, free_port
@@ -14,6 +15,7 @@ from gate.registry.api.service import Service
 from gate.registry.commands import Resume, Suspend
 from gate.registry.log import Head
 from gate.registry.registry import LOCAL
+from gate.replica import Change
 from gate.settings import Registry as RegistrySettings
 
 _DOMAINS = 200
@@ -79,10 +81,12 @@ async def _measure(made: Service, rate: float, seconds: float) -> list[tuple[flo
     total = int(rate * seconds)
     announce = made.registry.on_change
 
-    def note(head: Head) -> None:
-        committed[head.revision] = time.perf_counter()
+    def note(head: Head, changes: Sequence[Change]) -> None:
+        now = time.perf_counter()
+        for revision in range(head.revision - len(changes), head.revision):
+            committed[revision + 1] = now
         if announce is not None:
-            announce(head)
+            announce(head, changes)
 
     made.registry.on_change = note
 

@@ -71,7 +71,7 @@ class Database:
                         if transaction.is_active and not connection.invalidated:
                             transaction.rollback()
             except DBAPIError as error:
-                if not _is_database_at_fault(error):
+                if not is_database_at_fault(error):
                     raise
                 raise _unavailable(error, committing=committing) from error
 
@@ -85,7 +85,7 @@ class Database:
             with self.readers.connect() as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            if not _is_database_at_fault(error):
+            if not is_database_at_fault(error):
                 raise
             raise _unavailable(error, committing=False) from error
 
@@ -150,8 +150,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _is_database_at_fault(error: DBAPIError) -> bool:
-    """Not a broken constraint or statement, which would be a fault of this program."""
+def is_database_at_fault(error: DBAPIError) -> bool:
+    """Whether it is no broken constraint or statement: those are faults of this program."""
     # The base class itself is what sqlite3 raises for a file that is no database.
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 

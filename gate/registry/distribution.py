@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from gate.registry.errors import RegistryError
 from gate.registry.feed import Feed
@@ -18,6 +18,8 @@ from gate.sync.publisher import Publisher, PublisherStatus
 from gate.sync.pusher import GateStatus, Pusher
 
 _log = logging.getLogger(__name__)
+
+_FEW: Final = 50
 
 
 class SignedLog:
@@ -53,6 +55,8 @@ class SignedLog:
     async def seal(self, batch: Batch) -> bytes:
         """The batch in its envelope. Raises SyncError."""
         try:
+            if len(batch.changes) <= _FEW:  # sooner done than handed to a thread
+                return self._sealer.batch(batch)
             return await asyncio.to_thread(self._sealer.batch, batch)
         except KeyStoreError as error:
             raise SyncError(Cause.UNREACHABLE, str(error)) from error

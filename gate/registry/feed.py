@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from gate.registry import log
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.5
+RECENT: Final = 2_000
+"""Newest changes that are kept in memory."""
 
 
 class Feed:
@@ -37,6 +40,10 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._head: Head | None = None
         self._moved = asyncio.Event()
+        self._recent: list[Change] = []
+        self._recent_epoch = ""
+        self._recent_from = 0
+        self._recent_to = 0
         self._stopped = False
         self._watcher: asyncio.Task[None] | None = None
         registry.on_change = self._announce
@@ -71,7 +78,14 @@ class Feed:
 
         Raises RegistryError `compacted` or `ahead`.
         """
-        return await self._run(self._read, revision, min(limit, MAX_CHANGES))
+        limit = min(limit, MAX_CHANGES)
+        head = self.head
+        recent = (self._recent_epoch, self._recent_to) == (head.epoch, head.revision)
+        if recent and max(self._recent_from, head.oldest) <= revision < head.revision:
+            first = revision - self._recent_from
+            changes = self._recent[first : first + limit]
+            return next(_batches(head, revision, changes, self._registry.now()))
+        return await self._run(self._read, revision, limit)
 
     async def wait_beyond(self, revision: int, seconds: float, *, epoch: str | None = None) -> Head:
         """Wait until the log is beyond `revision`, or `seconds` are over.
@@ -94,20 +108,33 @@ class Feed:
             head = log.head(connection)
         return next(_batches(head, revision, changes, self._registry.now()))
 
-    def _announce(self, head: Head) -> None:
+    def _announce(self, head: Head, changes: Sequence[Change]) -> None:
         """Called on the thread that committed."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._see, head)
+            self._loop.call_soon_threadsafe(self._grow, head, changes)
+
+    def _grow(self, head: Head, changes: Sequence[Change]) -> None:
+        """Keep the newest changes in memory: nearly all followers are only those behind."""
+        if (head.epoch, head.revision - len(changes)) != (self._recent_epoch, self._recent_to):
+            self._recent.clear()
+            self._recent_epoch = head.epoch
+            self._recent_from = head.revision - len(changes)
+        self._recent += changes
+        if len(self._recent) > 2 * RECENT:
+            gone = len(self._recent) - RECENT
+            del self._recent[:gone]
+            self._recent_from += gone
+        self._recent_to = head.revision
+        self._see(head)
 
     def _see(self, head: Head) -> None:
-        if self._head is not None and (head.epoch, head.revision) <= (
-            self._head.epoch,
-            self._head.revision,
-        ):
-            return
-        self._head = head
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        known = self._head
+        if known is None or (head.epoch, head.revision) > (known.epoch, known.revision):
+            self._head = head
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+        elif head == replace(known, oldest=head.oldest):
+            self._head = head  # compacted
 
     async def _watch(self) -> None:
         troubled = False

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from gate.registry import log, reports, tokens
 from gate.registry.commands import Command, Outcome, Role
-from gate.registry.database import Database
+from gate.registry.database import Database, is_database_at_fault
 from gate.registry.errors import RegistryError
 from gate.registry.log import Head
 from gate.registry.operations import Work, carry_out
@@ -25,6 +27,7 @@ from gate.registry.schema import answers, audit
 from gate.registry.tokens import Actor
 from gate.registry.unfiled import ReportTaken, UnfiledReport
 from gate.registry.views import TokenView
+from gate.replica import Change
 
 LOCAL = Actor("local", Role.ADMIN)
 """Who works on the database file directly."""
@@ -33,11 +36,21 @@ KEY_SECONDS = 24 * 3600
 """How long an answer is kept under its Idempotency-Key."""
 
 
+@dataclass(slots=True, frozen=True)
+class Request:
+    """An operation, who asks for it, and the caller's Idempotency-Key."""
+
+    command: Command
+    actor: Actor
+    key: str | None = None
+
+
 class Registry:
     """The filing registry on one database.
 
     `provider` is this registry's own id among access providers. `on_change` is called with the
-    log's head after each commit, on the thread that committed.
+    log's head after each commit, on the thread that committed, and with the changes that led
+    there, or none if they are not at hand.
     """
 
     def __init__(
@@ -46,7 +59,7 @@ class Registry:
         *,
         provider: str = "gate",
         clock: Callable[[], float] = time.time,
-        on_change: Callable[[Head], None] | None = None,
+        on_change: Callable[[Head, Sequence[Change]], None] | None = None,
     ) -> None:
         self.database = database
         self.provider = clean_identifier(provider, field="provider")
@@ -71,22 +84,53 @@ class Registry:
         for the same request, without it being done twice.
         Raises RegistryError for whatever the command breaks; nothing is changed then.
         """
-        actor.needs(command.role)
-        request = hashlib.sha256(f"{command.operation}\n{command.model_dump_json()}".encode())
+        (done,) = self.perform_all([Request(command, actor, key)])
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    def perform_all(self, requests: Sequence[Request]) -> list[tuple[Outcome, bool] | Exception]:
+        """Carry out operations in one transaction, so that many wait for one write to the disk.
+
+        Each is done wholly or not at all, as if it were alone: its outcome as by `perform`, or
+        its error. Raises RegistryError when the transaction as a whole comes to nothing.
+        """
+        found: list[tuple[Outcome, bool] | Exception] = []
+        works: list[Work] = []
         with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            if key is not None:
-                answer = self._answered(connection, actor, key, request.digest(), work.now)
-                if answer is not None:
-                    return Outcome.model_validate_json(answer), True
-            outcome = carry_out(work, command)
-            record(
-                work, command.operation, command.target, _public(command), revision=outcome.revision
-            )
-            if key is not None:
-                answer = outcome.model_dump_json()
-                _keep_answer(connection, actor, key, request.digest(), answer, work.now)
-        self.committed(work, outcome.revision)
+            for request in requests:
+                savepoint = connection.begin_nested()
+                try:
+                    work = self.begin(connection, request.actor)
+                    found.append(self._perform(work, request))
+                    savepoint.commit()
+                    works.append(work)
+                except Exception as error:
+                    if isinstance(error, DBAPIError) and is_database_at_fault(error):
+                        raise  # the transaction is lost, and the savepoint with it
+                    savepoint.rollback()
+                    found.append(error)  # of this request alone; the others go on
+        changes = [change for work in works for change in work.changes]
+        if works and changes:
+            self.committed(works[0], works[0].head.revision + len(changes), changes)
+        return found
+
+    def _perform(self, work: Work, request: Request) -> tuple[Outcome, bool]:
+        command, actor, key = request.command, request.actor, request.key
+        actor.needs(command.role)
+        connection = work.connection
+        digest = hashlib.sha256(
+            f"{command.operation}\n{command.model_dump_json()}".encode()
+        ).digest()
+        if key is not None:
+            answer = self._answered(connection, actor, key, digest, work.now)
+            if answer is not None:
+                return Outcome.model_validate_json(answer), True
+        outcome = carry_out(work, command)
+        record(work, command.operation, command.target, _public(command), revision=outcome.revision)
+        if key is not None:
+            answer = outcome.model_dump_json()
+            _keep_answer(connection, actor, key, digest, answer, work.now)
         return outcome, False
 
     def begin(self, connection: Connection, actor: Actor) -> Work:
@@ -94,10 +138,11 @@ class Registry:
         at = log.head(connection, lock=True)
         return Work(connection, at, self.provider, self.now(), actor.name)
 
-    def committed(self, work: Work, revision: int) -> None:
-        """Tell who listens, after a commit, if the log grew."""
+    def committed(self, work: Work, revision: int, changes: Sequence[Change] = ()) -> None:
+        """Tell who listens, after a commit, if the log grew; `changes` are those up to
+        `revision`, if they are at hand."""
         if revision != work.head.revision and self.on_change is not None:
-            self.on_change(Head(work.head.epoch, revision, work.head.oldest))
+            self.on_change(Head(work.head.epoch, revision, work.head.oldest), changes)
 
     def create_token(
         self, *, name: str, role: Role, actor: Actor, lifetime: int | None = None
@@ -129,7 +174,7 @@ class Registry:
             head = log.begin_epoch(connection, now=self.clock())
             record(work, "renew_epoch", head.epoch, {})
         if self.on_change is not None:
-            self.on_change(head)
+            self.on_change(head, ())
         return head
 
     def report_unfiled(
@@ -158,6 +203,9 @@ class Registry:
             dropped = log.compact(connection, keep=keep)
             connection.execute(delete(answers).where(answers.c.time < self.now() - KEY_SECONDS))
             reports.forget(connection, now=self.now())
+            head = log.head(connection)
+        if dropped and self.on_change is not None:
+            self.on_change(head, ())
         return dropped
 
     def _answered(

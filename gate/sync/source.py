@@ -7,15 +7,17 @@ import base64
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import aiohttp
 
 from gate.replica import Position
 from gate.settings import ClientTls
+from gate.sync.backoff import Backoff
 from gate.sync.batch import MAX_ENVELOPE, Batch
 from gate.sync.errors import Cause, SyncError
 from gate.sync.snapshot import MANIFEST_HEADER, Manifest
@@ -29,6 +31,37 @@ _SILENCE_SECONDS: Final = 60.0  # without a byte of an answer that has begun
 _SNAPSHOT_WAIT: Final = 600.0  # a registry of many millions makes its first snapshot
 _GRACE: Final = 15.0  # beyond the time that a long poll was asked to wait
 _PROBLEM_BYTES: Final = 4096
+
+RESUMES: Final = 5
+"""How often a snapshot that broke off is gone on with."""
+_BROKEN: Final = {Cause.TRUNCATED, Cause.UNREACHABLE}
+_WHOLE: Final = frozenset({200})
+_CHANGED: Final = frozenset({412, 416})  # the file is another one now, or a shorter one
+_PARTIAL: Final = _WHOLE | _CHANGED | {206}
+
+
+@dataclass(slots=True)
+class _Part:
+    """What has come of a snapshot so far: `size` bytes of the file that `etag` names."""
+
+    manifest: Manifest | None = None
+    etag: str = ""
+    size: int = 0
+
+    def begin(self, manifest: Manifest | None, etag: str) -> None:
+        self.manifest, self.size = manifest, 0
+        self.etag = "" if etag.startswith("W/") else etag
+
+    def headers(self) -> dict[str, str]:
+        """How to ask for the rest; empty if there is only the whole to ask for."""
+        if not self.size or not self.etag:
+            return {}
+        return {"Range": f"bytes={self.size}-", "If-Match": self.etag}
+
+    def fits(self, manifest: Manifest, response: aiohttp.ClientResponse) -> bool:
+        """Whether the answer's body goes on where this part ends."""
+        begins = response.headers.get("Content-Range", "").startswith(f"bytes {self.size}-")
+        return manifest == self.manifest and (begins or response.status == 200)
 
 
 class Source:
@@ -77,32 +110,54 @@ class Source:
     async def snapshot(self, spool: Path) -> Manifest:
         """Fetch the newest snapshot into the file `spool`; gives its verified manifest.
 
-        The file's content is still to be checked against it (`read_filings` does).
+        A download that breaks off goes on where it stopped, up to `RESUMES` times, if the
+        registry still has the same snapshot; otherwise it begins again within these times.
+        The file's content is still to be checked against the manifest (`read_filings` does).
         Raises SyncError.
         """
-        async with self._get("/v1/snapshot", {}, _SNAPSHOT_WAIT) as response:
+        part = _Part()
+        backoff = Backoff()
+        for left in reversed(range(RESUMES + 1)):
             try:
-                sealed = base64.b64decode(response.headers[MANIFEST_HEADER], validate=True)
-            except (KeyError, ValueError) as error:
-                raise SyncError(
-                    Cause.MALFORMED, f"the snapshot of {self.url} comes without a manifest"
-                ) from error
-            manifest = self._verifier.manifest(sealed)
-            try:
-                with spool.open("wb") as file:
-                    async for piece in _pieces(response):
-                        await asyncio.to_thread(file.write, piece)
-            except OSError as error:
-                if isinstance(error, aiohttp.ClientError):
+                return await self._download(spool, part)
+            except SyncError as error:
+                if not left or part.manifest is None or error.cause not in _BROKEN:
                     raise
-                raise SyncError(
-                    Cause.STORAGE, f"can't keep the snapshot in {spool}: {error.strerror}"
-                ) from error
-        return manifest
+                _log.info("%s; the snapshot goes on after %d bytes", error, part.size)
+            await asyncio.sleep(backoff.wait())
+        raise AssertionError("unreachable")
+
+    async def _download(self, spool: Path, part: _Part) -> Manifest:
+        headers = part.headers()
+        good = _PARTIAL if headers else _WHOLE
+        async with self._get("/v1/snapshot", {}, _SNAPSHOT_WAIT, headers, good) as response:
+            if response.status not in _CHANGED:
+                manifest = self._manifest(response)
+                if response.status != 206:
+                    part.begin(manifest, response.headers.get("ETag", ""))
+                if part.fits(manifest, response):
+                    await _spool(response, spool, part)
+                    return manifest
+        part.begin(None, "")  # another snapshot by now
+        return await self._download(spool, part)
+
+    def _manifest(self, response: aiohttp.ClientResponse) -> Manifest:
+        try:
+            sealed = base64.b64decode(response.headers[MANIFEST_HEADER], validate=True)
+        except (KeyError, ValueError) as error:
+            raise SyncError(
+                Cause.MALFORMED, f"the snapshot of {self.url} comes without a manifest"
+            ) from error
+        return self._verifier.manifest(sealed)
 
     @contextlib.asynccontextmanager
     async def _get(
-        self, path: str, query: dict[str, str], seconds: float
+        self,
+        path: str,
+        query: dict[str, str],
+        seconds: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        good: Set[int] = _WHOLE,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer, begun within `seconds`."""
         if self._session is None:
@@ -112,12 +167,12 @@ class Source:
                 response = await self._session.get(
                     self.url + path,
                     params=query,
-                    headers=self._headers(),
+                    headers=self._headers() | dict(headers),
                     ssl=True if self._tls is None else self._tls.current(),
                     allow_redirects=False,
                 )
             async with response:
-                if response.status != 200:
+                if response.status not in good:
                     raise await self._refusal(response)
                 yield response
         except TimeoutError as error:
@@ -172,6 +227,22 @@ class Source:
             case _:
                 cause = Cause.REFUSED
         return SyncError(cause, f"the registry at {self.url} answered {response.status}: {reason}")
+
+
+async def _spool(response: aiohttp.ClientResponse, spool: Path, part: _Part) -> None:
+    """Write the answer's body to the file, after what is there already."""
+    try:
+        with spool.open("r+b" if part.size else "wb") as file:
+            file.seek(part.size)
+            async for piece in _pieces(response):
+                await asyncio.to_thread(file.write, piece)
+                part.size += len(piece)
+    except OSError as error:
+        if isinstance(error, aiohttp.ClientError):
+            raise
+        raise SyncError(
+            Cause.STORAGE, f"can't keep the snapshot in {spool}: {error.strerror}"
+        ) from error
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -14,6 +14,7 @@ import pytest
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Approve, CancelService, CancelSubject, ChangeService, Role
 from gate.registry.database import Database
+from gate.registry.errors import RegistryError
 from gate.registry.log import Head
 from gate.registry.migrations import migrate
 from gate.registry.operations import carry_out
@@ -268,3 +269,25 @@ def test_an_operation_that_fails_half_way_leaves_nothing(lite: Registry) -> None
         fail()
     assert lite.head() == before
     assert do(lite, command).revision == 3
+
+
+async def test_changes_that_are_still_in_memory_are_those_of_the_log(lite_api: Api) -> None:
+    feed, registry = lite_api.service.feed, lite_api.service.registry
+
+    async def same(since: int) -> None:
+        kept = await feed.batch_after(since)
+        assert kept.changes == tuple(feed._read(since, 5000).changes)
+        assert (kept.from_revision, kept.head) == (since, feed.head.revision)
+
+    await asyncio.to_thread(file_first, registry, "a0.cn")
+    for number in range(1, 10):
+        await asyncio.to_thread(file_another, registry, f"a{number}.cn")
+    await feed.wait_beyond(9, 10)
+    assert feed.head.revision == 10
+    for since in range(10):
+        await same(since)
+    epoch = (await asyncio.to_thread(registry.renew_epoch, actor=LOCAL)).epoch
+    await feed.wait_beyond(10, 10)
+    assert feed.head.epoch == epoch
+    with pytest.raises(RegistryError, match="compacted"):
+        await feed.batch_after(5)

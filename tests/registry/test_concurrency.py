@@ -9,10 +9,23 @@ from typing import TypeVar
 
 import pytest
 
-from gate.registry.commands import Approve, CancelService, ChangeService
+from gate.registry import registry as module
+from gate.registry.commands import (
+    Approve,
+    CancelService,
+    ChangeService,
+    Command,
+    Outcome,
+    Resume,
+    Role,
+    Suspend,
+)
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
-from gate.registry.registry import Registry
+from gate.registry.operations import Work, carry_out
+from gate.registry.queries import find_audit
+from gate.registry.registry import LOCAL, Registry, Request
+from gate.registry.tokens import Actor
 from tests.registry.filings import changes, do, file_another, file_first, first_filing, status
 
 T = TypeVar("T")
@@ -103,3 +116,67 @@ def test_the_log_has_no_gap_under_load(registry: Registry, rivals: list[Registry
     assert sorted(revision for revisions in done for revision in revisions) == list(range(1, 81))
     assert all(revisions == sorted(revisions) for revisions in done)
     assert len(changes(registry)) == 80
+
+
+def test_operations_that_share_a_transaction_stand_alone(registry: Registry) -> None:
+    heard: list[tuple[int, list[str]]] = []
+    file_first(registry, "a.cn")
+    for name in ("b.cn", "c.cn"):
+        file_another(registry, name)
+    registry.on_change = lambda head, changes: heard.append(
+        (head.revision, [change.domain for change in changes])
+    )
+    reader = Actor("somebody", Role.READER)
+    found = registry.perform_all(
+        [
+            Request(Suspend(domain="a.cn", reason="order"), LOCAL, "key"),
+            Request(Suspend(domain="a.cn", reason="order"), LOCAL),
+            Request(CancelService(domain="b.cn"), reader),
+            Request(CancelService(domain="b.cn"), LOCAL),
+            Request(Suspend(domain="a.cn", reason="order"), LOCAL, "key"),
+            Request(CancelService(domain="none.cn"), LOCAL),
+            Request(Resume(domain="a.cn"), LOCAL),
+        ]
+    )
+    answers = [one if isinstance(one, Exception) else one[0].revision for one in found]
+    assert [one.code if isinstance(one, RegistryError) else one for one in answers] == [
+        4,
+        "already_suspended",
+        "role_insufficient",
+        5,
+        4,
+        "domain_unknown",
+        6,
+    ]
+    assert heard == [(6, ["a.cn", "b.cn", "a.cn"])]
+    assert [status(registry, name) for name in ("a.cn", "b.cn", "c.cn")] == [
+        "filed",
+        "absent",
+        "filed",
+    ]
+    with registry.database.read() as connection:
+        trail = find_audit(connection, after=0, limit=100)
+    assert [line.operation for line in trail][-3:] == ["suspend", "cancel_service", "resume"]
+
+
+def test_a_fault_of_the_program_in_one_operation_spares_the_others(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_first(registry, "a.cn")
+    file_another(registry, "b.cn")
+    real = carry_out
+
+    def faulty(work: Work, command: Command) -> Outcome:
+        outcome = real(work, command)
+        if command.target == "a.cn":
+            raise ZeroDivisionError
+        return outcome
+
+    monkeypatch.setattr(module, "carry_out", faulty)
+    first, second = registry.perform_all(
+        [Request(CancelService(domain=name), LOCAL) for name in ("a.cn", "b.cn")]
+    )
+    assert isinstance(first, ZeroDivisionError)
+    assert not isinstance(second, Exception)
+    assert second[0].revision == 3
+    assert (status(registry, "a.cn"), status(registry, "b.cn")) == ("filed", "absent")

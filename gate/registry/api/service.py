@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
@@ -16,7 +17,7 @@ from gate.registry.errors import RegistryError
 from gate.registry.feed import Feed
 from gate.registry.jobs import Jobs
 from gate.registry.places import Places
-from gate.registry.registry import Registry
+from gate.registry.registry import Registry, Request
 from gate.registry.sealing import Sealer
 from gate.registry.snapshots import Snapshots
 from gate.registry.tokens import Actor, authenticate
@@ -32,6 +33,9 @@ LONG_READERS: Final = 2
 
 CONNECTIONS: Final = READERS + LONG_READERS + 1
 """Read connections that the service may use at once; the last is the feed's."""
+
+GROUP: Final = 16
+"""Operations of one transaction at most: the first of them waits for the last."""
 
 TIDY_SECONDS: Final = 60
 
@@ -61,6 +65,8 @@ class Service:
         )
         self.distribution = Distribution(settings, SignedLog(self.feed, self.sealer))
         self._tidier: asyncio.Task[None] | None = None
+        self._asked: list[tuple[Request, asyncio.Future[tuple[Outcome, bool]]]] = []
+        self._performer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to follow the log, tidy it now and then, and go on with imports."""
@@ -74,6 +80,8 @@ class Service:
         if self._tidier is not None:
             self._tidier.cancel()
             await asyncio.gather(self._tidier, return_exceptions=True)
+        if self._performer is not None:
+            await self._performer
         await self.jobs.close()
         await self.distribution.close()
         await self.feed.close()
@@ -121,8 +129,33 @@ class Service:
     async def perform(
         self, command: Command, actor: Actor, key: str | None
     ) -> tuple[Outcome, bool]:
-        """Carry out an operation; see `Registry.perform`."""
-        return await self.write(lambda: self.registry.perform(command, actor=actor, key=key))
+        """Carry out an operation; see `Registry.perform`.
+
+        Those that come while the writer is busy are done together, with one write to the disk.
+        """
+        done: asyncio.Future[tuple[Outcome, bool]] = asyncio.get_running_loop().create_future()
+        self._asked.append((Request(command, actor, key), done))
+        if self._performer is None or self._performer.done():
+            self._performer = asyncio.create_task(self._perform_asked())
+        return await done
+
+    async def _perform_asked(self) -> None:
+        while self._asked:
+            group = self._asked[:GROUP]
+            del self._asked[:GROUP]
+            requests = [request for request, _ in group]
+            found: list[tuple[Outcome, bool] | Exception]
+            try:
+                found = await self.write(partial(self.registry.perform_all, requests))
+            except Exception as error:  # each of those who asked is told
+                found = [error] * len(group)
+            for (_, done), one in zip(group, found, strict=True):
+                if done.done():  # who asked has gone
+                    continue
+                if isinstance(one, Exception):
+                    done.set_exception(one)
+                else:
+                    done.set_result(one)
 
     async def authenticate(self, header: str | None, needed: Role | None) -> Actor:
         """Who sent this Authorization header.

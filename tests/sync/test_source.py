@@ -1,0 +1,159 @@
+"""Fetching a snapshot: what breaks off goes on where it stopped, or begins again."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gate.sync import source as module
+from gate.sync.backoff import Backoff
+from gate.sync.envelope import seal
+from gate.sync.errors import Cause, SyncError
+from gate.sync.keys import KeyStore
+from gate.sync.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, Manifest
+from gate.sync.source import RESUMES, Source
+from gate.sync.verifier import Verifier
+
+FILE = bytes(range(256)) * 1000
+ANOTHER = FILE[::-1]
+MANIFEST = Manifest("20260101T000000Z-aa", 7, 3, "0" * 64, 100)
+
+
+@dataclass
+class Registry:
+    """A registry that breaks off its answers as it is told."""
+
+    keys: KeyStore
+    content: bytes = FILE
+    manifest: Manifest = MANIFEST
+    etag: str = '"one"'
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    """After how many bytes the next answers break off."""
+    asked: list[str] = field(default_factory=list)
+    """The ranges that were asked for, "" for the whole."""
+    status: int | None = None
+    """The status of an answer for a part, instead of the right one."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = request.headers.get("Range", "")
+        self.asked.append(asked)
+        sealed = seal(self.manifest.encode(), MANIFEST_TYPE, self.keys.signers())
+        headers = {MANIFEST_HEADER: base64.b64encode(sealed).decode(), "ETag": self.etag}
+        start, status = 0, 200
+        if asked and self.ranges:
+            if request.headers["If-Match"] != self.etag:
+                return web.Response(status=412)
+            start, status = int(re.findall(r"bytes=(\d+)-", asked)[0]), 206
+            headers["Content-Range"] = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
+            if self.status is not None:
+                return web.Response(status=self.status)
+        rest = self.content[start:]
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = len(rest)
+        await response.prepare(request)
+        if self.cuts:
+            await response.write(rest[: self.cuts.pop(0)])
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        await response.write(rest)
+        await response.write_eof()
+        return response
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setattr(module, "Backoff", lambda: Backoff(first=0.001, longest=0.001))
+    keys = KeyStore(tmp_path / "keys")
+    keys.new()
+    return Registry(keys)
+
+
+@pytest.fixture
+async def source(registry: Registry) -> AsyncIterator[Source]:
+    app = web.Application()
+    app.router.add_get("/v1/snapshot", registry.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        verifier = Verifier(registry.keys.public_path)
+        async with Source(url, verifier, token_file=None, tls=None) as source:
+            yield source
+
+
+async def test_a_download_that_breaks_off_goes_on_where_it_stopped(
+    registry: Registry, source: Source, tmp_path: Path
+) -> None:
+    registry.cuts = [100_000, 50_000]
+    assert await source.snapshot(tmp_path / "part") == MANIFEST
+    assert (tmp_path / "part").read_bytes() == FILE
+    assert registry.asked == ["", "bytes=100000-", "bytes=150000-"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"etag": '"two"'},
+        {"manifest": dataclasses.replace(MANIFEST, revision=8)},
+        {"status": 416},
+    ],
+    ids=["another file", "another manifest", "a shorter file"],
+)
+async def test_another_snapshot_is_fetched_from_its_beginning(
+    registry: Registry, source: Source, tmp_path: Path, change: dict[str, object]
+) -> None:
+    registry.cuts = [100_000]
+    real = registry.answer
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if registry.asked:  # the first one has broken off
+            registry.content = ANOTHER
+            for name, value in change.items():
+                setattr(registry, name, value)
+        return await real(request)
+
+    app = web.Application()
+    app.router.add_get("/v1/snapshot", answer)
+    async with TestServer(app) as server:
+        source.url = str(server.make_url("")).rstrip("/")
+        assert await source.snapshot(tmp_path / "part") == registry.manifest
+    assert (tmp_path / "part").read_bytes() == ANOTHER
+    assert registry.asked == ["", "bytes=100000-", ""]
+
+
+async def test_a_registry_that_gives_no_parts_is_asked_for_the_whole_again(
+    registry: Registry, source: Source, tmp_path: Path
+) -> None:
+    registry.ranges = False
+    registry.cuts = [100_000]
+    await source.snapshot(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == FILE
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"one"'])
+async def test_without_a_strong_tag_the_whole_is_asked_for(
+    registry: Registry, source: Source, tmp_path: Path, etag: str
+) -> None:
+    registry.etag = etag
+    registry.cuts = [100_000]
+    await source.snapshot(tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == FILE
+    assert registry.asked == ["", ""]
+
+
+async def test_a_download_that_breaks_off_too_often_is_given_up(
+    registry: Registry, source: Source, tmp_path: Path
+) -> None:
+    registry.cuts = [10] * 100
+    with pytest.raises(SyncError) as caught:
+        await source.snapshot(tmp_path / "part")
+    assert caught.value.cause is Cause.TRUNCATED
+    assert registry.asked == ["", *(f"bytes={10 * n}-" for n in range(1, RESUMES + 1))]
