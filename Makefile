@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup servers test lint audit bench bench-peers fuzz docs lock clean
+.PHONY: run setup servers test lint audit bench bench-sync bench-peers fuzz docs lock clean
 
 # A gate with a demo origin on this machine, and commands to try. Ctrl-C stops it.
 run: setup
@@ -54,6 +54,10 @@ audit: setup
 # The cost of a lookup beside a dict, a bare cache and a bare LMDB; options in ARGS.
 bench: setup
 	$(BIN)/python -m benchmarks.lookup $(ARGS)
+
+# The sync: pushes, snapshots, catching up, many gates (see benchmarks/README.md); options in ARGS.
+bench-sync: setup
+	$(BIN)/python -m benchmarks.sync $(ARGS)
 
 # The gate beside HAProxy, nginx and Envoy (see benchmarks/README.md); options in ARGS.
 bench-peers: setup

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,20 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def first_priority() -> None:
+    """Have this process, the registry, run before the gate and its load if the system lets it.
+
+    In earnest it is another machine, and does not wait for the gate's cores.
+    """
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+
+
+def usual_priority() -> None:
+    """Undo `first_priority` in a child."""
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 class GateProcess:
@@ -58,7 +73,10 @@ class GateProcess:
         began = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_GATE, "serve", "--config", str(self._config)], stdout=log, stderr=log
+                [_GATE, "serve", "--config", str(self._config)],
+                stdout=log,
+                stderr=log,
+                preexec_fn=usual_priority,
             )
         try:
             yield began
@@ -68,11 +86,12 @@ class GateProcess:
 
     def wait_ready(self) -> None:
         """Return when it takes traffic."""
-        self._wait(lambda: self._get("/readyz") is not None)
+        self._wait(lambda: self._get("/readyz") is not None, 0.01)
 
     def wait_enforced(self, revision: int) -> None:
         """Return when a revision is in force in every worker."""
-        self._wait(lambda: self.figure("gate_sync_enforced_revision") >= revision)
+        # Seldom: the process that is measured answers, and works out all figures for it.
+        self._wait(lambda: self.figure("gate_sync_enforced_revision") >= revision, 0.1)
 
     def figure(self, name: str) -> float:
         """One unlabelled figure; -1 if it can't be had."""
@@ -83,14 +102,14 @@ class GateProcess:
         """A number of seconds in the newest log line that matches."""
         return float(re.findall(pattern, self._log.read_text())[-1])
 
-    def _wait(self, condition: Any) -> None:
+    def _wait(self, condition: Callable[[], bool], pause: float) -> None:
         end = time.monotonic() + _WAIT_SECONDS
         while not condition():
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"the gate ended; its log is {self._log}")
             if time.monotonic() > end:
                 raise TimeoutError(f"the gate's log is {self._log}")
-            time.sleep(0.005)
+            time.sleep(pause)
 
     def _get(self, path: str) -> str | None:
         try:

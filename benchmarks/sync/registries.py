@@ -100,12 +100,18 @@ def snapshot_server(path: Path, manifest: Manifest, keys: KeyStore) -> Iterator[
         headers = {"Content-Type": MEDIA_TYPE, MANIFEST_HEADER: sealed}
         return web.FileResponse(path, headers=headers)
 
+    over = asyncio.Event()
+
     async def changes(request: web.Request) -> web.Response:
-        await asyncio.sleep(3600)
+        await over.wait()
         return web.Response()
+
+    async def end(app: web.Application) -> None:
+        over.set()
 
     loop = asyncio.new_event_loop()
     app = web.Application()
+    app.on_shutdown.append(end)
     app.router.add_get("/v1/snapshot", snapshot)
     app.router.add_get("/v1/changes", changes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

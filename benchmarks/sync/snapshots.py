@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.sync.gates import GateProcess
@@ -11,25 +14,40 @@ from benchmarks.sync.registries import snapshot_server, write_snapshot
 from gate.sync.keys import KeyStore
 
 
-def run(folder: Path, *, filings: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds from start to ready, and for the snapshot alone (fetched, checked, loaded)."""
+@dataclass(slots=True, frozen=True)
+class Offered:
+    """A server that offers a snapshot, and where the gates that take it may be."""
+
+    folder: Path
+    url: str
+    keys: Path
+    filings: int
+    compressed: int
+
+
+@contextlib.contextmanager
+def offered(folder: Path, filings: int) -> Iterator[Offered]:
+    """Make a snapshot, and offer it."""
     folder.mkdir(parents=True)
     keys = KeyStore(folder / "keys")
     keys.new()
     path = folder / "snapshot.zst"
     manifest = write_snapshot(path, filings)
-    ready, taken = [], []
     with snapshot_server(path, manifest, keys) as url:
-        for _ in range(rounds):
-            state = folder / "gate"
-            gate = GateProcess(
-                state, {"registry": url, "keys": str(keys.public_path)}, "127.0.0.1:9"
-            )
-            with gate.running() as began:
-                gate.wait_ready()
-                ready.append(time.perf_counter() - began)
-                if gate.figure("gate_replica_entries") != filings:
-                    raise RuntimeError("the gate is ready with another set")
-                taken.append(gate.seconds_logged(r"took a snapshot of .* in ([0-9.]+) s"))
-            shutil.rmtree(state)
-    return {"ready_s": ready, "snapshot_s": taken, "compressed_bytes": [path.stat().st_size]}
+        yield Offered(folder, url, keys.public_path, filings, path.stat().st_size)
+    shutil.rmtree(folder)
+
+
+def run(snapshot: Offered) -> dict[str, float]:
+    """Seconds from start to ready, and for the snapshot alone (fetched, checked, loaded)."""
+    state = snapshot.folder / "gate"
+    sync = {"registry": snapshot.url, "keys": str(snapshot.keys)}
+    gate = GateProcess(state, sync, "127.0.0.1:9")
+    with gate.running() as began:
+        gate.wait_ready()
+        ready = time.perf_counter() - began
+        if gate.figure("gate_replica_entries") != snapshot.filings:
+            raise RuntimeError("the gate is ready with another set")
+        taken = gate.seconds_logged(r"took a snapshot of .* in ([0-9.]+) s")
+    shutil.rmtree(state)
+    return {"ready_s": ready, "snapshot_s": taken, "compressed_MB": snapshot.compressed / 1e6}

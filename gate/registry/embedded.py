@@ -20,7 +20,7 @@ from gate.registry.opening import open_registry
 from gate.registry.places import ACCESS_FILE, Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.sealing import Sealer
-from gate.registry.server import bind, make_service, serve
+from gate.registry.server import bind, make_service, prefer_latency, serve
 from gate.registry.tokens import authenticate
 from gate.settings import Registry as RegistrySettings
 
@@ -82,6 +82,7 @@ def run(embedded: Embedded) -> None:
     async def main() -> None:
         await serve(make_service(embedded.places, embedded.settings), embedded.listener)
 
+    prefer_latency()
     asyncio.run(main())
 
 

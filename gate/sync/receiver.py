@@ -16,7 +16,7 @@ from gate.sync.errors import Cause, SyncError
 PATH: Final = "/v1/push"
 _BODY_SECONDS: Final = 30.0
 
-_STATUS: Final = {
+STATUS: Final = {
     Cause.GAP: HTTPStatus.CONFLICT,
     Cause.NEW_EPOCH: HTTPStatus.CONFLICT,
     Cause.BAD_SIGNATURE: HTTPStatus.FORBIDDEN,
@@ -41,7 +41,7 @@ def push_app(
         try:
             revision = await take(_body(request))
         except SyncError as error:
-            status = _STATUS.get(error.cause, HTTPStatus.SERVICE_UNAVAILABLE)
+            status = STATUS.get(error.cause, HTTPStatus.SERVICE_UNAVAILABLE)
             answer = {"cause": error.cause.value, "message": str(error)}
             if status is HTTPStatus.CONFLICT:
                 gap = error.cause is Cause.GAP

@@ -40,6 +40,14 @@ _CHANGED: Final = frozenset({412, 416})  # the file is another one now, or a sho
 _PARTIAL: Final = _WHOLE | _CHANGED | {206}
 
 
+@dataclass(slots=True, frozen=True)
+class _Ahead:
+    """The batch after a place (epoch, revision), while it is fetched."""
+
+    place: tuple[str, int]
+    task: asyncio.Task[Batch]
+
+
 @dataclass(slots=True)
 class _Part:
     """What has come of a snapshot so far: `size` bytes of the file that `etag` names."""
@@ -79,6 +87,7 @@ class Source:
         except TlsError as error:
             raise SyncError(Cause.REFUSED, str(error)) from error
         self._session: aiohttp.ClientSession | None = None
+        self._ahead: _Ahead | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -94,6 +103,7 @@ class Source:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await _drop(self._ahead)
         if self._session is not None:
             await self._session.close()
 
@@ -102,7 +112,20 @@ class Source:
 
         Raises SyncError; `compacted` when a snapshot is due instead.
         """
-        query = {"since": str(since.revision), "epoch": since.epoch, "wait": f"{wait:g}"}
+        place, ahead, self._ahead = (since.epoch, since.revision), self._ahead, None
+        if ahead is not None and ahead.place == place:
+            batch = await ahead.task
+        else:
+            await _drop(ahead)
+            batch = await self._changes(place, wait)
+        if batch.changes and batch.to_revision < batch.head:
+            # Far behind: the next batch comes while this one is applied.
+            place = batch.epoch, batch.to_revision
+            self._ahead = _Ahead(place, asyncio.create_task(self._changes(place, 0.0)))
+        return batch
+
+    async def _changes(self, place: tuple[str, int], wait: float) -> Batch:
+        query = {"since": str(place[1]), "epoch": place[0], "wait": f"{wait:g}"}
         async with self._get("/v1/changes", query, wait + _GRACE) as response:
             sealed = await self._read(response, MAX_ENVELOPE)
         return self._verifier.batch(sealed)
@@ -227,6 +250,12 @@ class Source:
             case _:
                 cause = Cause.REFUSED
         return SyncError(cause, f"the registry at {self.url} answered {response.status}: {reason}")
+
+
+async def _drop(ahead: _Ahead | None) -> None:
+    if ahead is not None:
+        ahead.task.cancel()
+        await asyncio.gather(ahead.task, return_exceptions=True)
 
 
 async def _spool(response: aiohttp.ClientResponse, spool: Path, part: _Part) -> None:

@@ -124,6 +124,47 @@ async def test_another_epoch_is_refused(gate: Gate, epoch: str, cause: Cause) ->
     assert (await gate.refused(batch(10, filed("a.cn"), epoch=epoch))).cause is cause
 
 
+@pytest.mark.parametrize(
+    ("refused", "cause"),
+    [
+        (batch(12, filed("a.cn")), Cause.GAP),
+        (batch(10, filed("a.cn"), epoch="01-z"), Cause.OLD_EPOCH),
+        (batch(10, filed("a.cn"), epoch="03-a"), Cause.NEW_EPOCH),
+    ],
+    ids=["a gap", "an old epoch", "a new epoch"],
+)
+async def test_what_is_out_of_order_never_gets_as_far_as_the_replica(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, refused: Batch, cause: Cause
+) -> None:
+    """The replica would refuse it, too; the gate does not lean on that."""
+    await gate.snapshot(Filing("b.cn", Status.FILED))
+    calls = len(gate.fleet.calls)
+    written: list[object] = []
+    monkeypatch.setattr(Replica, "apply", lambda *args, **more: written.append(args))
+    with pytest.raises(SyncError) as caught:
+        await gate.applier.apply(refused)
+    assert caught.value.cause is cause
+    assert written == []
+    assert (gate.applier.applied, gate.applier.head) == (0, 10)
+    assert len(gate.fleet.calls) == calls
+
+
+async def test_a_snapshot_of_an_old_epoch_never_gets_as_far_as_the_replica(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await gate.snapshot(Filing("b.cn", Status.FILED))
+    written: list[object] = []
+    monkeypatch.setattr(Replica, "load", lambda *args, **more: written.append(args))
+    for epoch, revision, cause in (
+        ("01-z", 999, Cause.OLD_EPOCH),
+        (EPOCH, 9, Cause.OLD_REVISION),
+    ):
+        with pytest.raises(SyncError) as caught:
+            await gate.snapshot(Filing("a.cn", Status.FILED), revision=revision, epoch=epoch)
+        assert caught.value.cause is cause
+    assert written == []
+
+
 async def test_a_snapshot_begins_a_new_epoch(gate: Gate) -> None:
     await gate.snapshot(Filing("a.cn", Status.FILED), revision=900)
     assert gate.fleet.passes("a.cn")

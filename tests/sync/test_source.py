@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import re
@@ -13,8 +14,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gate.replica import Change, Position, Status
 from gate.sync import source as module
 from gate.sync.backoff import Backoff
+from gate.sync.batch import PAYLOAD_TYPE, Batch
 from gate.sync.envelope import seal
 from gate.sync.errors import Cause, SyncError
 from gate.sync.keys import KeyStore
@@ -157,3 +160,67 @@ async def test_a_download_that_breaks_off_too_often_is_given_up(
         await source.snapshot(tmp_path / "part")
     assert caught.value.cause is Cause.TRUNCATED
     assert registry.asked == ["", *(f"bytes={10 * n}-" for n in range(1, RESUMES + 1))]
+
+
+# Changes
+
+
+@dataclass
+class Log:
+    """A registry's log of `head` changes, given two at a time."""
+
+    keys: KeyStore
+    head: int
+    asked: list[int] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        since = int(request.query["since"])
+        self.asked.append(since)
+        self.arrived.set()
+        end = min(since + 2, self.head)
+        changes = tuple(Change(f"a{n}.cn", Status.FILED, "", 100) for n in range(since, end))
+        batch = Batch(MANIFEST.epoch, since, end, changes, self.head, 100)
+        return web.Response(body=seal(batch.encode(), PAYLOAD_TYPE, self.keys.signers()))
+
+
+@pytest.fixture
+async def following(registry: Registry) -> AsyncIterator[tuple[Log, Source]]:
+    log = Log(registry.keys, 5)
+    app = web.Application()
+    app.router.add_get("/v1/changes", log.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        verifier = Verifier(registry.keys.public_path)
+        async with Source(url, verifier, token_file=None, tls=None) as source:
+            yield log, source
+
+
+def at(revision: int) -> Position:
+    return Position(MANIFEST.epoch, revision, 100.0)
+
+
+async def test_a_gate_far_behind_has_the_next_batch_fetched_while_it_applies_one(
+    following: tuple[Log, Source],
+) -> None:
+    log, source = following
+    first = await source.changes(at(0), wait=0)
+    assert first.to_revision == 2
+    log.arrived.clear()
+    if log.asked == [0]:  # it may have come already
+        await asyncio.wait_for(log.arrived.wait(), 10)
+    assert log.asked == [0, 2]
+    found = [await source.changes(at(revision), wait=0) for revision in (2, 4)]
+    assert [batch.to_revision for batch in found] == [4, 5]
+    assert (await source.changes(at(5), wait=0)).changes == ()
+    assert log.asked == [0, 2, 4, 5], "each was asked for once, and nothing beyond the head"
+
+
+async def test_a_batch_fetched_for_another_place_is_not_taken(
+    following: tuple[Log, Source],
+) -> None:
+    _, source = following
+    await source.changes(at(0), wait=0)
+    batch = await source.changes(at(3), wait=0)  # a push was faster
+    assert (batch.from_revision, batch.to_revision) == (3, 5)
+    assert (await source.changes(at(5), wait=0)).from_revision == 5

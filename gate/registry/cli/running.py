@@ -15,7 +15,7 @@ from gate.registry.local import Local
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import bind, make_service
+from gate.registry.server import bind, make_service, prefer_latency
 from gate.registry.server import serve as serve_registry
 from gate.registry.verifying import verify as find_faults
 from gate.settings import ConfigError, Settings, load
@@ -65,6 +65,7 @@ def serve(config: Path | None, verbose: bool) -> None:
         service = make_service(Places.of(registry, settings.state_dir), registry)
         await serve_registry(service, listener)
 
+    prefer_latency()
     with listener:
         try:
             asyncio.run(main())

@@ -1,0 +1,58 @@
+"""The sync's guide: its commands run, its settings are valid, and its tables are complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gate
+from gate.settings import Settings
+from gate.sync import certs
+from gate.sync.receiver import STATUS
+from gate.sync.source import RESUMES
+
+GUIDE = (Path(gate.__file__).parent / "docs" / "sync.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_commands_work_in_their_order(tmp_path: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(blocks) == 3
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GATE_")}
+    done = subprocess.run(
+        ["/bin/sh", "-e", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=clean | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "retired" in done.stdout
+    assert "begins at revision 0" in done.stdout
+    assert len(yaml.safe_load((tmp_path / "trusted.json").read_text())["keys"]) == 1
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL))
+def test_the_guides_settings_are_valid(text: str) -> None:
+    Settings.model_validate(yaml.safe_load(text))
+
+
+def test_the_guide_names_every_certificate() -> None:
+    for name in (*certs.SERVERS, *certs.CLIENTS, certs.CA):
+        assert f"`{name}.pem`" in GUIDE
+
+
+def test_the_guide_tells_every_answer_of_the_push_port() -> None:
+    told = {int(status) for status in re.findall(r"\b([2-5][0-9][0-9])\b", GUIDE)}
+    assert {200, 503, *STATUS.values()} <= told
+
+
+def test_the_guide_tells_how_often_a_snapshot_is_gone_on_with() -> None:
+    words = {5: "five"}
+    assert f"up to {words[RESUMES]} times" in GUIDE
