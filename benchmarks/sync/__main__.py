@@ -77,7 +77,7 @@ def _plan(
         yield (
             "200 gates on one NATS server",
             lambda number: fleet.run(
-                folder / f"fleet-{number}", gates=200, changes=50, interval=0.5
+                folder / f"fleet-{number}", gates=200, changes=30, interval=1.0
             ),
         )
     if "snapshot" in options.only:

@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from benchmarks.sync.gates import free_port
+from benchmarks.sync.gates import first_priority, free_port, usual_priority
 from benchmarks.sync.registries import fill, service
 from gate.registry.commands import Resume, Suspend
 from gate.registry.registry import LOCAL
+from gate.registry.server import prefer_latency
 from gate.replica import Filing, Replica, Status
 from gate.settings import Nats
 from gate.settings import Registry as RegistrySettings
@@ -35,6 +37,7 @@ from gate.sync.verifier import Verifier
 
 _DOMAINS = 50
 _MAP_BYTES = 64 << 20
+_MEMORY = Path("/dev/shm")
 
 
 class _NoWorkers:
@@ -49,8 +52,15 @@ class _NoWorkers:
 
 def run(folder: Path, *, gates: int, changes: int, interval: float) -> dict[str, float]:
     """Milliseconds until the last of `gates` gates has a change; one change each `interval` s."""
-    with _nats_server(folder / "nats") as url:
-        return asyncio.run(_registry(folder, url, gates, changes, interval))
+    first_priority()
+    prefer_latency()
+    # In memory: 200 gates have 200 disks, and this machine has one.
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="sync-fleet-", dir=memory) as replicas,
+        _nats_server(folder / "nats") as url,
+    ):
+        return asyncio.run(_registry(folder, Path(replicas), url, gates, changes, interval))
 
 
 @contextlib.contextmanager
@@ -74,7 +84,7 @@ def _nats_server(folder: Path) -> Iterator[str]:
 
 
 async def _registry(
-    folder: Path, url: str, gates: int, changes: int, interval: float
+    folder: Path, replicas: Path, url: str, gates: int, changes: int, interval: float
 ) -> dict[str, float]:
     registry = folder / "registry"
     registry.mkdir()
@@ -94,8 +104,10 @@ async def _registry(
                 reports.setdefault(gate, []).append((revision, when))
 
         await client.subscribe("bench.arrived", cb=hear)
-        command = [sys.executable, "-m", "benchmarks.sync.fleet", url, str(folder), str(gates)]
-        process = await asyncio.create_subprocess_exec(*command, made.feed.head.epoch)
+        command = [sys.executable, "-m", "benchmarks.sync.fleet", url, str(folder), str(replicas)]
+        process = await asyncio.create_subprocess_exec(
+            *command, str(gates), made.feed.head.epoch, preexec_fn=usual_priority
+        )
         try:
             await asyncio.wait_for(ready.wait(), 120)
             asked: dict[int, float] = {}
@@ -138,7 +150,7 @@ async def _connect(url: str) -> Client:
     return await nats.connect(url)
 
 
-async def _gates(url: str, folder: Path, count: int, epoch: str) -> None:
+async def _gates(url: str, folder: Path, replicas: Path, count: int, epoch: str) -> None:
     """So many simulated gates in this process, which tell of every revision in force."""
     client = await _connect(url)
     settings = Nats(servers=(url,))
@@ -152,7 +164,7 @@ async def _gates(url: str, folder: Path, count: int, epoch: str) -> None:
     )
     followers = []
     for number in range(count):
-        replica = Replica.open(folder / f"gate-{number}", writable=True, map_size=_MAP_BYTES)
+        replica = Replica.open(replicas / f"gate-{number}", writable=True, map_size=_MAP_BYTES)
         applier = Applier(replica, _NoWorkers())
         manifest = Manifest(epoch, _DOMAINS, _DOMAINS, "0" * 64, 0)
         await applier.load(manifest, filings)
@@ -182,4 +194,6 @@ def _complain(error: SyncError) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_gates(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
+    asyncio.run(
+        _gates(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    )

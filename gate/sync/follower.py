@@ -88,16 +88,17 @@ class Follower:
         self.connected = True
         backoff.reset()
         _log.info("following NATS stream %s from message %d", self._settings.stream, start)
-        behind = False
+        behind, delivered = False, self._delivered
         while True:
             await self._pause(lost, _LOOK_SECONDS)
             now = await self._look(stream)
             # A consumer that lost its place, and a stream that is not the one it was.
             was_behind, behind = behind, now.state.last_seq > self._delivered
+            still, delivered = delivered == self._delivered, self._delivered
             if (
                 now.created != info.created
                 or now.state.last_seq < self._delivered
-                or (behind and was_behind)
+                or (behind and was_behind and still)
             ):
                 raise SyncError(
                     Cause.GAP,
