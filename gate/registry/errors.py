@@ -294,6 +294,11 @@ CATALOGUE: dict[str, Wording] = {
         "数据库繁忙，未做任何更改；请稍后重试",
         "the database is busy and nothing was changed; try again shortly",
     ),
+    "import_suspends": Wording(
+        _CONFLICT,
+        "{licence} 已有记录且未暂停；导入不会暂停服务，请使用“暂停”操作",
+        "{licence} is on record and not suspended; an import suspends nothing, use suspend",
+    ),
     "export_busy": Wording(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "已有其他导出正在进行；请待其结束后重试",

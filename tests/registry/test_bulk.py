@@ -346,3 +346,14 @@ def test_an_export_is_imported_to_the_same(
     path.write_bytes(exported)
     assert take(registry, path).accepted == 3
     assert b"".join(export_filings(registry.database, form)) == exported
+
+
+def test_a_line_that_would_suspend_what_is_filed_is_refused_not_passed_over(
+    lite: Registry, tmp_path: Path
+) -> None:
+    row = "a.cn,鲁ICP备09090609号-2,甲,acc"
+    take(lite, write(tmp_path / "filed.csv", row))
+    header = "domain,licence,subject,account,status"
+    state = take(lite, write(tmp_path / "later.csv", f"{row},suspended", header=header))
+    assert (state.unchanged, state.refused) == (0, 1)
+    assert refusals(lite, state)[0].code == "import_suspends"

@@ -104,6 +104,9 @@ class Chunk:
                 "domain_pending", field="domain", domain=record.domain, application=waiting
             )
         self._check_owner(record, owner, licence)
+        on_record = site or (owner and owner.sites.get((number.kind, number.site)))
+        if on_record and record.suspended and not on_record.suspended:
+            raise RegistryError("import_suspends", field="status", licence=number)
         if site is not None:  # on record already, under this very number
             bound = owner is not None and self._bind(owner, record)
             return self._join(site, record) or bound
