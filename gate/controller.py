@@ -1,53 +1,47 @@
-"""The control process: the admin port, the notice page, and the link to all workers."""
+"""The control process: the link to all workers, then the admin port, the notice page, the sync.
+
+The workers take no traffic before they have their link, so that comes first. What the rest needs
+takes longer to load than everything else, and is loaded beside it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import resource
 import signal
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from gate.control import metrics
-from gate.control.admin import admin_app
-from gate.control.api.access import Guard
-from gate.control.api.operator import Operator
 from gate.control.audit import AuditLog
-from gate.control.door import Door
-from gate.control.explaining import Explainer
+from gate.control.damage import open_replica, put_aside
+from gate.control.door import CannotServe
 from gate.control.figures import Figures, Sample
 from gate.control.fleet import Fleet, Link
 from gate.control.health import Health
 from gate.control.lines import Message
 from gate.control.metrics import Metric
-from gate.control.notice import notice_app
 from gate.control.overrides import Overrides
 from gate.control.pulse import Pulse
 from gate.control.runtime import Runtime
 from gate.control.unfiled import UnfiledNames, UnfiledTable
-from gate.replica import ReplicaError
+from gate.replica import Replica, ReplicaError
 from gate.scoreboard import Board
-from gate.settings import NONE, AdminTls, Settings
-from gate.sync.agent import SyncAgent
-from gate.sync.errors import SyncError
-from gate.sync.tls import ServerContext, TlsError
-from gate.syncing import Workers, open_replica, put_aside, samples, sync_fields
+from gate.settings import NONE, Settings
+
+if TYPE_CHECKING:
+    from gate.sync.agent import SyncAgent
 
 log = logging.getLogger("gate.control")
 
 _TICK_SECONDS = 1.0
-_READY_TICK_SECONDS = 0.05  # until the gate is ready for the first time
+_READY_TICK_SECONDS = 0.02  # until the gate is ready for the first time
 _START_SECONDS = 10.0  # a gate that is not ready by then waits for something else than its start
-_NOTICE_SECONDS = 15.0  # a visitor's whole stay; the page is one small answer
-_HANDSHAKE_SECONDS = 5.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,101 +65,168 @@ def run_control(
         sock.close()
     try:
         return asyncio.run(_run(settings, sockets, board, workers))
-    except (ReplicaError, TlsError) as error:
+    except (ReplicaError, CannotServe) as error:
         log.error("the control process cannot go on: %s", error)
         return 1
+
+
+def preload() -> None:
+    """Load all that a control process needs, for those that are forked from this one later."""
+    import concurrent.futures.thread  # noqa: F401 - asyncio itself loads it as late as it can
+
+    _load_doors()
+    _load_sync()
+
+
+def _load_doors() -> None:
+    import gate.administration
+    import gate.control.api.operator  # noqa: F401 - loaded, and taken by those who use it
+
+
+def _load_sync() -> None:
+    import gate.syncing  # noqa: F401 - as above
 
 
 async def _run(settings: Settings, sockets: ControlSockets, board: Board, workers: int) -> int:
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
-    state_dir = settings.state_dir
     async with contextlib.AsyncExitStack() as stack:
         replica = stack.enter_context(contextlib.closing(open_replica(settings.replica_path)))
-        figures = Figures(board, replica, state_dir / "counters.json")
-        unfiled = _unfiled(settings)
-        runtime = Runtime(board, state_dir / "runtime.json")
-        runtime.restore()
-
-        def farewell(link: Link, words: Message) -> None:
-            figures.farewell(link, words)
-            unfiled.farewell(link, words)
-
-        fleet = Fleet(
-            workers,
-            elders=lambda: board.elders,
-            on_lost=figures.forget,
-            on_farewell=farewell,
-            greeting=runtime.greeting,
-        )
-        stack.callback(unfiled.save)  # after the fleet has ended, and the last worker's words
-        health = Health(board, fleet, replica)
-        health.is_withdrawn = lambda: runtime.withdrawn
-        await fleet.start(sockets.control)
-        stack.push_async_callback(fleet.close)
-        agent = None
-        if settings.sync.registry != NONE:
-            agent = SyncAgent(settings.sync, state_dir, replica, Workers(fleet))
-            health.obstacles = agent.obstacles
-        audit = AuditLog(state_dir / "audit.jsonl")
-        overrides = Overrides(replica, fleet, audit)
-        guard = Guard(settings.admin, state_dir)
-        guard.prepare()
-        pulse = Pulse()
-        operator = Operator(
-            settings=settings,
-            board=board,
-            replica=replica,
-            fleet=fleet,
-            health=health,
-            figures=figures,
-            pulse=pulse,
-            unfiled=unfiled.table,
-            overrides=overrides,
-            explainer=Explainer(replica, settings.policy),
-            runtime=runtime,
-            audit=audit,
-            guard=guard,
-            sync=lambda: None if agent is None else sync_fields(agent),
-        )
-        figures.more = lambda: _more_samples(unfiled.table, agent)
-        figures.doors["admin"] = await _serve(
-            stack,
-            admin_app(operator),
-            sockets.admin,
-            most=settings.admin.connections,
-            tls=_tls(settings.admin.tls),
-        )
-        if sockets.notice is not None:
-            figures.doors["notice"] = await _serve(
-                stack,
-                notice_app(),
-                sockets.notice,
-                most=settings.notice.connections,
-                seconds=_NOTICE_SECONDS,
-            )
+        control = _Control(settings, board, workers, replica)
+        stack.callback(control.unfiled.save)  # after the last worker's words
+        await control.fleet.start(sockets.control)
+        stack.push_async_callback(control.fleet.close)
+        ticking = asyncio.create_task(control.tick_until(leave))
+        ticking.add_done_callback(lambda task: leave.set())
+        await asyncio.to_thread(_load_doors)
+        await control.open_doors(stack, sockets)
         follow = None
-        if agent is not None:
-            follow = asyncio.create_task(agent.run())
+        if settings.sync.registry != NONE:
+            await asyncio.to_thread(_load_sync)
+            follow = asyncio.create_task(control.follow())
             follow.add_done_callback(lambda task: leave.set())
-        row = board.row("control")
-        tick, began = _READY_TICK_SECONDS, time.monotonic()
-        while not leave.is_set():
-            row.beat(serving=True)
-            health.check()
-            await figures.collect_from(fleet)
-            await unfiled.collect_from(fleet)
-            await overrides.end_what_ran_out()
-            pulse.beat(figures.totals())
-            if board.ready or time.monotonic() > began + _START_SECONDS:
-                tick = _TICK_SECONDS
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(tick):
-                    await leave.wait()
+        await ticking
         board.ready = False
         if follow is not None:
             return await _end(follow, settings.replica_path)
     return 0
+
+
+class _Control:
+    """The parts of the control process."""
+
+    def __init__(self, settings: Settings, board: Board, workers: int, replica: Replica) -> None:
+        state_dir = settings.state_dir
+        self.settings = settings
+        self.board = board
+        self.replica = replica
+        self.agent: SyncAgent | None = None
+        """From when the sync is loaded on."""
+        self.figures = Figures(board, replica, state_dir / "counters.json")
+        self.figures.more = self._more_samples
+        self.unfiled = _unfiled(settings)
+        self.runtime = Runtime(board, state_dir / "runtime.json")
+        self.runtime.restore()
+        self.fleet = Fleet(
+            workers,
+            elders=lambda: board.elders,
+            on_lost=self.figures.forget,
+            on_farewell=self._farewell,
+            greeting=self.runtime.greeting,
+        )
+        self.health = Health(board, self.fleet, replica)
+        self.health.is_withdrawn = lambda: self.runtime.withdrawn
+        self.health.obstacles = self._obstacles
+        self.audit = AuditLog(state_dir / "audit.jsonl")
+        self.overrides = Overrides(replica, self.fleet, self.audit)
+        self.pulse = Pulse()
+
+    async def tick_until(self, leave: asyncio.Event) -> None:
+        """What is to be done once a second."""
+        row = self.board.row("control")
+        tick, began = _READY_TICK_SECONDS, time.monotonic()
+        while not leave.is_set():
+            row.beat(serving=True)
+            self.health.check()
+            await self.figures.collect_from(self.fleet)
+            await self.unfiled.collect_from(self.fleet)
+            await self.overrides.end_what_ran_out()
+            self.pulse.beat(self.figures.totals())
+            if self.board.ready or time.monotonic() > began + _START_SECONDS:
+                tick = _TICK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(tick):
+                    await leave.wait()
+
+    async def open_doors(self, stack: contextlib.AsyncExitStack, sockets: ControlSockets) -> None:
+        """Serve the admin port and the notice page until the stack ends."""
+        from gate.administration import serve_admin, serve_notice
+        from gate.control.api.access import Guard
+        from gate.control.api.operator import Operator
+        from gate.control.explaining import Explainer
+
+        settings = self.settings
+        guard = Guard(settings.admin, settings.state_dir)
+        guard.prepare()
+        operator = Operator(
+            settings=settings,
+            board=self.board,
+            replica=self.replica,
+            fleet=self.fleet,
+            health=self.health,
+            figures=self.figures,
+            pulse=self.pulse,
+            unfiled=self.unfiled.table,
+            overrides=self.overrides,
+            explainer=Explainer(self.replica, settings.policy),
+            runtime=self.runtime,
+            audit=self.audit,
+            guard=guard,
+            sync=self._sync_fields,
+        )
+        self.figures.doors["admin"] = await serve_admin(stack, operator, sockets.admin)
+        if sockets.notice is not None:
+            self.figures.doors["notice"] = await serve_notice(
+                stack, sockets.notice, most=settings.notice.connections
+            )
+
+    async def follow(self) -> None:
+        """Keep the replica equal to the registry until cancelled. Raises SyncError(corrupt)."""
+        from gate.sync.agent import SyncAgent
+        from gate.syncing import Workers
+
+        self.agent = SyncAgent(
+            self.settings.sync, self.settings.state_dir, self.replica, Workers(self.fleet)
+        )
+        await self.agent.run()
+
+    def _farewell(self, link: Link, words: Message) -> None:
+        self.figures.farewell(link, words)
+        self.unfiled.farewell(link, words)
+
+    def _obstacles(self) -> list[str]:
+        sync = self.settings.sync
+        if self.agent is not None:
+            return self.agent.obstacles()
+        must_hear = self.replica.position() is None or sync.unready_seconds is not None
+        if sync.registry != NONE and must_hear:
+            return [f"the sync with {sync.registry} begins"]
+        return []
+
+    def _sync_fields(self) -> dict[str, Any] | None:
+        if self.agent is None:
+            return None
+        from gate.syncing import sync_fields
+
+        return sync_fields(self.agent)
+
+    def _more_samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
+        """The figures of what runs in this process beside the fleet."""
+        yield metrics.UNFILED_NAMES, [((), float(len(self.unfiled.table)))]
+        if self.agent is not None:
+            from gate.syncing import samples
+
+            yield from samples(self.agent)
 
 
 def _unfiled(settings: Settings) -> UnfiledNames:
@@ -176,21 +237,10 @@ def _unfiled(settings: Settings) -> UnfiledNames:
     return UnfiledNames(table, settings.state_dir / "unfiled.json")
 
 
-def _tls(tls: AdminTls | None) -> ssl.SSLContext | None:
-    return None if tls is None else ServerContext(tls.certificate, tls.key, tls.client_ca).listening
-
-
-def _more_samples(
-    table: UnfiledTable, agent: SyncAgent | None
-) -> Iterator[tuple[Metric, list[Sample]]]:
-    """The figures of what runs in this process beside the fleet."""
-    yield metrics.UNFILED_NAMES, [((), float(len(table)))]
-    if agent is not None:
-        yield from samples(agent)
-
-
 async def _end(follow: asyncio.Task[None], path: Path) -> int:
     """Stops the sync; 1 when it stopped by itself, so that this process starts again."""
+    from gate.sync.errors import SyncError
+
     follow.cancel()
     try:
         await follow
@@ -200,34 +250,3 @@ async def _end(follow: asyncio.Task[None], path: Path) -> int:
         # The workers notice on their new links that their replica is another one.
         put_aside(path, error)
     return 1
-
-
-async def _serve(
-    stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    sock: socket.socket,
-    *,
-    most: int,
-    seconds: float | None = None,
-    tls: ssl.SSLContext | None = None,
-) -> Door:
-    """Serves `app` on `sock` until the stack ends, to `most` connections, each for `seconds`."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    make = runner.server
-    if make is None:
-        raise RuntimeError("the runner has no server after its setup")
-    # Never so many that the process runs out of descriptors.
-    affordable = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
-    door = Door(make, most=min(most, affordable), seconds=seconds)
-    # The door counts who is through with the handshake, so nobody may be long at it.
-    server = await asyncio.get_running_loop().create_server(
-        door,
-        sock=sock,
-        backlog=1024,
-        ssl=tls,
-        ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
-    )
-    stack.callback(server.close)
-    return door

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from gate.control import metrics
@@ -16,12 +13,9 @@ from gate.control.api.model import moment
 from gate.control.figures import Sample
 from gate.control.fleet import Fleet, FleetError
 from gate.control.metrics import Metric
-from gate.replica import Replica, ReplicaCorrupt, set_aside
 from gate.settings.mask import without_password
 from gate.sync.agent import SyncAgent
 from gate.sync.errors import Cause, SyncError
-
-_log = logging.getLogger("gate.sync")
 
 
 class Workers:
@@ -43,29 +37,6 @@ class Workers:
             await self._fleet.refresh()
         except FleetError as error:
             raise SyncError(Cause.UNENFORCED, str(error)) from error
-
-
-def open_replica(path: Path) -> Replica:
-    """Open the replica for writing; a damaged one is set aside, and an empty one takes its place.
-
-    Raises ReplicaError.
-    """
-    try:
-        return Replica.open(path, writable=True)
-    except ReplicaCorrupt as error:
-        put_aside(path, error)
-        return Replica.open(path, writable=True)
-
-
-def put_aside(path: Path, why: Exception) -> None:
-    """Move a damaged replica out of the way and say so."""
-    kept = set_aside(path, time.time())
-    _log.error(
-        "%s; it is kept at %s, and the gate takes no traffic until a snapshot or an import has "
-        "filled a new one",
-        why,
-        kept,
-    )
 
 
 def samples(agent: SyncAgent) -> Iterator[tuple[Metric, list[Sample]]]:

@@ -44,7 +44,10 @@ def usual_priority() -> None:
 class GateProcess:
     """`gate serve` with two workers, in `folder`."""
 
-    def __init__(self, folder: Path, sync: dict[str, Any], origin: str) -> None:
+    def __init__(
+        self, folder: Path, sync: dict[str, Any], origin: str, registry: str | None = None
+    ) -> None:
+        """`registry` is where the one inside listens, if there is one."""
         folder.mkdir(parents=True, exist_ok=True)
         self.http, self.admin = free_port(), free_port()
         self._log = folder / "gate.log"
@@ -62,6 +65,7 @@ class GateProcess:
                     "notice": {"listen": None, "url": "http://127.0.0.1/"},
                     "process": {"drain_seconds": 0},
                     "sync": sync,
+                    "registry": {"listen": registry} if registry else {},
                 }
             )
         )

@@ -15,12 +15,13 @@ from pathlib import Path
 from aiohttp import web
 
 from gate.registry.api.service import Service
+from gate.registry.binding import bind
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Role
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import bind, make_service, serve
+from gate.registry.server import make_service, serve
 from gate.settings import Registry as RegistrySettings
 from gate.sync.envelope import seal
 from gate.sync.keys import KeyStore

@@ -14,6 +14,10 @@ from collections.abc import Callable
 from typing import cast
 
 
+class CannotServe(Exception):
+    """A listener of the control process cannot be served; says why, and what to do."""
+
+
 class Door:
     """A protocol factory in front of another one, for `loop.create_server`."""
 

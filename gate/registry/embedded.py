@@ -1,46 +1,70 @@
 """The registry inside `gate serve`: on SQLite in the state folder, for one machine.
 
-`prepare` runs in the supervisor before it forks: it binds the port, makes keys and tokens, and
-closes the database again. `run` is the child. The tokens stand in files that only their owner
-may read, and `access.json` tells the command line where to find the registry.
+`prepare` runs in the supervisor before it forks: it binds the port, and at the first start makes
+keys and tokens. `run` is the child, which looks after them from then on. The tokens stand in files
+that only their owner may read, and `access.json` tells the command line where to find the registry.
+
+The database and the API take long to load, so both functions load them when they need them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from gate.registry.commands import Role
+from gate.registry.binding import bind
 from gate.registry.errors import RegistryError
-from gate.registry.opening import open_registry
 from gate.registry.places import ACCESS_FILE, Places
-from gate.registry.registry import LOCAL, Registry
-from gate.registry.sealing import Sealer
-from gate.registry.server import bind, make_service, prefer_latency, serve
-from gate.registry.tokens import authenticate
 from gate.settings import Registry as RegistrySettings
+from gate.sync.files import PUBLIC
+
+if TYPE_CHECKING:
+    from gate.registry.commands import Role
+    from gate.registry.registry import Registry
+
+_READER: Final = "reader.token"
+_ADMIN: Final = "admin.token"
+
+
+class CannotRun(Exception):
+    """The registry inside can't be run; says why and what to do."""
 
 
 @dataclass(slots=True, frozen=True)
 class Embedded:
-    """A prepared registry: its socket, how to reach it, and the keys that gates trust."""
+    """A prepared registry: its socket, and how to reach it."""
 
     places: Places
     settings: RegistrySettings
     listener: socket.socket
-    url: str
-    reader_token: str
-    admin_token: str
-    public_keys: Path
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host, port = self.listener.getsockname()[:2]
+        scheme = "http" if self.settings.tls is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def token_file(self) -> Path:
         """The file with the reader token."""
-        return self.places.folder / f"{Role.READER}.token"
+        return self.places.folder / _READER
+
+    @property
+    def admin_token_file(self) -> Path:
+        """The file with the admin token."""
+        return self.places.folder / _ADMIN
+
+    @property
+    def public_keys(self) -> Path:
+        """The keys that gates trust."""
+        return self.places.keys_dir / PUBLIC
 
 
 def prepare(
@@ -48,47 +72,86 @@ def prepare(
 ) -> Embedded:
     """Make everything ready that a registry on this machine needs.
 
-    `listener` is its socket, if the program before this one has left one.
-    Raises OSError when the port is taken, RegistryError for the database, KeyStoreError for keys.
+    `listener` is a socket that listens on its port already.
+
+    Raises OSError when the port is taken, CannotRun for the database or the keys.
     """
     places = Places.of(settings, state_dir)
     listener = listener or bind(settings.listen.host, settings.listen.port)
+    embedded = Embedded(places, settings, listener)
     try:
-        places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        registry = open_registry(places, settings)
-        try:
-            reader = _token(registry, places.folder, Role.READER)
-            admin = _token(registry, places.folder, Role.ADMIN)
-        finally:
-            registry.database.close()
-        public = Sealer(places.keys_dir).public_path
-        host, port = listener.getsockname()[:2]
-        scheme = "http" if settings.tls is None else "https"
-        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        access = json.dumps({"url": url, "token": admin}) + "\n"
-        _write_private(places.folder / ACCESS_FILE, access)
+        if not _is_provided(embedded):
+            _provide(embedded)
     except BaseException:
         listener.close()
         raise
-    return Embedded(places, settings, listener, url, reader, admin, public)
+    return embedded
+
+
+def load() -> None:
+    """Load what `run` needs."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of itself when it is loaded
+    import gate.registry.server  # noqa: F401 - loaded, and taken by `run`
 
 
 def run(embedded: Embedded) -> None:
     """Serve a prepared registry in this process until TERM or INT.
 
-    Raises RegistryError or KeyStoreError when it can't start.
+    Raises CannotRun when it can't start.
     """
+    from gate.registry.server import make_service, prefer_latency, serve
+    from gate.sync.keys import KeyStoreError
+    from gate.sync.tls import TlsError
 
     async def main() -> None:
         await serve(make_service(embedded.places, embedded.settings), embedded.listener)
 
+    _provide(embedded)
     prefer_latency()
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except (RegistryError, KeyStoreError, TlsError) as error:
+        raise CannotRun(str(error)) from error
 
 
-def _token(registry: Registry, folder: Path, role: Role) -> str:
-    """The token for a role that is kept in the folder, made if there is none that works."""
-    path = folder / f"{role}.token"
+def _is_provided(embedded: Embedded) -> bool:
+    """Is there what an earlier start has made? Then the child will see whether it still fits."""
+    files = [embedded.token_file, embedded.admin_token_file, embedded.public_keys]
+    database = embedded.places.database
+    if "://" not in database:
+        files.append(Path(database))
+    return all(path.exists() for path in files)
+
+
+def _provide(embedded: Embedded) -> None:
+    """Bring the database up to date, and make the keys, tokens and notes that are missing."""
+    load()
+    from gate.registry.commands import Role
+    from gate.registry.opening import open_registry
+    from gate.registry.sealing import Sealer
+    from gate.sync.keys import KeyStoreError
+
+    places = embedded.places
+    try:
+        places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        registry = open_registry(places, embedded.settings)
+        try:
+            _token(registry, embedded.token_file, Role.READER)
+            admin = _token(registry, embedded.admin_token_file, Role.ADMIN)
+        finally:
+            registry.database.close()
+        Sealer(places.keys_dir)
+    except (RegistryError, KeyStoreError) as error:
+        raise CannotRun(str(error)) from error
+    access = json.dumps({"url": embedded.url, "token": admin}) + "\n"
+    _write_private(places.folder / ACCESS_FILE, access)
+
+
+def _token(registry: Registry, path: Path, role: Role) -> str:
+    """The token for a role that is kept in a file, made if there is none that works."""
+    from gate.registry.registry import LOCAL
+    from gate.registry.tokens import authenticate
+
     if path.exists():
         text = path.read_text().strip()
         with registry.database.read() as connection:

@@ -74,12 +74,6 @@ async def serve(
         await runner.cleanup()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
-
-
 def prefer_latency() -> None:
     """Have threads that work on the database let the event loop in sooner than after the usual
     5 ms: a change passes through the loop several times on its way to the gates."""

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,18 +59,27 @@ class Ports:
         return ports
 
 
-def bind(settings: Settings, workers: int) -> Ports:
-    """Binds all ports of `settings`; raises BindError for the first that cannot be had."""
+def bind(
+    settings: Settings, workers: int, given: Mapping[str, Sequence[socket.socket]] | None = None
+) -> Ports:
+    """Binds all ports of `settings` but for those that were `given` (see `activation.assign`).
+
+    Raises BindError for the first that cannot be had.
+    """
+    given = given or {}
     data = {
-        listener.name: _bind_shared(listener.address, f"listener {listener.name!r}", workers)
+        listener.name: tuple(given.get(listener.name, ()))
+        or _bind_shared(listener.address, f"listener {listener.name!r}", workers)
         for listener in settings.listeners
     }
+
+    def own(name: str, address: Address) -> socket.socket:
+        return given[name][0] if name in given else _listening(address, f"{name}.listen")
+
     return Ports(
         data=data,
-        admin=_listening(settings.admin.listen, "admin.listen"),
-        notice=_listening(settings.notice.listen, "notice.listen")
-        if settings.notice.listen
-        else None,
+        admin=own("admin", settings.admin.listen),
+        notice=own("notice", settings.notice.listen) if settings.notice.listen else None,
         control=_bind_control(settings.control_path),
     )
 

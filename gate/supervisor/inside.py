@@ -13,13 +13,11 @@ from functools import partial
 from pathlib import Path
 from socket import socket
 
-from gate.registry.embedded import Embedded, prepare, run
-from gate.registry.errors import RegistryError
+from gate.registry.embedded import CannotRun, Embedded, prepare, run
 from gate.registry.places import Places
 from gate.replica import LOCAL_EPOCH, Replica, ReplicaError
 from gate.settings import EMBEDDED, NONE, Settings, Sync
 from gate.supervisor.child import Role
-from gate.sync.keys import KeyStoreError
 
 log = logging.getLogger("gate.supervisor")
 
@@ -38,14 +36,13 @@ class Inside:
 
     @classmethod
     def prepare(cls, settings: Settings, listener: socket | None = None) -> Inside:
-        """Bind its port, make its keys and tokens; nothing if none is to run.
+        """Bind its port, make keys and tokens if there are none; nothing if none is to run.
 
         `listener` is its socket that the program before this one has left.
         Before the first fork. Raises InsideError.
         """
         if settings.sync.registry != EMBEDDED:
             return cls(None)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         database = Places.of(settings.registry, settings.state_dir).database
         if not _exists(database) and _is_imported(settings.replica_path):
             log.info(
@@ -61,7 +58,7 @@ class Inside:
                 f"registry.listen: {settings.registry.listen} can't be used: "
                 f"{error.strerror or error}; set another port, or sync.registry"
             ) from error
-        except (RegistryError, KeyStoreError) as error:
+        except CannotRun as error:
             raise InsideError(f"the registry inside can't be run: {error}") from error
 
     @property
@@ -94,7 +91,7 @@ def _run(embedded: Embedded, others: Sequence[socket]) -> int:
         sock.close()
     try:
         run(embedded)
-    except (RegistryError, KeyStoreError) as error:
+    except CannotRun as error:
         log.error("the registry can't go on: %s", error)
         return 1
     return 0

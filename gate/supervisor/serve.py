@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -14,12 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from gate import logs
-from gate.controller import ControlSockets, run_control
+from gate.controller import ControlSockets, preload, run_control
+from gate.registry.embedded import load as load_registry
 from gate.scoreboard import Board
-from gate.settings import ConfigError, Process, Settings
+from gate.settings import EMBEDDED, ConfigError, Process, Settings
 from gate.settings.advice import advice
 from gate.settings.reload import merge
 from gate.supervisor import privileges
+from gate.supervisor.activation import ActivationError, assign, passed
 from gate.supervisor.binding import BindError, Ports, bind, write_addresses
 from gate.supervisor.child import Role
 from gate.supervisor.family import Family
@@ -36,7 +39,6 @@ from gate.supervisor.handover import (
 from gate.supervisor.inside import Inside, InsideError
 from gate.supervisor.program import Program
 from gate.supervisor.reloading import note_reload
-from gate.sync.tls import ServerContext, TlsError
 from gate.worker import Worker, run_worker
 
 log = logging.getLogger("gate.supervisor")
@@ -74,16 +76,18 @@ def serve(
     try:
         with _own(settings.state_dir, before) as lock:
             _check_certificates(settings)
-            ports = ports_of(before) if before else bind(settings, workers)
+            ports = ports_of(before) if before else _bind(settings, workers)
             open_files = privileges.raise_open_files(settings.process.open_files)
             write_addresses(ports, settings.state_dir / "listening.json")
+            if settings.process.user or settings.process.group:
+                _preload(settings)  # whom it becomes may have no right to read the program
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
             # Only now: a start that is refused says one line, and no warnings beside it.
             inside = Inside.prepare(settings, inside_of(before) if before else None)
             _warn(settings, open_files)
             gate = _Gate(settings, workers, ports, lock, read_again, inside, more_roles, program)
             return gate.run(before, on_ready)
-    except (BindError, TlsError, privileges.PrivilegeError, InsideError) as error:
+    except (ActivationError, BindError, privileges.PrivilegeError, InsideError) as error:
         raise Refused(str(error)) from None
 
 
@@ -113,10 +117,30 @@ def _as_before(before: Handover, wanted: Settings) -> tuple[Settings, list[str]]
 
 
 def _check_certificates(settings: Settings) -> None:
-    """Can the admin port's certificates be used? Raises TlsError."""
+    """Can the admin port's certificates be used? Raises Refused."""
     tls = settings.admin.tls
-    if tls is not None:
+    if tls is None:
+        return
+    from gate.sync.tls import ServerContext, TlsError
+
+    try:
         ServerContext(tls.certificate, tls.key, tls.client_ca)
+    except TlsError as error:
+        raise Refused(str(error)) from None
+
+
+def _bind(settings: Settings, workers: int) -> Ports:
+    given = assign(passed(os.environ, os.getpid()), settings, workers)
+    if given:
+        log.info("passed by the service manager: the sockets of %s", ", ".join(sorted(given)))
+    return bind(settings, workers, given)
+
+
+def _preload(settings: Settings) -> None:
+    """Load in this process what its children will need."""
+    preload()
+    if settings.sync.registry == EMBEDDED:
+        load_registry()
 
 
 def _warn(settings: Settings, open_files: int) -> None:
@@ -167,6 +191,12 @@ class _Gate:
             log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in self._ports.describe().items()))
             if on_ready:
                 on_ready(self._ports)
+            # The first children have loaded what they need by themselves, beside each other, and
+            # those of a later day find it here: also when the files of the program are being
+            # replaced by then, for an upgrade.
+            _preload(self._settings)
+            gc.collect()
+            gc.freeze()
 
         family = Family(
             self._roles(),

@@ -15,14 +15,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from securesystemslib.exceptions import KeyMismatchError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-PUBLIC: Final = "public.json"
+from gate.sync.files import PUBLIC
 
 _log = logging.getLogger(__name__)
 

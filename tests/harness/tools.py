@@ -19,6 +19,7 @@ _PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
     "unshare": "util-linux",
     "wrk": "wrk",
 }

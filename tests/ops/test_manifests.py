@@ -33,6 +33,21 @@ def test_systemd_understands_every_line_of_the_unit(unit: Path) -> None:
     assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", ["http", "tls"])
+def test_systemd_understands_the_sockets_and_they_are_for_listeners(unit: Path, name: str) -> None:
+    source = (CONFIG / "systemd" / f"gate-{name}.socket").read_text()
+    (unit.parent / f"gate-{name}.socket").write_text(source)
+    run = subprocess.run(
+        [require("systemd-analyze"), "verify", str(unit.parent / f"gate-{name}.socket")],
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+    names = [listener.name for listener in load(None, {}).listeners]
+    assert f"FileDescriptorName={name}\n" in source
+    assert name in names
+
+
 def test_unit_leaves_little_open(unit: Path) -> None:
     """systemd's exposure level, 0.0 to 10.0; an unhardened service has 9.6."""
     run = subprocess.run(

@@ -13,10 +13,11 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from gate.registry.binding import bind
 from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve, CancelService, Role
 from gate.registry.places import Places
-from gate.registry.server import bind, make_service, serve
+from gate.registry.server import make_service, serve
 from gate.settings import Registry as RegistrySettings
 from gate.sync import certs
 from gate.sync.batch import PAYLOAD_TYPE, Batch, decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -11,7 +12,8 @@ import pytest
 
 from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve
-from gate.registry.embedded import Embedded, prepare, run
+from gate.registry.embedded import CannotRun, Embedded, prepare, run
+from gate.registry.places import ACCESS_FILE
 from gate.settings import Address
 from gate.settings import Registry as RegistrySettings
 from tests.harness.waiting import wait_for
@@ -33,6 +35,24 @@ def fork(embedded: Embedded) -> int:
     return child
 
 
+def admin_token(embedded: Embedded) -> str:
+    return embedded.admin_token_file.read_text().strip()
+
+
+def reader_token(embedded: Embedded) -> str:
+    return embedded.token_file.read_text().strip()
+
+
+def serve_once(embedded: Embedded) -> None:
+    """Have the child run until it answers."""
+    child = fork(embedded)
+    try:
+        wait_for(lambda: answers(Remote(embedded.url, admin_token(embedded))), "it to answer", 20)
+    finally:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+
+
 def answers(remote: Remote) -> bool:
     try:
         remote.head()
@@ -43,8 +63,8 @@ def answers(remote: Remote) -> bool:
 
 def test_it_serves_in_a_forked_child_and_is_there_again_after_a_restart(tmp_path: Path) -> None:
     embedded = prepare(SETTINGS, tmp_path)
-    remote = Remote(embedded.url, embedded.admin_token)
-    reader = Remote(embedded.url, embedded.reader_token)
+    remote = Remote(embedded.url, admin_token(embedded))
+    reader = Remote(embedded.url, reader_token(embedded))
     for end, status in ((signal.SIGKILL, signal.SIGKILL), (signal.SIGTERM, 0)):
         child = fork(embedded)
         try:
@@ -63,23 +83,45 @@ def test_it_serves_in_a_forked_child_and_is_there_again_after_a_restart(tmp_path
 
 
 def test_preparing_again_keeps_tokens_keys_and_records(tmp_path: Path) -> None:
-    first = prepare(SETTINGS, tmp_path)
-    first.listener.close()
-    second = prepare(SETTINGS, tmp_path)
-    second.listener.close()
-    assert second.admin_token == first.admin_token
-    assert second.reader_token == first.reader_token
-    assert second.public_keys.read_bytes() == first.public_keys.read_bytes()
+    def made() -> list[str]:
+        embedded = prepare(SETTINGS, tmp_path)
+        serve_once(embedded)
+        embedded.listener.close()
+        files = (embedded.admin_token_file, embedded.token_file, embedded.public_keys)
+        return [file.read_text() for file in files]
+
+    assert made() == made()
 
 
-def test_tokens_of_another_database_are_made_anew(tmp_path: Path) -> None:
+def test_tokens_of_a_database_that_is_gone_are_made_anew(tmp_path: Path) -> None:
     first = prepare(SETTINGS, tmp_path)
     first.listener.close()
+    token = admin_token(first)
     for path in tmp_path.glob("registry.db*"):
         path.unlink()
     second = prepare(SETTINGS, tmp_path)
     second.listener.close()
-    assert second.admin_token != first.admin_token
+    assert admin_token(second) != token
+
+
+def test_tokens_that_the_database_does_not_know_are_made_anew_by_the_child(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        prepare(SETTINGS, tmp_path / name).listener.close()
+    for path in (tmp_path / "one").glob("registry.db*"):
+        path.replace(tmp_path / "two" / path.name)
+    embedded = prepare(SETTINGS, tmp_path / "two")
+    token = admin_token(embedded)
+    serve_once(embedded)
+    assert admin_token(embedded) != token
+    access = json.loads((embedded.places.folder / ACCESS_FILE).read_text())
+    assert access == {"url": embedded.url, "token": admin_token(embedded)}
+    embedded.listener.close()
+
+
+def test_a_database_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("no database, and long enough to be taken for one " * 99)
+    with pytest.raises(CannotRun, match="not a database"):
+        prepare(SETTINGS, tmp_path)
 
 
 def test_only_the_owner_may_read_the_tokens(tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ import pwd
 import socket
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.harness.gate_process import GATE, Gate, listener
 from tests.harness.http_origin import HttpOrigin
@@ -25,14 +21,6 @@ from tests.supervisor.running import (
 LOW_PORTS = range(600, 1024)
 CAP_NET_BIND_SERVICE = 10  # <linux/capability.h>
 AS_NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach; pytest's own are for one user."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def test_the_processes_become_the_wanted_user_and_cannot_go_back(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gate.registry.client import Remote, RemoteError
+from gate.registry.commands import Approve
+from gate.registry.places import ACCESS_FILE
 from tests.harness.client import Client
-from tests.harness.gate_process import Gate, run_gate
+from tests.harness.gate_process import GATE, Gate, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
+from tests.registry.filings import first_filing
 from tests.supervisor.running import fill, log_of, new_gate, pid_of, status_of
 
 
@@ -24,14 +31,16 @@ def upgraded(gate: Gate) -> int:
 
 
 def upgrade(gate: Gate) -> None:
-    """Upgrade and wait until the new program alone serves."""
-    before = set(gate.children())
+    """Upgrade and wait until the new program's workers alone take connections."""
+    before = set(gate.workers())
     count = upgraded(gate)
     result = run_gate("upgrade", "--config", str(gate.config))
     assert gate.process is not None
     assert f"process {gate.process.pid};" in result.stdout
-    wait_for(lambda: upgraded(gate) == count + 1, "the new program", 20)
-    assert not before & set(gate.workers()) or gate.total("gate_connections_open") > 0
+    wait_for(lambda: upgraded(gate) == count + 1, "the new program", 30)
+    wait_for(lambda: not before & set(gate.workers()), "the old workers to take no more", 20)
+    assert len(gate.workers()) == gate.settings["workers"]
+    assert gate.process.poll() is None
 
 
 def test_an_upgrade_keeps_the_process_the_ports_and_the_counters(gate: Gate) -> None:
@@ -140,6 +149,79 @@ def test_an_upgrade_to_a_program_that_does_not_load_is_refused(
         assert status_of(gate, "example.com") == 200
     finally:
         assert gate.stop() == 0
+
+
+def test_the_registry_inside_goes_on_at_its_place(tmp_path: Path, origin: HttpOrigin) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    gate = new_gate(
+        tmp_path, origin.address, sync={"registry": "embedded"}, registry={"listen": listen}
+    )
+    gate.start()
+    try:
+        file_a_domain(gate, "before.com")
+        wait_for(lambda: status_of(gate, "before.com") == 200, "the first filing to be in force")
+        access = (tmp_path / "registry" / ACCESS_FILE).read_text()
+        upgrade(gate)
+        file_a_domain(gate, "after.com")
+        wait_for(lambda: status_of(gate, "after.com") == 200, "the second one to be in force", 20)
+        assert status_of(gate, "before.com") == 200
+        assert (tmp_path / "registry" / ACCESS_FILE).read_text() == access
+        assert listen in access
+    finally:
+        assert gate.stop() == 0
+
+
+def file_a_domain(gate: Gate, domain: str) -> None:
+    """File it in the registry inside, as soon as that answers, and have it approved."""
+    access = json.loads((gate.directory / "registry" / ACCESS_FILE).read_text())
+    registry = Remote(access["url"], access["token"])
+
+    def approved() -> bool:
+        try:
+            outcome = registry.perform(first_filing(domain, account=domain, name=domain))
+            registry.perform(Approve(application=outcome.application or 0))
+        except RemoteError as error:
+            if error.code:
+                raise
+            return False  # it is being started
+        return True
+
+    wait_for(approved, f"{domain} to be filed", 20)
+
+
+def test_a_gate_that_gave_up_its_privileges_is_upgraded_as_who_it_is(
+    open_folder: Path, origin: HttpOrigin
+) -> None:
+    name = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    process = {"user": name, "drain_seconds": 5}
+    gate = new_gate(open_folder, origin.address, process=process)
+    fill(gate)
+    gate.start()
+    try:
+        assert gate.process is not None
+        if can_run(name):
+            upgrade(gate)
+            wait_for(lambda: len(gate.children()) == 3, "the old processes to end")
+        else:  # a program that root alone can read is no program of this user's
+            gate.process.send_signal(signal.SIGUSR2)
+            wait_for(lambda: "upgrade refused:" in log_of(gate), "the refusal", 20)
+            assert "Permission denied" in log_of(gate)
+        for pid in (gate.process.pid, *gate.children()):
+            assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam(name).pw_uid
+        assert [status_of(gate, host) for host in ("example.com", "a.org")] == [200, 302]
+    finally:
+        assert gate.stop() == 0
+
+
+def can_run(user: str) -> bool:
+    """May the user run the gate's program?"""
+    try:
+        done = subprocess.run(
+            [GATE, "version"], user=user, extra_groups=[], capture_output=True, check=False
+        )
+    except PermissionError:
+        return user == pwd.getpwuid(os.getuid()).pw_name
+    return done.returncode == 0
 
 
 def test_there_must_be_a_gate_to_upgrade(tmp_path: Path) -> None:

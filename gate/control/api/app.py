@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -41,12 +42,17 @@ def add_routes(app: web.Application, operator: Operator) -> None:
     """Add every endpoint, and the document that describes them."""
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, operator))
-    text = json.dumps(document(ENDPOINTS))
+    app.router.add_get("/v1/openapi.json", _openapi)
 
-    async def openapi(request: web.Request) -> web.Response:
-        return web.Response(text=text, content_type="application/json")
 
-    app.router.add_get("/v1/openapi.json", openapi)
+@cache
+def _document() -> str:
+    """Made for whoever asks first: it takes its time, and hardly anybody does."""
+    return json.dumps(document(ENDPOINTS))
+
+
+async def _openapi(request: web.Request) -> web.Response:
+    return web.Response(text=_document(), content_type="application/json")
 
 
 def _bound(endpoint: Endpoint, operator: Operator) -> Handle:

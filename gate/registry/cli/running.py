@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from gate import logs
+from gate.registry.binding import bind
 from gate.registry.cli.target import Refused, Target, refusals, target_options
 from gate.registry.errors import RegistryError
 from gate.registry.local import Local
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
-from gate.registry.server import bind, make_service, prefer_latency
+from gate.registry.server import make_service, prefer_latency
 from gate.registry.server import serve as serve_registry
 from gate.registry.verifying import verify as find_faults
 from gate.settings import ConfigError, Settings, load
