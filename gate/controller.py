@@ -26,6 +26,7 @@ from gate.control.fleet import Fleet, Link
 from gate.control.health import Health
 from gate.control.lines import Message
 from gate.control.metrics import Metric
+from gate.control.outbox import Outbox
 from gate.control.overrides import Overrides
 from gate.control.pulse import Pulse
 from gate.control.runtime import Runtime
@@ -35,6 +36,7 @@ from gate.scoreboard import Board
 from gate.settings import NONE, Settings
 
 if TYPE_CHECKING:
+    from gate.reporting import Reporter
     from gate.sync.agent import SyncAgent
 
 log = logging.getLogger("gate.control")
@@ -84,6 +86,7 @@ def _load_doors() -> None:
 
 
 def _load_sync() -> None:
+    import gate.reporting
     import gate.syncing  # noqa: F401 - as above
 
 
@@ -105,6 +108,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             await asyncio.to_thread(_load_sync)
             follow = asyncio.create_task(control.follow())
             follow.add_done_callback(lambda task: leave.set())
+            control.begin_reports(stack)
         await ticking
         board.ready = False
         if follow is not None:
@@ -122,9 +126,14 @@ class _Control:
         self.replica = replica
         self.agent: SyncAgent | None = None
         """From when the sync is loaded on."""
+        self.reporter: Reporter | None = None
         self.figures = Figures(board, replica, state_dir / "counters.json")
         self.figures.more = self._more_samples
         self.unfiled = _unfiled(settings)
+        self.outbox: Outbox | None = None
+        if settings.unfiled.report.enabled and settings.sync.registry != NONE:
+            self.outbox = Outbox(settings.unfiled.names)
+            self.unfiled.on_row = self.outbox.add
         self.runtime = Runtime(board, state_dir / "runtime.json")
         self.runtime.restore()
         self.fleet = Fleet(
@@ -200,6 +209,19 @@ class _Control:
         )
         await self.agent.run()
 
+    def begin_reports(self, stack: contextlib.AsyncExitStack) -> None:
+        """Tell the registry of blocked names until the stack ends, if the settings want it."""
+        if self.outbox is None:
+            return
+        from gate.reporting import Reporter
+
+        settings = self.settings
+        self.reporter = Reporter(
+            settings.unfiled.report, settings.sync, settings.state_dir, self.outbox
+        )
+        task = asyncio.create_task(self.reporter.run())
+        stack.callback(task.cancel)
+
     def _farewell(self, link: Link, words: Message) -> None:
         self.figures.farewell(link, words)
         self.unfiled.farewell(link, words)
@@ -227,6 +249,8 @@ class _Control:
             from gate.syncing import samples
 
             yield from samples(self.agent)
+        if self.reporter is not None:
+            yield from self.reporter.samples()
 
 
 def _unfiled(settings: Settings) -> UnfiledNames:

@@ -175,6 +175,26 @@ TURNED_AWAY = Metric(
 UNFILED_NAMES = Metric(
     "gate_unfiled_names", G, "Rows in the table of blocked names that are asked for."
 )
+UNFILED_REPORTS = Metric(
+    "gate_unfiled_reports_total",
+    C,
+    "Reports of blocked names to the registry (unfiled.report), by result: taken or failed.",
+    ("result",),
+)
+UNFILED_REPORTED = Metric(
+    "gate_unfiled_reported_names_total",
+    C,
+    "Blocked names in those reports that the registry has taken, or refused.",
+    ("result",),
+)
+UNFILED_WAITING = Metric(
+    "gate_unfiled_report_names_waiting", G, "Blocked names that the registry is to be told of."
+)
+UNFILED_DROPPED = Metric(
+    "gate_unfiled_report_dropped_total",
+    C,
+    "Requests that are not reported, because too many names were waiting already.",
+)
 ENTRIES = Metric("gate_replica_entries", G, "Domains in the replica.")
 REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its registry epoch.")
 UPDATED = Metric(
@@ -230,6 +250,10 @@ GATE_METRICS: tuple[Metric, ...] = (
     RELOADS,
     TURNED_AWAY,
     UNFILED_NAMES,
+    UNFILED_REPORTS,
+    UNFILED_REPORTED,
+    UNFILED_WAITING,
+    UNFILED_DROPPED,
     ENTRIES,
     REVISION,
     UPDATED,

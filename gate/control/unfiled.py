@@ -221,6 +221,8 @@ class UnfiledNames:
         self.table = table
         self._path = path
         self._saved_at = time.monotonic()
+        self.on_row: Callable[[Row], None] = lambda row: None
+        """Is given the requests that come in, a row each, for a report."""
         table.restore(path)
 
     async def collect_from(self, fleet: Fleet) -> None:
@@ -246,7 +248,9 @@ class UnfiledNames:
         self.table.heard[link.pid, link.born] = answer["number"]
         self.table.unlisted += answer["unlisted"]
         for fields in answer["rows"]:
-            self.table.add(Row(*fields))
+            row = Row(*fields)
+            self.on_row(row)
+            self.table.add(row)
 
     def save(self) -> None:
         """Keep the table for the next start; what is lost without is told in the log."""

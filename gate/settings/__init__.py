@@ -17,7 +17,7 @@ from gate.settings.model import (
     UpstreamPool,
     Upstreams,
 )
-from gate.settings.operations import AccessLog, Admin, AdminTls, Log, Unfiled
+from gate.settings.operations import AccessLog, Admin, AdminTls, Log, Unfiled, UnfiledReport
 from gate.settings.registry import Registry, RegistryTls
 from gate.settings.sync import (
     EMBEDDED,
@@ -57,6 +57,7 @@ __all__ = [
     "Settings",
     "Sync",
     "Unfiled",
+    "UnfiledReport",
     "UpstreamPool",
     "Upstreams",
     "load",

@@ -109,6 +109,20 @@ class Log(Section):
     access: AccessLog = Field(AccessLog(), description="Lines on single decisions.")
 
 
+class UnfiledReport(Section):
+    """What the registry is told of the blocked names, so that their owners can be."""
+
+    enabled: bool = Field(
+        False, description="Report the blocked names to the registry that this gate follows."
+    )
+    seconds: float = Field(300.0, ge=1, description="Time between two reports.")
+    gate: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="The gate's name in the reports; null is the machine's.",
+    )
+
+
 class Unfiled(Section):
     """The table of blocked names that are asked for."""
 
@@ -121,4 +135,7 @@ class Unfiled(Section):
     )
     keep_days: float = Field(
         30.0, gt=0, description="Days after which a name that nobody has asked for is forgotten."
+    )
+    report: UnfiledReport = Field(
+        UnfiledReport(), description="Whether the registry is told of them."
     )

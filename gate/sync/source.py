@@ -31,6 +31,9 @@ _SILENCE_SECONDS: Final = 60.0  # without a byte of an answer that has begun
 _SNAPSHOT_WAIT: Final = 600.0  # a registry of many millions makes its first snapshot
 _GRACE: Final = 15.0  # beyond the time that a long poll was asked to wait
 _PROBLEM_BYTES: Final = 4096
+_ANSWER_BYTES: Final = 1 << 21  # a thousand names, each refused with a reason
+_REPORTS: Final = "/v1/reports/unfiled"
+_KEY: Final = "Idempotency-Key"
 
 RESUMES: Final = 5
 """How often a snapshot that broke off is gone on with."""
@@ -173,12 +176,39 @@ class Source:
             ) from error
         return self._verifier.manifest(sealed)
 
-    @contextlib.asynccontextmanager
-    async def _get(
+    async def report_unfiled(self, report: Mapping[str, object], key: str) -> tuple[int, int]:
+        """Tell the registry of blocked names; how many it took, and how many it refused.
+
+        Told again under the same `key`, a report counts once. Raises SyncError.
+        """
+        async with self._ask("POST", _REPORTS, {}, _GRACE, report, {_KEY: key}) as response:
+            answer = await self._read(response, _ANSWER_BYTES)
+        try:
+            fields = json.loads(answer)
+            return int(fields["taken"]), len(fields["refused"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SyncError(
+                Cause.MALFORMED, f"the answer of {self.url} to a report can't be read: {error!r}"
+            ) from error
+
+    def _get(
         self,
         path: str,
         query: dict[str, str],
         seconds: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        good: Set[int] = _WHOLE,
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._ask("GET", path, query, seconds, None, headers, good)
+
+    @contextlib.asynccontextmanager
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        seconds: float,
+        body: object = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         good: Set[int] = _WHOLE,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -187,9 +217,11 @@ class Source:
             raise RuntimeError("a Source is an asynchronous context manager")
         try:
             async with asyncio.timeout(seconds):
-                response = await self._session.get(
+                response = await self._session.request(
+                    method,
                     self.url + path,
                     params=query,
+                    json=body,
                     headers=self._headers() | dict(headers),
                     ssl=True if self._tls is None else self._tls.current(),
                     allow_redirects=False,

@@ -1,0 +1,93 @@
+"""Tells the registry of the blocked names, now and then, from the control process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from gate.control import metrics
+from gate.control.figures import Sample
+from gate.control.metrics import Metric
+from gate.control.outbox import Outbox
+from gate.settings import Sync, UnfiledReport
+from gate.sync.backoff import Backoff
+from gate.sync.errors import Cause, SyncError
+from gate.sync.files import PUBLIC
+from gate.sync.source import Source
+from gate.sync.verifier import Verifier
+
+_log = logging.getLogger("gate.unfiled")
+
+
+class Reporter:
+    """Empties an outbox into the registry that the gate follows."""
+
+    def __init__(
+        self, settings: UnfiledReport, sync: Sync, state_dir: Path, outbox: Outbox
+    ) -> None:
+        self._seconds = settings.seconds
+        self._gate = settings.gate or socket.gethostname()[:64]
+        self._sync = sync
+        self._verifier = Verifier(sync.keys or state_dir / "keys" / PUBLIC)
+        self._outbox = outbox
+        self._reports = Counter[str]()
+        self._names = Counter[str]()
+
+    async def run(self) -> None:
+        """Report until cancelled; a registry that is away is asked again, ever more seldom."""
+        backoff = Backoff(first=self._seconds / 10, longest=max(self._seconds, 20.0))
+        troubled = False
+        while True:
+            await asyncio.sleep(backoff.wait() if troubled else self._seconds)
+            try:
+                await self._report_all()
+            except SyncError as error:
+                self._reports["failed"] += 1
+                if not troubled:
+                    _log.warning("blocked names are not reported, and wait: %s", error)
+                troubled = True
+            else:
+                if troubled:
+                    _log.info("blocked names are reported again")
+                troubled = False
+                backoff.reset()
+
+    async def _report_all(self) -> None:
+        if not len(self._outbox):
+            return
+        source = Source(
+            self._sync.registry,
+            self._verifier,
+            token_file=self._sync.token_file,
+            tls=self._sync.tls,
+        )
+        async with source:
+            while (report := self._outbox.report()) is not None:
+                body = {"gate": self._gate, "names": report.names}
+                try:
+                    taken, refused = await source.report_unfiled(body, report.key)
+                except SyncError as error:
+                    if error.cause is Cause.MALFORMED:  # it came, and its counts must not twice
+                        self._outbox.taken()
+                    raise
+                self._outbox.taken()
+                self._reports["taken"] += 1
+                self._names["taken"] += taken
+                self._names["refused"] += refused
+
+    def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
+        """The reports' figures for /metrics."""
+        yield (
+            metrics.UNFILED_REPORTS,
+            [((result,), float(self._reports[result])) for result in ("taken", "failed")],
+        )
+        yield (
+            metrics.UNFILED_REPORTED,
+            [((result,), float(self._names[result])) for result in ("taken", "refused")],
+        )
+        yield metrics.UNFILED_WAITING, [((), float(len(self._outbox)))]
+        yield metrics.UNFILED_DROPPED, [((), float(self._outbox.dropped))]

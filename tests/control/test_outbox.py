@@ -1,0 +1,69 @@
+"""What the registry is to be told of blocked names: each request once, within bounds."""
+
+from __future__ import annotations
+
+from gate.control.outbox import MOST_NAMES, Outbox
+from gate.control.unfiled import Row
+
+
+def row(name: str, count: int = 1, *, at: float = 100.0, reason: str = "unfiled") -> Row:
+    return Row(name, "http", reason, "", count, at, at)
+
+
+def counts(outbox: Outbox) -> dict[str, int]:
+    report = outbox.report()
+    return {} if report is None else {item["name"]: item["count"] for item in report.names}
+
+
+def test_requests_for_a_name_are_added_up_with_the_newest_reason() -> None:
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", 2, at=100.9))
+    outbox.add(row("a.cn", 3, at=50, reason="revoked"))
+    outbox.add(row("a.cn", 1, at=200, reason="suspended"))
+    report = outbox.report()
+    assert report is not None
+    assert report.names == (
+        {"name": "a.cn", "reason": "suspended", "count": 6, "first_seen": 50, "last_seen": 200},
+    )
+
+
+def test_a_report_stays_the_same_until_it_is_taken() -> None:
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", 2))
+    first = outbox.report()
+    outbox.add(row("a.cn", 5))
+    outbox.add(row("b.cn", 1))
+    assert outbox.report() is first
+    assert len(outbox) == 3
+    outbox.taken()
+    assert counts(outbox) == {"a.cn": 5, "b.cn": 1}
+    second = outbox.report()
+    assert first is not None
+    assert second is not None
+    assert first.key != second.key
+    outbox.taken()
+    assert (outbox.report(), len(outbox)) == (None, 0)
+
+
+def test_a_report_has_so_many_names_the_most_asked_for_first() -> None:
+    outbox = Outbox(5_000)
+    for number in range(MOST_NAMES + 1):
+        outbox.add(row(f"n{number}.cn", number + 1))
+    assert len(counts(outbox)) == MOST_NAMES
+    outbox.taken()
+    assert counts(outbox) == {"n0.cn": 1}
+
+
+def test_more_names_than_there_is_room_for_are_counted_and_dropped() -> None:
+    outbox = Outbox(2)
+    for name in ("a.cn", "b.cn", "c.cn", "a.cn"):
+        outbox.add(row(name, 4))
+    assert counts(outbox) == {"a.cn": 8, "b.cn": 4}
+    assert outbox.dropped == 4
+
+
+def test_what_is_no_domain_is_nobodys_to_file() -> None:
+    outbox = Outbox(10)
+    for reason in ("ip_host", "no_sni", "malformed"):
+        outbox.add(row("192.0.2.1", reason=reason))
+    assert outbox.report() is None
