@@ -72,12 +72,13 @@ def run_control(
         return 1
 
 
-def preload() -> None:
+def preload(settings: Settings) -> None:
     """Load all that a control process needs, for those that are forked from this one later."""
     import concurrent.futures.thread  # noqa: F401 - asyncio itself loads it as late as it can
 
     _load_doors()
-    _load_sync()
+    if settings.sync.registry != NONE:
+        _load_sync()
 
 
 def _load_doors() -> None:

@@ -137,10 +137,13 @@ def _bind(settings: Settings, workers: int) -> Ports:
 
 
 def _preload(settings: Settings) -> None:
-    """Load in this process what its children will need."""
-    preload()
-    if settings.sync.registry == EMBEDDED:
-        load_registry()
+    """Load in this process what its children will need; those that lack it then say so."""
+    try:
+        preload(settings)
+        if settings.sync.registry == EMBEDDED:
+            load_registry()
+    except ImportError:
+        log.exception("a part of the program cannot be loaded; install it again")
 
 
 def _warn(settings: Settings, open_files: int) -> None:
