@@ -24,11 +24,15 @@ class Door:
     def __init__(
         self, make: Callable[[], asyncio.Protocol], *, most: int, seconds: float | None = None
     ) -> None:
-        """`most` connections at a time; each is cut after `seconds`, None for never."""
+        """`most` connections at a time; each is cut after `seconds`.
+
+        With None for never, the one that has been silent for the longest time gives way to a
+        new one: whoever holds connections open locks nobody out.
+        """
         self._make = make
         self._most = most
         self._seconds = seconds
-        self._inside = 0
+        self._inside: dict[asyncio.Transport, None] = {}  # the longest silent first
         self.refused = 0
 
     def __call__(self) -> asyncio.Protocol:
@@ -36,17 +40,27 @@ class Door:
         return _Guest(self, self._make)
 
     def enter(self, transport: asyncio.Transport) -> bool:
-        """Let a connection in, or close it; counts either way."""
-        if self._inside >= self._most:
+        """Let a connection in, or close it; counts what is closed, this one or another."""
+        if len(self._inside) >= self._most:
             self.refused += 1
-            transport.abort()
-            return False
-        self._inside += 1
+            if self._seconds is not None:
+                transport.abort()
+                return False
+            silent = next(iter(self._inside))
+            self.leave(silent)
+            silent.abort()
+        self._inside[transport] = None
         return True
 
-    def leave(self) -> None:
+    def leave(self, transport: asyncio.Transport) -> None:
         """A connection that was let in has ended."""
-        self._inside -= 1
+        self._inside.pop(transport, None)
+
+    def heard(self, transport: asyncio.Transport) -> None:
+        """A connection that was let in has sent something."""
+        if transport in self._inside:
+            del self._inside[transport]
+            self._inside[transport] = None
 
     def limit_time(self, transport: asyncio.Transport) -> asyncio.TimerHandle | None:
         """Plan the end of a connection that was let in."""
@@ -62,25 +76,28 @@ class _Guest(asyncio.Protocol):
         self._door = door
         self._make = make
         self._handler: asyncio.Protocol | None = None
+        self._stream: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast(asyncio.Transport, transport)
         if self._door.enter(stream):
+            self._stream = stream
             self._timer = self._door.limit_time(stream)
             self._handler = self._make()
             self._handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         handler, self._handler = self._handler, None
-        if handler is not None:
-            self._door.leave()
+        if handler is not None and self._stream is not None:
+            self._door.leave(self._stream)
             if self._timer is not None:
                 self._timer.cancel()
             handler.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._handler is not None:
+        if self._handler is not None and self._stream is not None:
+            self._door.heard(self._stream)
             self._handler.data_received(data)
 
     def eof_received(self) -> bool | None:

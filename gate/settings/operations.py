@@ -44,7 +44,7 @@ class Admin(Section):
     connections: int = Field(
         256,
         ge=1,
-        description="Connections to the admin port at a time; more are closed at once.",
+        description="Connections to the admin port at a time; over it, the longest silent ends.",
         json_schema_extra=restart,
     )
     tls: AdminTls | None = Field(

@@ -39,10 +39,10 @@ class Served:
             writer.close()
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
+@pytest.fixture(params=[0.2])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     server = web.Server(_hello)
-    door = Door(server, most=3, seconds=0.2)
+    door = Door(server, most=3, seconds=request.param)
     sock = socket.create_server(("127.0.0.1", 0))
     listening = await asyncio.get_running_loop().create_server(door, sock=sock)
     yield Served(door, sock.getsockname()[1])
@@ -74,3 +74,17 @@ async def test_a_hoard_is_cut_when_its_time_is_over(served: Served) -> None:
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
     assert await served.ask() == b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize("served", [None], indirect=True)
+async def test_without_a_time_limit_the_longest_silent_gives_way(served: Served) -> None:
+    talker, *silent = [await served.connect() for _ in range(3)]
+    talker[1].write(REQUEST)
+    assert await talker[0].readuntil(b"hello") != b""
+    assert await served.ask() == b"HTTP/1.1 200 OK\r\n"
+    assert await asyncio.wait_for(silent[0][0].read(), 5) == b""
+    talker[1].write(REQUEST)
+    assert (await talker[0].readline()) == b"HTTP/1.1 200 OK\r\n"
+    assert served.door.refused == 1
+    for _, writer in (talker, *silent):
+        writer.close()
