@@ -214,7 +214,7 @@ class SyncAgent:
         began = time.monotonic()
         before = self._replica.position()
         try:
-            manifest = await source.snapshot(self._spool)
+            manifest = await source.snapshot(self._spool, self._applier.check)
             if before is not None and before.epoch == LOCAL_EPOCH:
                 _log.warning(
                     "the imported list of %d domains gives way to the registry's %d filings",

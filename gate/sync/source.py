@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -133,8 +133,10 @@ class Source:
             sealed = await self._read(response, MAX_ENVELOPE)
         return self._verifier.batch(sealed)
 
-    async def snapshot(self, spool: Path) -> Manifest:
+    async def snapshot(self, spool: Path, check: Callable[[Manifest], None]) -> Manifest:
         """Fetch the newest snapshot into the file `spool`; gives its verified manifest.
+
+        `check` sees the manifest before the body is read; what it raises ends the download.
 
         A download that breaks off goes on where it stopped, up to `RESUMES` times, if the
         registry still has the same snapshot; otherwise it begins again within these times.
@@ -145,7 +147,7 @@ class Source:
         backoff = Backoff()
         for left in reversed(range(RESUMES + 1)):
             try:
-                return await self._download(spool, part)
+                return await self._download(spool, part, check)
             except SyncError as error:
                 if not left or part.manifest is None or error.cause not in _BROKEN:
                     raise
@@ -153,19 +155,22 @@ class Source:
             await asyncio.sleep(backoff.wait())
         raise AssertionError("unreachable")
 
-    async def _download(self, spool: Path, part: _Part) -> Manifest:
+    async def _download(
+        self, spool: Path, part: _Part, check: Callable[[Manifest], None]
+    ) -> Manifest:
         headers = part.headers()
         good = _PARTIAL if headers else _WHOLE
         async with self._get("/v1/snapshot", {}, _SNAPSHOT_WAIT, headers, good) as response:
             if response.status not in _CHANGED:
                 manifest = self._manifest(response)
+                check(manifest)
                 if response.status != 206:
                     part.begin(manifest, response.headers.get("ETag", ""))
                 if part.fits(manifest, response):
                     await _spool(response, spool, part)
                     return manifest
         part.begin(None, "")  # another snapshot by now
-        return await self._download(spool, part)
+        return await self._download(spool, part, check)
 
     def _manifest(self, response: aiohttp.ClientResponse) -> Manifest:
         try:

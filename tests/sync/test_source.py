@@ -92,11 +92,27 @@ async def source(registry: Registry) -> AsyncIterator[Source]:
             yield source
 
 
+def welcome(_: Manifest) -> None:
+    """Every snapshot will do."""
+
+
+async def test_a_snapshot_that_is_refused_by_its_manifest_is_not_read(
+    registry: Registry, source: Source, tmp_path: Path
+) -> None:
+    def refuse(manifest: Manifest) -> None:
+        raise SyncError(Cause.OLD_REVISION, f"revision {manifest.revision} is old")
+
+    with pytest.raises(SyncError, match="revision 7 is old"):
+        await source.snapshot(tmp_path / "part", refuse)
+    assert registry.asked == [""]
+    assert not (tmp_path / "part").exists()
+
+
 async def test_a_download_that_breaks_off_goes_on_where_it_stopped(
     registry: Registry, source: Source, tmp_path: Path
 ) -> None:
     registry.cuts = [100_000, 50_000]
-    assert await source.snapshot(tmp_path / "part") == MANIFEST
+    assert await source.snapshot(tmp_path / "part", welcome) == MANIFEST
     assert (tmp_path / "part").read_bytes() == FILE
     assert registry.asked == ["", "bytes=100000-", "bytes=150000-"]
 
@@ -127,7 +143,7 @@ async def test_another_snapshot_is_fetched_from_its_beginning(
     app.router.add_get("/v1/snapshot", answer)
     async with TestServer(app) as server:
         source.url = str(server.make_url("")).rstrip("/")
-        assert await source.snapshot(tmp_path / "part") == registry.manifest
+        assert await source.snapshot(tmp_path / "part", welcome) == registry.manifest
     assert (tmp_path / "part").read_bytes() == ANOTHER
     assert registry.asked == ["", "bytes=100000-", ""]
 
@@ -137,7 +153,7 @@ async def test_a_registry_that_gives_no_parts_is_asked_for_the_whole_again(
 ) -> None:
     registry.ranges = False
     registry.cuts = [100_000]
-    await source.snapshot(tmp_path / "part")
+    await source.snapshot(tmp_path / "part", welcome)
     assert (tmp_path / "part").read_bytes() == FILE
 
 
@@ -147,7 +163,7 @@ async def test_without_a_strong_tag_the_whole_is_asked_for(
 ) -> None:
     registry.etag = etag
     registry.cuts = [100_000]
-    await source.snapshot(tmp_path / "part")
+    await source.snapshot(tmp_path / "part", welcome)
     assert (tmp_path / "part").read_bytes() == FILE
     assert registry.asked == ["", ""]
 
@@ -157,7 +173,7 @@ async def test_a_download_that_breaks_off_too_often_is_given_up(
 ) -> None:
     registry.cuts = [10] * 100
     with pytest.raises(SyncError) as caught:
-        await source.snapshot(tmp_path / "part")
+        await source.snapshot(tmp_path / "part", welcome)
     assert caught.value.cause is Cause.TRUNCATED
     assert registry.asked == ["", *(f"bytes={10 * n}-" for n in range(1, RESUMES + 1))]
 
