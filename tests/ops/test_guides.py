@@ -33,7 +33,7 @@ OPERATION = (ROOT / "gate" / "docs" / "operation.md").read_text(encoding="utf-8"
 def commands_of(text: str) -> Iterator[str]:
     """Every `gate ...` in code spans, and every line of a code block that begins with it."""
     for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield from re.findall(r"^gate [^#\n|]+", block, re.MULTILINE)
+        yield from re.findall(r"^gate (?:\"\$\([^\n]*\)\"|[^#\n|])+", block, re.MULTILINE)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     yield from re.findall(r"`(gate [^`]+)`", prose)
 
@@ -106,7 +106,9 @@ def test_a_setting_in_a_guide_exists(path: Path) -> None:
     sections = "|".join(Settings.model_fields)
     text = path.read_text(encoding="utf-8")
     named = set(re.findall(rf"`((?:{sections})(?:\.[a-z_]+)+)(?:: \w+)?`", text))
-    files = {name for name in named if re.search(r"\.(md|json|yaml|py|db|sock|csv|token)$", name)}
+    files = {
+        name for name in named if re.search(r"\.(md|json|yaml|py|db|sock|csv|token|pem)$", name)
+    }
     assert named - files - set(keys(Settings)) == set()
 
 
