@@ -40,7 +40,8 @@ def commands_of(text: str) -> Iterator[str]:
 
 def fault_of(command: str) -> str:
     """What is wrong with a command as it is written in a guide; "" for nothing."""
-    words = shlex.split(command.replace("\n", " "), comments=True)[1:]
+    plain = re.sub(r'"\$\(.*\)"', "VALUE", command.replace("\n", " "))
+    words = shlex.split(plain, comments=True)[1:]
     found: click.Command = command_line
     context = click.Context(command_line)
     while words and isinstance(found, click.Group):
