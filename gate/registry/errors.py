@@ -138,6 +138,11 @@ CATALOGUE: dict[str, Wording] = {
         "备案号 {licence} 已被使用",
         "licence number {licence} is in use already",
     ),
+    "sites_used_up": Wording(
+        _CONFLICT,
+        "主体 {subject} 的服务序号已用到最大值，请在审核通过时指定一个空闲的备案号",
+        "subject {subject} has the highest service number already; approve with a free number",
+    ),
     "licence_other_subject": Wording(
         _CONFLICT,
         "服务备案号 {licence} 不属于主体 {subject}",

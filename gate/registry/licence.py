@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gate.registry.errors import RegistryError, Said
 
@@ -56,6 +56,9 @@ PROVINCES: dict[str, str] = {
     "宁": "宁夏回族自治区",
     "新": "新疆维吾尔自治区",
 }
+
+MAX_SITE: Final = 999_999
+"""The highest number of a service under its subject."""
 
 _NUMBER = re.compile(
     r"(?P<province>.)ICP备(?P<serial>[0-9]{8,10})号(?:-(?P<site>[1-9][0-9]{0,5})(?P<app>A)?)?"

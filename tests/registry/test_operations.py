@@ -181,6 +181,17 @@ def test_a_new_service_takes_the_next_number_under_its_subject(registry: Registr
     assert file_another(registry, "c.cn") == "鲁ICP备09090609号-3"
 
 
+def test_a_subject_whose_highest_number_is_given_is_told_to_name_a_free_one(
+    registry: Registry,
+) -> None:
+    do(registry, first_filing("a.cn"))
+    do(registry, Approve(application=1, licence="鲁ICP备09090609号-999999"))
+    do(registry, new_service("b.cn"))
+    assert refused(registry, Approve(application=2)).code == "sites_used_up"
+    do(registry, Approve(application=2, licence="鲁ICP备09090609号-7"))
+    assert status(registry, "b.cn") == "filed"
+
+
 def test_an_app_may_have_several_domains(registry: Registry) -> None:
     file_first(registry, "a.cn")
     do(registry, new_service("b.cn", "c.cn", kind=ServiceKind.APP))

@@ -21,6 +21,7 @@ from gate.registry.commands import (
 )
 from gate.registry.errors import RegistryError
 from gate.registry.licence import (
+    MAX_SITE,
     ServiceKind,
     ServiceNumber,
     SubjectNumber,
@@ -307,6 +308,8 @@ def _next_site(work: Work, subject: Subject) -> int:
     highest: int | None = work.connection.execute(
         select(func.max(services.c.site)).where(services.c.subject_id == subject.id)
     ).scalar()
+    if highest == MAX_SITE:
+        raise RegistryError("sites_used_up", field="licence", subject=subject.number)
     return (highest or 0) + 1
 
 
