@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import nlargest, nsmallest
+from heapq import nsmallest
 from pathlib import Path
 from typing import Final
 
 from gate.control.fleet import Fleet, Link
 from gate.control.lines import Message
 from gate.control.tally import is_alive
+from gate.control.turns import greatest_first, in_turns
 
 log = logging.getLogger("gate.unfiled")
 
@@ -140,7 +141,7 @@ class UnfiledTable:
     def _drop(self, row: Row) -> None:
         del self._rows[row.name, row.listener, row.reason]
 
-    def rows(
+    async def rows(
         self,
         *,
         sort: Sort = Sort.COUNT,
@@ -149,10 +150,13 @@ class UnfiledTable:
     ) -> list[Row]:
         """The first `limit` of the rows that `accept` takes, the greatest first."""
         now, key = self._clock(), _KEYS[sort]
-        chosen = [row for row in self._rows.values() if accept(row)]
-        return nlargest(
-            len(chosen) if limit is None else limit, chosen, lambda row: (key(row, now), row.name)
-        )
+        # The keys are of one moment: rows count on while this has its turns.
+        keyed = [
+            (key(row, now), row.name, row)
+            async for row in in_turns(list(self._rows.values()))
+            if accept(row)
+        ]
+        return [row for _, _, row in await greatest_first(keyed, lambda item: item[:2], limit)]
 
     def clear(self) -> None:
         """Forget everything, and count from now on."""

@@ -40,34 +40,34 @@ def row(name: str, count: int = 1, when: float = 1_700_000_000.0, reason: str = 
     return Row(name, "tls", reason, "default", count, when, when)
 
 
-def test_the_rows_of_all_workers_are_one() -> None:
+async def test_the_rows_of_all_workers_are_one() -> None:
     rows = table()
     rows.add(row("a.cn", 2, 1_700_000_010.0))
     rows.add(row("a.cn", 3, 1_700_000_005.0))
-    (found,) = rows.rows()
+    (found,) = await rows.rows()
     assert (found.count, found.first_seen, found.last_seen) == (5, 1_700_000_005.0, 1_700_000_010.0)
 
 
-def test_reasons_of_one_name_are_rows_of_their_own() -> None:
+async def test_reasons_of_one_name_are_rows_of_their_own() -> None:
     rows = table()
     rows.add(row("a.cn"))
     rows.add(row("a.cn", reason="revoked"))
-    assert len(rows.rows(accept=lambda item: item.reason == "revoked")) == 1
+    assert len(await rows.rows(accept=lambda item: item.reason == "revoked")) == 1
     assert len(rows) == 2
 
 
 @pytest.mark.parametrize(
     ("sort", "first"), [(Sort.COUNT, "old.cn"), (Sort.RATE, "new.cn"), (Sort.LAST_SEEN, "new.cn")]
 )
-def test_rows_come_in_the_order_asked_for(sort: Sort, first: str) -> None:
+async def test_rows_come_in_the_order_asked_for(sort: Sort, first: str) -> None:
     clock = Clock()
     rows = table(clock=clock)
     rows.add(row("old.cn", 100, clock.now - 3600))
     rows.add(row("new.cn", 10, clock.now))
-    assert rows.rows(sort=sort, limit=1)[0].name == first
+    assert (await rows.rows(sort=sort, limit=1))[0].name == first
 
 
-def test_the_top_thousand_of_a_long_tailed_stream_are_exact() -> None:
+async def test_the_top_thousand_of_a_long_tailed_stream_are_exact() -> None:
     chance = random.Random(7)
     names = [f"n{number}.cn" for number in range(30_000)]
     weights = [1 / (rank + 1) for rank in range(len(names))]
@@ -76,14 +76,14 @@ def test_the_top_thousand_of_a_long_tailed_stream_are_exact() -> None:
     for name in stream:
         rows.add(row(name))
     true = Counter(stream)
-    found = {item.name: item.count for item in rows.rows(limit=1000)}
+    found = {item.name: item.count for item in (await rows.rows(limit=1000))}
     assert found == {name: true[name] for name in found}
     assert min(found.values()) >= sorted(true.values())[-1000]
     assert len(rows) < len(true), "the table was too small for all names"
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 4)), max_size=300))
-def test_a_count_never_tells_too_much_and_all_together_miss_exactly_the_unlisted(
+async def test_a_count_never_tells_too_much_and_all_together_miss_exactly_the_unlisted(
     stream: list[tuple[int, int]],
 ) -> None:
     rows = table(20)
@@ -92,41 +92,41 @@ def test_a_count_never_tells_too_much_and_all_together_miss_exactly_the_unlisted
         rows.add(row(f"n{number}.cn", count))
         true[f"n{number}.cn"] += count
     assert len(rows) <= 20
-    assert all(item.count <= true[item.name] for item in rows.rows())
-    assert sum(item.count for item in rows.rows()) + rows.unlisted == true.total()
+    assert all(item.count <= true[item.name] for item in (await rows.rows()))
+    assert sum(item.count for item in (await rows.rows())) + rows.unlisted == true.total()
 
 
-def test_a_name_that_nobody_asks_for_any_more_is_forgotten() -> None:
+async def test_a_name_that_nobody_asks_for_any_more_is_forgotten() -> None:
     clock = Clock()
     rows = table(clock=clock)
     rows.add(row("old.cn", 100, clock.now))
     clock.now += 31 * DAY
     rows.add(row("new.cn", 1, clock.now))
     assert rows.forget_old() == 1
-    assert [item.name for item in rows.rows()] == ["new.cn"]
+    assert [item.name for item in (await rows.rows())] == ["new.cn"]
     assert rows.unlisted == 0
 
 
-def test_a_table_is_the_same_after_a_restart(tmp_path: Path) -> None:
+async def test_a_table_is_the_same_after_a_restart(tmp_path: Path) -> None:
     rows = table(20)
     for number in range(50):
         rows.add(row(f"n{number}.cn", number + 1))
     rows.save(tmp_path / "unfiled.json")
     again = table(20)
     again.restore(tmp_path / "unfiled.json")
-    assert again.rows() == rows.rows()
+    assert (await again.rows()) == (await rows.rows())
     assert (again.unlisted, again.since) == (rows.unlisted, rows.since)
     assert (tmp_path / "unfiled.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> None:
+async def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> None:
     rows = table(100)
     for number in range(100):
         rows.add(row(f"n{number}.cn", number + 1))
     rows.save(tmp_path / "unfiled.json")
     small = table(10)
     small.restore(tmp_path / "unfiled.json")
-    assert [item.count for item in small.rows()] == list(range(100, 90, -1))
+    assert [item.count for item in (await small.rows())] == list(range(100, 90, -1))
 
 
 class Answering(Fleet):
@@ -154,7 +154,7 @@ async def test_an_answer_counts_once_although_the_control_process_is_replaced(
     before.save()
     after = UnfiledNames(table(), path)
     await after.collect_from(worker)
-    assert [item.count for item in after.table.rows()] == [7]
+    assert [item.count for item in (await after.table.rows())] == [7]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [[1]]}', '{"rows": []}'])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,8 @@ class Operator:
     guard: Guard
     sync: Callable[[], Mapping[str, Any] | None]
     """Where the sync stands, as the fields of `SyncView`; None without a registry."""
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one large answer that is being made."""
 
     def record(self, caller: Caller, by: str, action: str, target: str = "", **detail: Any) -> None:
         """Write a change down, before it is made. Raises Refusal."""

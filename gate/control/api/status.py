@@ -157,7 +157,7 @@ async def show(call: Call) -> StatusView:
         retired_workers=len(board.elders),
         unfiled_names=len(table),
         top_blocked=tuple(
-            UnfiledRow.of(row, table.now()) for row in table.rows(sort=Sort.RATE, limit=_TOP)
+            UnfiledRow.of(row, table.now()) for row in await table.rows(sort=Sort.RATE, limit=_TOP)
         ),
     )
 
