@@ -102,6 +102,9 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
         stack.push_async_callback(control.fleet.close)
         ticking = asyncio.create_task(control.tick_until(leave))
         ticking.add_done_callback(lambda task: leave.set())
+        ending = asyncio.create_task(control.overrides.end_in_time())
+        ending.add_done_callback(lambda task: leave.set())
+        stack.callback(ending.cancel)
         await asyncio.to_thread(_load_doors)
         await control.open_doors(stack, sockets)
         follow = None
@@ -112,6 +115,8 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             control.begin_reports(stack)
         await ticking
         board.ready = False
+        if ending.done():
+            ending.result()  # why it is over
         if follow is not None:
             return await _end(follow, settings.replica_path)
     return 0
@@ -160,7 +165,6 @@ class _Control:
             self.health.check()
             await self.figures.collect_from(self.fleet)
             await self.unfiled.collect_from(self.fleet)
-            await self.overrides.end_what_ran_out()
             self.pulse.beat(self.figures.totals())
             if self.board.ready or time.monotonic() > began + _START_SECONDS:
                 tick = _TICK_SECONDS

@@ -153,8 +153,10 @@ class _Running:
             observe=observer.observe,
             observing=observer.observing,
         )
+        changed = asyncio.Event()
         requests = _Requests(
             decider,
+            changed,
             plane,
             observer,
             pending,
@@ -172,7 +174,9 @@ class _Running:
                 await self._pause()
             if not self._leave.is_set():
                 observing = self._indispensable(_tick(observer))
-                await self._carry(decider, plane)
+                expiring = self._indispensable(expire_in_time(decider, changed))
+                await self._carry(plane)
+                expiring.cancel()
                 observing.cancel()
                 observer.close()
                 await link.farewell(requests.last_words())
@@ -193,7 +197,7 @@ class _Running:
             pending=pending,
         )
 
-    async def _carry(self, decider: Decider, plane: DataPlane) -> None:
+    async def _carry(self, plane: DataPlane) -> None:
         # Connections leave no cycles behind, so there is little to collect, and much that every
         # collection would walk through: the cache of verdicts.
         gc.set_threshold(*_COLLECTIONS)
@@ -202,17 +206,30 @@ class _Running:
         plane.start()
         self._serving = True
         self._worker.row.beat(serving=True)
-        while not self._leave.is_set():
-            decider.expire(time.time())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await self._leave.wait()
+        await self._leave.wait()
         self._serving = False
         draining = asyncio.create_task(plane.drain(lambda: self._drain_until))
         await asyncio.sleep(0)  # by now it has served what waited, and watches the sockets no more
         for _, sock in self._worker.listeners:
             sock.close()
         await draining
+
+
+async def expire_in_time(decider: Decider, changed: asyncio.Event) -> None:
+    """Drop the verdicts of each override at the moment when it ends, until cancelled.
+
+    `changed` is set when the overrides may have changed. A clock that is set is noticed within a
+    second. Raises ReplicaError.
+    """
+    while True:
+        changed.clear()
+        now = time.time()
+        decider.expire(now)
+        end = decider.next_expiry(now)
+        wait = _TICK_SECONDS if end is None else min(_TICK_SECONDS, end - time.time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await changed.wait()
 
 
 async def _tick(observer: Observer) -> None:
@@ -227,6 +244,7 @@ class _Requests:
     def __init__(
         self,
         decider: Decider,
+        changed: asyncio.Event,
         plane: DataPlane,
         observer: Observer,
         pending: Pending,
@@ -238,6 +256,7 @@ class _Requests:
         self._configured = {item.name: item.mode.value for item in settings.listeners}
         self._level = settings.log.level
         self._decider = decider
+        self._changed = changed
         self._plane = plane
         self._observer = observer
         self._pending = pending
@@ -260,6 +279,7 @@ class _Requests:
                 return self._clear()
             case "invalidate":
                 dropped = self._decider.invalidate(request["domains"])
+                self._changed.set()
                 cut = self._plane.cut(request["revoked"]) if self._cuts else 0
                 return {"dropped": dropped, "cut": cut}
             case "stats":
@@ -282,6 +302,7 @@ class _Requests:
 
     def _clear(self) -> Message:
         self._decider.clear()
+        self._changed.set()
         return {"cut": self._plane.recheck() if self._cuts else 0}
 
     def _set_modes(self, modes: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from gate.replica import Override, Replica, ReplicaError
 log = logging.getLogger("gate.control")
 
 _RETRY_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 1.0  # also for a clock that is set
 
 
 class Overrides:
@@ -34,6 +36,7 @@ class Overrides:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._look_at = 0.0
+        self._changed = asyncio.Event()
 
     def all(self) -> list[Override]:
         """Those that have not ended, by domain."""
@@ -53,6 +56,7 @@ class Overrides:
         """
         async with self._lock:
             await asyncio.to_thread(self._replica.set_override, override)
+            self._changed.set()
             await self._enforce([override.domain])
 
     async def remove(self, override: Override) -> bool:
@@ -71,8 +75,23 @@ class Overrides:
         # What is open is judged again, and cut only where it is no longer allowed.
         await self._fleet.invalidate(domains, domains)
 
+    async def end_in_time(self) -> None:
+        """End each override at the moment when its time is over, until cancelled."""
+        while True:
+            self._changed.clear()
+            looked = self._clock()
+            await self.end_what_ran_out()
+            ends = [
+                item.until - self._clock()
+                for item in self._replica.overrides().values()
+                if item.until is not None and item.until > looked
+            ]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min([_LOOK_SECONDS, *ends])):
+                    await self._changed.wait()
+
     async def end_what_ran_out(self) -> None:
-        """End the overrides whose time is over, and what is open by them; call it often.
+        """End the overrides whose time is over, and what is open by them.
 
         Workers see the end by themselves and judge anew; here open connections are looked at,
         the end is written down, and the override forgotten.

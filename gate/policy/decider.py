@@ -128,10 +128,9 @@ class Decider:
     def clear(self) -> None:
         self._cache.clear()
 
-    def next_expiry(self) -> float | None:
-        """The Unix time at which the next override ends; call `expire` then."""
+    def next_expiry(self, now: float) -> float | None:
+        """The Unix time at which the next override ends after `now`; call `expire` then."""
         self._replica.refresh()
-        now = self._clock()
         ends = [
             override.until
             for override in self._replica.current_overrides.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,3 +130,29 @@ async def test_only_the_override_that_was_looked_at_is_removed(desk: Desk) -> No
     assert desk.overrides.all() == [SUSPENDED]
     assert await desk.overrides.remove(SUSPENDED)
     assert desk.overrides.all() == []
+
+
+@pytest.mark.parametrize("added", ["before", "meanwhile"])
+async def test_an_override_ends_at_its_time_and_not_at_the_next_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, added: str
+) -> None:
+    monkeypatch.setattr("gate.control.overrides._LOOK_SECONDS", 3600.0)
+    began = time.monotonic()
+    overrides = Overrides(
+        desk.replica,
+        desk.workers,
+        AuditLog(desk.path / "audit.jsonl"),
+        clock=lambda: NOW + time.monotonic() - began,
+    )
+    short = replace(EXEMPT, until=NOW + 0.3)
+    if added == "before":
+        await overrides.put(short)
+    ending = asyncio.create_task(overrides.end_in_time())
+    await asyncio.sleep(0.01)
+    if added == "meanwhile":
+        await overrides.put(short)
+    async with asyncio.timeout(20):
+        while desk.replica.overrides():  # noqa: ASYNC110 - what it waits for tells nobody
+            await asyncio.sleep(0.01)
+    ending.cancel()
+    assert desk.audited() == [("end override", "a.cn")]

@@ -259,7 +259,7 @@ class TestOverrides:
         )
         assert decider.decide(b"www.unfiled.com").allowed
         assert decider.decide(b"later.com").allowed
-        assert decider.next_expiry() == clock.now + 60
+        assert decider.next_expiry(clock.now) == clock.now + 60
         clock.now += 59
         assert decider.expire(clock.now) == 0
         assert decider.decide(b"www.unfiled.com").allowed
@@ -267,11 +267,11 @@ class TestOverrides:
         assert decider.expire(clock.now) == 1
         assert decider.decide(b"www.unfiled.com").reason is Reason.UNFILED
         assert decider.decide(b"later.com").allowed
-        assert decider.next_expiry() == clock.now + 30
+        assert decider.next_expiry(clock.now) == clock.now + 30
         clock.now += 100
         decider.expire(clock.now)
         assert decider.decide(b"later.com").reason is Reason.UNFILED
-        assert decider.next_expiry() is None
+        assert decider.next_expiry(clock.now) is None
 
     def test_a_suspension_can_end(self, replica: Replica, decider: Decider, clock: Clock) -> None:
         self.put(replica, decider, override("example.com", SUSPENDED, clock.now + 60))
