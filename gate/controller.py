@@ -141,7 +141,7 @@ class _Control:
             self.outbox = Outbox(settings.unfiled.names)
             self.unfiled.on_row = self.outbox.add
         self.runtime = Runtime(board, state_dir / "runtime.json")
-        self.runtime.restore()
+        self.runtime.restore(settings.log.level)
         self.fleet = Fleet(
             workers,
             elders=lambda: board.elders,

@@ -46,3 +46,15 @@ def set_up(settings: Log) -> None:
 def set_level(level: str) -> None:
     """Writes from now on what is at least as severe as `level`, a name as in the settings."""
     logging.getLogger().setLevel(level.upper())
+
+
+def level() -> int:
+    """The least severity that this process writes, as `logging` counts."""
+    return logging.getLogger().level
+
+
+def follow(wanted: int) -> None:
+    """Write from the level `wanted` on, as `logging` counts; 0 leaves it as it is."""
+    root = logging.getLogger()
+    if wanted and wanted != root.level:
+        root.setLevel(wanted)

@@ -2,8 +2,9 @@
 
 The supervisor makes the board before it forks. Each child writes its own row (a sign of life,
 whether it serves), the supervisor writes restarts, the control process whether the gate is
-ready. Each number is one aligned 64-bit word with one writer, so no lock is needed, and a
-process killed at any moment leaves nothing half-written.
+ready. Each number is one aligned 64-bit word, so no lock is needed, and a process killed at any
+moment leaves nothing half-written. Each has one writer, but for the log level: the supervisor
+writes it in a reload, and the control process that starts then has the last word.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class _Head(IntEnum):
     DRAINING = 1
     RELOADS = 2
     RELOADS_REFUSED = 3
+    LOG_LEVEL = 4
 
 
 class _Row(IntEnum):
@@ -127,6 +129,15 @@ class Board:
     @draining.setter
     def draining(self, value: bool) -> None:
         self._words[_Head.DRAINING] = int(value)
+
+    @property
+    def log_level(self) -> int:
+        """The level in force, as `logging` counts; 0 before the first control process says it."""
+        return int(self._words[_Head.LOG_LEVEL])
+
+    @log_level.setter
+    def log_level(self, value: int) -> None:
+        self._words[_Head.LOG_LEVEL] = value
 
     @property
     def reloads(self) -> int:

@@ -58,8 +58,20 @@ class Runtime:
         )
         beside.replace(self.path)
 
-    def restore(self) -> None:
-        """Take up what an earlier control process of this run of the gate has kept."""
+    def set_level(self, level: str) -> None:
+        """Put a log level in force here, and on the board for the processes without a link."""
+        logs.set_level(level)
+        self.board.log_level = logs.level()
+
+    def restore(self, configured: str) -> None:
+        """Take up what an earlier control process of this run of the gate has kept.
+
+        The log level is the one that was set by hand, or else the one of the settings.
+        """
+        self._read()
+        self.set_level(self.level or configured)
+
+    def _read(self) -> None:
         try:
             saved: dict[str, Any] = json.loads(self.path.read_text())
             if saved["born"] != self.board.born:
@@ -74,5 +86,3 @@ class Runtime:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s: %s; the settings are in force as they are", self.path, error)
-        if self.level is not None:
-            logs.set_level(self.level)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gate import logs
 from gate.scoreboard import ELDERS, Board
 from gate.settings import Process
 from gate.supervisor.child import RETIRE, TAKEN, Child, Role, be_child, send_signal
@@ -141,6 +142,7 @@ class Family:
             self._begin_stop()
 
     def _tick(self, now: float) -> None:
+        logs.follow(self.board.log_level)
         if self.notifier.watchdog_seconds and now >= self._next_watchdog:
             self.notifier.send(WATCHDOG=1)
             self._next_watchdog = now + self.notifier.watchdog_seconds

@@ -7,21 +7,27 @@ knows nothing of it. Then no registry is run, unless one was made here on purpos
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from socket import socket
+from threading import Thread
+from typing import Final
 
+from gate import logs
 from gate.registry.embedded import CannotRun, Embedded, prepare, run
 from gate.registry.places import Places
 from gate.replica import LOCAL_EPOCH, Replica, ReplicaError
+from gate.scoreboard import Board
 from gate.settings import EMBEDDED, NONE, Settings, Sync
 from gate.supervisor.child import Role
 
 log = logging.getLogger("gate.supervisor")
 
 NAME = "registry"
+_LEVEL_SECONDS: Final = 1.0
 
 
 class InsideError(Exception):
@@ -78,23 +84,36 @@ class Inside:
             }
         )
 
-    def roles(self, others: Sequence[socket]) -> list[Role]:
+    @property
+    def names(self) -> list[str]:
+        """Its row on the board."""
+        return [] if self.embedded is None else [NAME]
+
+    def roles(self, others: Sequence[socket], board: Board) -> list[Role]:
         """Its process; `others` are the gate's sockets."""
         if self.embedded is None:
             return []
-        main = partial(_run, self.embedded, others)
+        main = partial(_run, self.embedded, others, board)
         return [Role(NAME, main, carries_traffic=False)]
 
 
-def _run(embedded: Embedded, others: Sequence[socket]) -> int:
+def _run(embedded: Embedded, others: Sequence[socket], board: Board) -> int:
     for sock in others:
         sock.close()
+    # It knows nothing of the gate around it, so the log level is looked after from outside.
+    Thread(target=_follow_level, args=(board,), name="log level", daemon=True).start()
     try:
         run(embedded)
     except CannotRun as error:
         log.error("the registry can't go on: %s", error)
         return 1
     return 0
+
+
+def _follow_level(board: Board) -> None:
+    while True:
+        logs.follow(board.log_level)
+        time.sleep(_LEVEL_SECONDS)
 
 
 def _exists(database: str) -> bool:

@@ -179,10 +179,10 @@ class _Gate:
         self._lock = lock
         self._read_again = read_again
         self._inside = inside
-        self._more_roles = [*inside.roles(ports.all()), *more_roles]
+        self._more_roles = more_roles
         self._program = program
         names = ["control", *(f"worker-{index}" for index in range(workers))]
-        self._names = [*names, *(role.name for role in self._more_roles)]
+        self._names = [*names, *inside.names, *(role.name for role in more_roles)]
         self._board = Board(self._names)
 
     def run(self, before: Handover | None, on_ready: Callable[[Ports], None] | None) -> int:
@@ -232,7 +232,8 @@ class _Gate:
         listener = self._inside.listener
         strange = [] if listener is None else [listener]
         own = _roles(resolved, self._workers, self._ports, self._board, strange)
-        return [*own, *self._more_roles]
+        registry = self._inside.roles(self._ports.all(), self._board)
+        return [*own, *registry, *self._more_roles]
 
     def _reload(self) -> tuple[Sequence[Role], Process] | None:
         try:
@@ -246,6 +247,7 @@ class _Gate:
         for key in kept:
             log.warning("reload: %s changes on a restart only; the old value stays", key)
         logs.set_up(self._settings.log)
+        self._board.log_level = logs.level()  # a level that was set by hand is over
         log.info("reloaded")
         self._note_reload(taken=True, kept=kept)
         return self._roles(), self._settings.process

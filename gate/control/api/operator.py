@@ -14,7 +14,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from gate import logs
 from gate.control.api.access import Caller, Guard
 from gate.control.api.problems import Refusal
 from gate.control.audit import AuditError, AuditLog
@@ -75,9 +74,12 @@ class Operator:
         await self._order("modes", modes=chosen)
 
     async def set_level(self, level: str) -> None:
-        """Set the log level of the control process and of all workers. Raises Refusal."""
+        """Set the log level; every worker has it then, the other processes within a second.
+
+        Raises Refusal.
+        """
         self._keep(level=level)
-        logs.set_level(level)
+        self.runtime.set_level(level)
         await self._order("level", level=level)
 
     def withdraw(self, withdrawn: bool) -> None:

@@ -50,7 +50,7 @@ class LevelBody(Model):
 
 
 class LevelView(Model):
-    """The log level of the control process and the workers, and the one of the settings."""
+    """The log level of the gate's processes, and the one of the settings."""
 
     level: Level
     configured: Level
@@ -154,7 +154,7 @@ async def show_level(call: Call) -> LevelView:
 
 
 async def set_level(call: Call) -> LevelView:
-    """Set the log level of the control process and the workers."""
+    """Set the log level of the gate's processes."""
     body: LevelBody = call.body
     call.operator.record(call.caller, body.by, "log level", body.level)
     await call.operator.set_level(body.level)
@@ -237,7 +237,7 @@ ENDPOINTS = (
         "PUT",
         "/v1/log-level",
         "setLogLevel",
-        "Set the log level of the control process and the workers, until the next reload or start",
+        "Set the log level of the gate's processes, until the next reload or start",
         set_level,
         writes=True,
         body=LevelBody,
