@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from gate.cli.failure import config_option, fail, load_settings
+from gate.cli.holder import holder
 
 
 @click.command()
@@ -24,7 +24,7 @@ def upgrade(config: Path | None) -> None:
     Exit status: 0 when the gate has been told, 2 when there is none.
     """
     folder = load_settings(config).state_dir
-    pid = _running(folder / "gate.pid")
+    pid = holder(folder)
     if pid is None:
         fail(f"no gate runs in state_dir {folder}; start one with `gate serve`")
     try:
@@ -32,18 +32,3 @@ def upgrade(config: Path | None) -> None:
     except PermissionError:
         fail(f"process {pid} belongs to another user; run this command as that user or as root")
     click.echo(f"told the gate that runs as process {pid}; its log says what comes of it")
-
-
-def _running(path: Path) -> int | None:
-    """The process that holds the lock on `path`; None where nobody does."""
-    try:
-        with path.open("r+", encoding="ascii") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                return int(file.read())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        fail(f"{path} can't be read: {error.strerror}")
-    return None

@@ -75,10 +75,13 @@ def serve(
     workers = before.workers if before else settings.workers or os.cpu_count() or 1
     try:
         with _own(settings.state_dir, before) as lock:
+            addresses = settings.state_dir / "listening.json"
+            if before is None:
+                addresses.unlink(missing_ok=True)  # the ports may be anybody's by now
             _check_certificates(settings)
             ports = ports_of(before) if before else _bind(settings, workers)
             open_files = privileges.raise_open_files(settings.process.open_files)
-            write_addresses(ports, settings.state_dir / "listening.json")
+            write_addresses(ports, addresses)
             if settings.process.user or settings.process.group:
                 _preload(settings)  # whom it becomes may have no right to read the program
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.ops.operating import command, counts
 from tests.supervisor.running import fill, new_gate, status_of
+
+NEW = "n" * 40
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +110,7 @@ def test_without_a_gate_the_commands_say_where_they_looked(tmp_path: Path) -> No
     gate = new_gate(tmp_path)
     missing = command(gate, "status")
     assert missing.returncode == 2
-    assert f"no gate has run in state_dir {tmp_path}" in missing.stderr
+    assert f"no gate runs in state_dir {tmp_path}" in missing.stderr
     away = run_gate("status", "--url", f"http://127.0.0.1:{free_port()}", check=False)
     assert away.returncode == 2
     assert "no answer from the admin port" in away.stderr
@@ -134,3 +137,38 @@ def test_an_address_or_token_that_is_none_is_a_clear_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"gate: {option}: ")
     assert says in line
+
+
+def test_a_gate_that_is_down_has_its_token_shown_to_nobody(tmp_path: Path) -> None:
+    gate = new_gate(tmp_path)
+    fill(gate)
+    gate.start()
+    assert command(gate, "status").returncode == 0
+    gate.stop()
+    with socket.create_server(("127.0.0.1", gate.admin)) as impostor:
+        done = command(gate, "status")
+        impostor.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            impostor.accept()
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"gate: no gate runs in state_dir {tmp_path}; start it, or give its --config or --url\n",
+    )
+
+
+@pytest.mark.parametrize("open_reads", ["loopback", "nowhere"])
+def test_a_reload_that_changes_the_token_is_told_as_done(tmp_path: Path, open_reads: str) -> None:
+    admin = {"listen": f"127.0.0.1:{free_port()}", "open_reads": open_reads}
+    gate = new_gate(tmp_path, admin=admin | {"token": "o" * 40})
+    fill(gate)
+    gate.start()
+    try:
+        gate.config.write_text(yaml.safe_dump(gate.settings | {"admin": admin | {"token": NEW}}))
+        early = command(gate, "reload")
+        assert early.returncode == 2
+        assert "until a reload that is the old one" in early.stderr
+        done = command(gate, "reload", "--token", "o" * 40)
+        assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
+        assert command(gate, "mode").returncode == 0
+    finally:
+        gate.stop()

@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from gate.cli.failure import config_option, fail, load_settings
+from gate.cli.holder import holder
 
 P = ParamSpec("P")
 
@@ -85,7 +87,10 @@ class Client:
         except Unreachable as error:
             fail(str(error))
         if answer.status >= 400:
-            fail(str(answer.fields.get("detail", f"the gate answered {answer.status}")))
+            detail = str(answer.fields.get("detail", f"the gate answered {answer.status}"))
+            if answer.status == HTTPStatus.UNAUTHORIZED and self.token:
+                detail += "; until a reload that is the old one, which --token can give"
+            fail(detail)
         return answer
 
     def send(
@@ -199,12 +204,17 @@ def _parts(url: str) -> tuple[str, str, int]:
 
 
 def _address(state_dir: Path) -> tuple[str, int]:
-    """Where the gate of a state folder has its admin port."""
+    """Where the gate of a state folder has its admin port.
+
+    Without that gate, whoever listens there now is not to be shown the token.
+    """
+    if holder(state_dir) is None:
+        fail(f"no gate runs in state_dir {state_dir}; start it, or give its --config or --url")
     path = state_dir / "listening.json"
     try:
         host, _, port = str(json.loads(path.read_text())["admin"]).rpartition(":")
     except FileNotFoundError:
-        fail(f"no gate has run in state_dir {state_dir}; give its --config, or --url")
+        fail(f"the gate in state_dir {state_dir} has no admin port yet; try again")
     except (OSError, ValueError, KeyError) as error:
         fail(f"{path} cannot be used: {error}; give --url")
     host = host.strip("[]")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -82,14 +84,22 @@ def reload(client: Client, as_json: bool) -> None:
 
 
 def _reloaded(client: Client, before: dict[str, Any]) -> dict[str, Any]:
-    """The reloads once there is one more; the control process is replaced in between."""
+    """The reloads once there is one more; the control process is replaced in between.
+
+    One that refuses the token which has just been good has other settings, and so is the new one.
+    """
     deadline = time.monotonic() + _RELOAD_SECONDS
     while True:
         try:
             answer = client.send("GET", "/v1/reload")
         except Unreachable:
             answer = None
-        if answer is not None and answer.status == 200:
+        if answer is not None and answer.status == HTTPStatus.UNAUTHORIZED:
+            if not client.token:
+                return before | {"taken": before["taken"] + 1, "last": None}
+            client = replace(client, token="")  # reading may need none
+            continue
+        if answer is not None and answer.status == HTTPStatus.OK:
             now = answer.fields
             if now["taken"] + now["refused"] > before["taken"] + before["refused"]:
                 return now
