@@ -52,8 +52,7 @@ class AuditLog:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, line)
-                os.fsync(descriptor)
+                _append(descriptor, line)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -75,6 +74,19 @@ class AuditLog:
         except FileNotFoundError:
             return []
         return [entry for line in lines if (entry := _entry(line)) is not None]
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Write a whole line to the disk, or none of it. Raises OSError."""
+    size = os.fstat(descriptor).st_size
+    try:
+        written = 0
+        while written < len(line):  # a disk that fills up takes a part, and refuses the rest
+            written += os.write(descriptor, line[written:])
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _entry(line: bytes) -> Entry | None:
