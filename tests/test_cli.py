@@ -290,3 +290,22 @@ def test_a_missing_settings_file_is_one_line_and_2(
     result = gate(tmp_path, *command, GATE_CONFIG=str(path))
     assert result.returncode == 2
     assert result.stderr == f"gate: {path}: no such file; give --config FILE or set GATE_CONFIG\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((b"check", b"\xff.cn"), "HOST"),
+        ((b"exempt", b"\xff.cn", b"--for", b"1h", b"--reason", b"x"), "DOMAIN"),
+        ((b"suspend", b"a.cn", b"--reason", b"\xff"), "reason"),
+        ((b"unfiled", b"--domain", b"\xff.cn"), "domain"),
+    ],
+)
+def test_an_argument_that_is_not_utf_8_is_one_clear_line(
+    arguments: tuple[bytes, ...], name: str
+) -> None:
+    done = subprocess.run([GATE, *arguments], capture_output=True, timeout=60)
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"gate: {name}: '\\udcff")
+    assert "is not UTF-8" in line

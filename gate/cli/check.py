@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gate.cli.failure import config_option, fail, load_settings
+from gate.cli.failure import config_option, fail, in_utf8, load_settings
 from gate.names import to_display
 from gate.policy import Decider, Policy, Verdict
 from gate.replica import Replica, ReplicaError
@@ -17,7 +17,7 @@ from gate.settings import Settings
 
 
 @click.command()
-@click.argument("host")
+@click.argument("host", callback=in_utf8)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(host: str, config: Path | None, as_json: bool) -> None:

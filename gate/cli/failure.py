@@ -27,6 +27,17 @@ def fail(text: str) -> NoReturn:
     raise Failure(text)
 
 
+def in_utf8(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The callback of a parameter that is text: fails where its bytes are not UTF-8."""
+    if value is not None and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            name = parameter.human_readable_name
+            fail(f"{name}: {value!a} is not UTF-8; write it in a UTF-8 locale")
+    return value
+
+
 config_option = click.option(
     "--config",
     "-c",

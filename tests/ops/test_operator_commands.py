@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gate.cli.admin.client import Answer, Client
+from gate.cli.admin.looking import latest
 from tests.harness.gate_process import Gate, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
@@ -172,3 +174,11 @@ def test_a_reload_that_changes_the_token_is_told_as_done(tmp_path: Path, open_re
         assert command(gate, "mode").returncode == 0
     finally:
         gate.stop()
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_top_says_why_it_has_no_rows(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    refusal = Answer(status, json.dumps({"detail": "the token is not the one"}))
+    monkeypatch.setattr(Client, "send", lambda *_, **__: refusal)
+    shown = latest(Client("127.0.0.1", 9, "old", None), 20)
+    assert str(shown) == f"the gate answers {status}: the token is not the one"

@@ -116,7 +116,7 @@ class Client:
             connection.request(method, target, data, headers)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode("utf-8", "replace"))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise Unreachable(
                 f"no answer from the admin port {self.host}:{self.port} ({error}); is the gate "
                 "running, and is this its --config or --url?"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gate.cli.admin.client import Client, Unreachable, client_options, json_option, print_json
 from gate.cli.admin.durations import spoken
+from gate.cli.failure import in_utf8
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _SORTS = ["count", "rate", "last_seen", "first_seen"]
 _REASONS = ["unfiled", "filed_elsewhere", "revoked", "suspended", "ip_host"]
@@ -85,8 +88,8 @@ def _sync_text(sync: dict[str, Any] | None) -> str:
 @click.option("--sort", type=click.Choice(_SORTS), default="count", show_default=True)
 @click.option("--limit", type=click.IntRange(1, 100_000), help="Rows; 100, or all with --csv.")
 @click.option("--reason", type=click.Choice(_REASONS), help="Only names blocked for this reason.")
-@click.option("--listener", help="Only names asked for on this listener.")
-@click.option("--domain", help="Only this name and those below it.")
+@click.option("--listener", callback=in_utf8, help="Only names asked for on this listener.")
+@click.option("--domain", callback=in_utf8, help="Only this name and those below it.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @client_options
@@ -148,17 +151,23 @@ def top(client: Client, limit: int, every: float, as_json: bool) -> None:
         with Live(_table(found), console=console, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(every)
-                try:
-                    answer = client.send(
-                        "GET", "/v1/unfiled", query={"sort": "rate", "limit": limit}
-                    )
-                except Unreachable as error:
-                    live.update(str(error), refresh=True)
-                    continue
-                if answer.status == 200:
-                    live.update(_table(answer.fields), refresh=True)
+                live.update(latest(client, limit), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def latest(client: Client, limit: int) -> Table | Text:
+    """The table as it is now, or why there is none: no old rows for new ones."""
+    from rich.text import Text
+
+    try:
+        answer = client.send("GET", "/v1/unfiled", query={"sort": "rate", "limit": limit})
+    except Unreachable as error:
+        return Text(str(error))
+    if answer.status != HTTPStatus.OK:
+        said = answer.fields.get("detail", "no reason given")
+        return Text(f"the gate answers {answer.status}: {said}")
+    return _table(answer.fields)
 
 
 def _table(found: dict[str, Any]) -> Table:

@@ -9,14 +9,15 @@ import click
 
 from gate.cli.admin.client import Client, client_options, json_option, print_json
 from gate.cli.admin.durations import Duration
+from gate.cli.failure import in_utf8
 
 
 @click.command()
-@click.argument("domain")
+@click.argument("domain", callback=in_utf8)
 @click.option(
     "--for", "seconds", type=Duration(), required=True, help="How long, such as 2h or 7d."
 )
-@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+@click.option("--reason", callback=in_utf8, required=True, help="Why, for whoever reads it later.")
 @json_option
 @client_options
 def exempt(client: Client, domain: str, seconds: float, reason: str, as_json: bool) -> None:
@@ -25,9 +26,9 @@ def exempt(client: Client, domain: str, seconds: float, reason: str, as_json: bo
 
 
 @click.command()
-@click.argument("domain")
+@click.argument("domain", callback=in_utf8)
 @click.option("--for", "seconds", type=Duration(), help="How long; without it, until unsuspended.")
-@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+@click.option("--reason", callback=in_utf8, required=True, help="Why, for whoever reads it later.")
 @json_option
 @client_options
 def suspend(client: Client, domain: str, seconds: float | None, reason: str, as_json: bool) -> None:
@@ -44,8 +45,8 @@ def _put(client: Client, domain: str, as_json: bool, **body: object) -> None:
 
 
 @click.command()
-@click.argument("domain")
-@click.option("--reason", default="", help="Why, for the audit log.")
+@click.argument("domain", callback=in_utf8)
+@click.option("--reason", callback=in_utf8, default="", help="Why, for the audit log.")
 @json_option
 @client_options
 def unexempt(client: Client, domain: str, reason: str, as_json: bool) -> None:
@@ -54,8 +55,8 @@ def unexempt(client: Client, domain: str, reason: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("domain")
-@click.option("--reason", default="", help="Why, for the audit log.")
+@click.argument("domain", callback=in_utf8)
+@click.option("--reason", callback=in_utf8, default="", help="Why, for the audit log.")
 @json_option
 @client_options
 def unsuspend(client: Client, domain: str, reason: str, as_json: bool) -> None:
