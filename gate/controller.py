@@ -139,6 +139,9 @@ class _Control:
         self.outbox: Outbox | None = None
         if settings.unfiled.report.enabled and settings.sync.registry != NONE:
             self.outbox = Outbox(settings.unfiled.names)
+            self.outbox.restore(self.unfiled.kept)
+            self.outbox.on_report = self.unfiled.save
+            self.unfiled.reports = self.outbox.state
             self.unfiled.on_row = self.outbox.add
         self.runtime = Runtime(board, state_dir / "runtime.json")
         self.runtime.restore(settings.log.level)

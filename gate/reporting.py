@@ -50,6 +50,11 @@ class Reporter:
                 if not troubled:
                     _log.warning("blocked names are not reported, and wait: %s", error)
                 troubled = True
+            except Exception:
+                # Names that nobody reports any more would be missed by nobody.
+                self._reports["failed"] += 1
+                _log.exception("blocked names are not reported, and wait: unexpected fault")
+                troubled = True
             else:
                 if troubled:
                     _log.info("blocked names are reported again")

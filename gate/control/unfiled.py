@@ -166,29 +166,36 @@ class UnfiledTable:
 
     # Across restarts
 
-    def save(self, path: Path) -> None:
-        """Write the table to a file in place of the one before. Raises OSError."""
+    def save(self, path: Path, reports: object = None) -> None:
+        """Write the table to a file in place of the one before. Raises OSError.
+
+        `reports` is kept with it as JSON: what is still to be reported of the same answers.
+        """
         state = {
             "format": _FORMAT,
             "since": self.since,
             "unlisted": self.unlisted,
             "heard": [[*who, number] for who, number in self.heard.items()],
             "rows": [_fields(row) for row in self._rows.values()],
+            "reports": reports,
         }
         beside = path.with_suffix(".new")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(json.dumps(state))
         beside.replace(path)
 
-    def restore(self, path: Path) -> None:
-        """Take up what was saved; a file that cannot be read is kept aside, and told of."""
+    def restore(self, path: Path) -> object:
+        """Take up what was saved, and return its `reports`, None if there are none.
+
+        A file that cannot be read is kept aside, and told of.
+        """
         try:
             text = path.read_text()
         except FileNotFoundError:
-            return
+            return None
         except OSError as error:
             log.warning("%s cannot be read: %s; counting anew", path, error.strerror)
-            return
+            return None
         try:
             state = json.loads(text)
             rows = [Row(*fields) for fields in state["rows"]]
@@ -198,10 +205,11 @@ class UnfiledTable:
             aside = path.with_suffix(".bad")
             path.replace(aside)
             log.warning("%s is damaged (%s); it is kept as %s, counting anew", path, error, aside)
-            return
+            return None
         for row in sorted(rows, key=lambda row: row.count)[-self._names :]:
             self._rows[row.name, row.listener, row.reason] = row
         self.heard = heard
+        return state.get("reports")
 
 
 def _fields(row: Row) -> list[str | int | float]:
@@ -227,7 +235,10 @@ class UnfiledNames:
         self._saved_at = time.monotonic()
         self.on_row: Callable[[Row], None] = lambda row: None
         """Is given the requests that come in, a row each, for a report."""
-        table.restore(path)
+        self.reports: Callable[[], object] = lambda: None
+        """Gives what is still to be reported, to be kept with the table."""
+        self.kept = table.restore(path)
+        """What the control process before had still to report."""
 
     async def collect_from(self, fleet: Fleet) -> None:
         """Ask every worker for what it has counted."""
@@ -262,6 +273,6 @@ class UnfiledNames:
         heard = self.table.heard  # a process that has gone gives nothing again
         self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
         try:
-            self.table.save(self._path)
+            self.table.save(self._path, self.reports())
         except OSError as error:
             log.warning("%s cannot be written: %s; free some room", self._path, error.strerror)

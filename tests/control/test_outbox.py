@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from gate.control.outbox import MOST_NAMES, Outbox
 from gate.control.unfiled import Row
 
@@ -67,3 +71,74 @@ def test_what_is_no_domain_is_nobodys_to_file() -> None:
     for reason in ("ip_host", "no_sni", "malformed"):
         outbox.add(row("192.0.2.1", reason=reason))
     assert outbox.report() is None
+
+
+def again(outbox: Outbox, most: int = 10) -> Outbox:
+    """The outbox of the next control process."""
+    after = Outbox(most)
+    after.restore(json.loads(json.dumps(outbox.state())))
+    return after
+
+
+def test_the_next_control_process_tells_what_waits_and_the_same_report_again() -> None:
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", 2, at=100.5))
+    first = outbox.report()
+    outbox.add(row("a.cn", 5, reason="revoked"))
+    outbox.add(row("b.cn", 1))
+    after = again(outbox)
+    assert len(after) == 3
+    assert after.report() == first
+    after.taken()
+    outbox.taken()
+    assert counts(after) == {"a.cn": 5, "b.cn": 1}
+    assert after.report().names == outbox.report().names  # type: ignore[union-attr]
+    after.taken()
+    assert (again(after).report(), len(again(after))) == (None, 0)
+
+
+def test_a_report_is_kept_before_it_can_be_sent() -> None:
+    kept: list[object] = []
+    outbox = Outbox(10)
+    outbox.on_report = lambda: kept.append(outbox.state())
+    outbox.add(row("a.cn", 2))
+    assert kept == []
+    report = outbox.report()
+    outbox.report()
+    (state,) = kept
+    after = Outbox(10)
+    after.restore(state)
+    assert after.report() == report
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [],
+        {},
+        {"report": None},
+        {"report": {"key": "k"}, "waiting": []},
+        {"report": None, "waiting": [["a.cn"]]},
+        {"report": 7, "waiting": []},
+    ],
+)
+def test_a_state_that_is_damaged_is_told_of_and_left(
+    state: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(10)
+    outbox.restore(state)
+    assert len(outbox) == 0
+    assert "what was still to be reported is lost" in caplog.text
+
+
+def test_without_a_state_there_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(10)
+    outbox.restore(None)
+    assert (len(outbox), caplog.text) == (0, "")
+
+
+def test_of_more_names_than_there_is_room_for_now_so_many_are_kept() -> None:
+    outbox = Outbox(10)
+    for name in ("a.cn", "b.cn", "c.cn"):
+        outbox.add(row(name))
+    assert len(again(outbox, most=2)) == 2

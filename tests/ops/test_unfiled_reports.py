@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+
+import pytest
 
 from gate.registry.places import ACCESS_FILE
 from tests.harness.gate_process import Gate
@@ -67,3 +75,79 @@ def test_a_registry_that_is_away_costs_no_counts_and_no_traffic(tmp_path: Path) 
         assert status_of(gate, "example.com") == 502
     finally:
         assert gate.stop() == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_what_waits_outlives_the_control_process_and_counts_once(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    """The registry is away at first: the report is made, kept, and told by the next process."""
+    port = free_port()
+    gate = new_gate(
+        tmp_path,
+        sync={"registry": f"http://127.0.0.1:{port}"},
+        unfiled={"report": {"enabled": True, "seconds": 1, "gate": "edge-1"}},
+    )
+    fill(gate)
+    gate.start()
+    try:
+        for _ in range(3):
+            assert status_of(gate, "www.example.org") == 302
+        wait_for(lambda: gate.total("gate_unfiled_reports_total", result="failed"), "a try", 30)
+        key = kept_key(gate)
+        (control,) = gate.who_listens(gate.admin)
+        os.kill(control, end)
+        wait_for(
+            lambda: gate.ask_admin("/readyz")[0] and gate.who_listens(gate.admin) != [control],
+            "the next control process",
+            30,
+        )
+        assert status_of(gate, "www.example.org") == 302
+        with registry_at(port) as told:
+            wait_for(lambda: sum(count for _, count in told) == 4, "all four requests", 60)
+            assert told[0][0] == key
+    finally:
+        gate.stop()
+    assert counts_in_table(gate) == {"www.example.org": 4}
+
+
+def kept_key(gate: Gate) -> str:
+    state = json.loads((gate.directory / "unfiled.json").read_text())
+    key: str = state["reports"]["report"]["key"]
+    return key
+
+
+def counts_in_table(gate: Gate) -> dict[str, int]:
+    rows = json.loads((gate.directory / "unfiled.json").read_text())["rows"]
+    return {row[0]: row[4] for row in rows}
+
+
+@contextlib.contextmanager
+def registry_at(port: int) -> Iterator[list[tuple[str, int]]]:
+    """A registry that takes every report: the keys of the different ones, and their requests."""
+    told: list[tuple[str, int]] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            report = self.headers["Idempotency-Key"], sum(item["count"] for item in body["names"])
+            if report not in told:
+                told.append(report)
+            answer = json.dumps({"taken": len(body["names"]), "refused": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test tells what it found."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Answers)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
