@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from gate.policy import Decider, Reason, Verdict
@@ -98,10 +98,29 @@ class DataPlane:
     # Control.
 
     def set_mode(self, listener: str | None, mode: Mode) -> None:
-        """Switch one listener, or all, between enforcing and monitoring. Raises KeyError."""
+        """Switch one listener, or all, between enforcing and monitoring. Raises KeyError.
+
+        The tunnels end that only monitoring let through, as those of a revoked name do.
+        """
         chosen = self._listeners.values() if listener is None else [self._listeners[listener]]
-        for state in chosen:
-            state.enforcing = mode is Mode.ENFORCE
+        enforcing = mode is Mode.ENFORCE
+        switched = [state for state in chosen if state.enforcing is not enforcing]
+        for state in switched:
+            state.enforcing = enforcing
+        if enforcing and self._plane.settings.policy.revoked_connections == "reset":
+            self._end_waved(switched)
+
+    def _end_waved(self, listeners: Collection[ListenerState]) -> None:
+        """Reset the tunnels of these listeners that are not allowed as of now."""
+        judge = self._plane.decider.judge
+        for timed in self._plane.reactor.scheduled() if listeners else ():
+            open_ = timed.caller if isinstance(timed, Dial) else timed
+            if not isinstance(open_, Tunnel) or open_.listener not in listeners:
+                continue
+            if open_.verdict.name:
+                open_.verdict = judge(open_.verdict.name.encode())
+            if not open_.verdict.allowed:
+                open_.abort("not_allowed")
 
     def cut(self, domains: Iterable[str]) -> int:
         """Reset what is open at or below these domains and no longer allowed; return how many.

@@ -123,3 +123,25 @@ def test_what_a_monitoring_listener_let_in_is_not_cut(plane: Plane) -> None:
     plane.run()
     assert plane.plane.stats()["connections_open"] == 1
     sock.close()
+
+
+def test_a_switch_to_enforce_resets_the_tunnels_that_only_monitoring_let_through(
+    plane: Plane,
+) -> None:
+    names = ("unfiled.cn", "www.unfiled.cn", "own.example.cn")
+    gone = [plane.tls("watch", name) for name in names]
+    stays = [plane.tls("watch", "other.cn")]
+    plane.until_open(4)
+    plane.revoke("example.cn")
+    plane.revoke("own.example.cn")
+    plane.plane.set_mode("watch", Mode.ENFORCE)
+    plane.until_open(1)
+    assert plane.plane.stats()["connections_ended"]["not_allowed"] == 3
+    for sock in gone:
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    for sock in stays:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+        sock.close()
