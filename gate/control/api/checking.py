@@ -11,9 +11,9 @@ from gate.control.api.endpoint import Call, Endpoint
 from gate.control.api.model import Model, moment
 from gate.control.api.overriding import OverrideView
 from gate.control.api.problems import Refusal
-from gate.policy import Reason
+from gate.policy import Reason, Verdict
 from gate.replica import ReplicaError, Status
-from gate.settings import Mode
+from gate.settings import Listener, Mode
 
 
 class CheckQuery(Model):
@@ -36,7 +36,7 @@ class FilingView(Model):
 
 
 class OutcomeView(Model):
-    """What happens to a visitor on one listener."""
+    """What happens to a visitor on one listener, by TLS on one of kind `tls`."""
 
     listener: str
     mode: Mode
@@ -79,10 +79,6 @@ async def check(call: Call) -> CheckView:
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
     verdict, filing = found.verdict, found.filing
-    modes = {
-        item.name: operator.runtime.mode_of(item.name, operator.settings)
-        for item in operator.settings.listeners
-    }
     return CheckView(
         host=found.host,
         name=verdict.name,
@@ -96,8 +92,8 @@ async def check(call: Call) -> CheckView:
         and FilingView(domain=filing.domain, status=filing.status, licence=filing.licence),
         override=found.override and OverrideView.of(found.override),
         listeners=tuple(
-            OutcomeView(listener=name, mode=mode, passes=verdict.allowed or mode is Mode.MONITOR)
-            for name, mode in modes.items()
+            _outcome(item, operator.runtime.mode_of(item.name, operator.settings), verdict)
+            for item in operator.settings.listeners
         ),
         replica=PositionView(
             epoch=position.epoch if position else "",
@@ -106,6 +102,14 @@ async def check(call: Call) -> CheckView:
             updated_at=moment(position.updated_at) if position else None,
         ),
     )
+
+
+def _outcome(listener: Listener, mode: Mode, verdict: Verdict) -> OutcomeView:
+    # What cannot be understood is answered 400 on HTTP in every mode.
+    waved = mode is Mode.MONITOR and not (
+        listener.kind == "http" and verdict.reason is Reason.MALFORMED
+    )
+    return OutcomeView(listener=listener.name, mode=mode, passes=verdict.allowed or waved)
 
 
 ENDPOINTS = (
