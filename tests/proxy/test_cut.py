@@ -14,7 +14,7 @@ from gate.policy import Decider
 from gate.proxy.dataplane import DataPlane
 from gate.proxy.reactor import ReactorLoop, new_event_loop
 from gate.replica import Change, Replica, Status
-from gate.settings import Address, Limits, Listener, Mode, Settings, UpstreamPool, Upstreams
+from gate.settings import Address, Limits, Listener, Mode, Policy, Settings, UpstreamPool, Upstreams
 from tests.harness.hello import real_hello
 from tests.harness.stage import Blackhole
 
@@ -60,13 +60,18 @@ class Plane:
 
 @pytest.fixture(params=["answering", "connecting"])
 def plane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plane]:
+    yield from running(tmp_path, request.param, Policy())
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Iterator[Plane]:
+    yield from running(tmp_path, "answering", Policy(revoked_connections="keep"))
+
+
+def running(folder: Path, kind: str, policy: Policy) -> Iterator[Plane]:
     upstream = socket.create_server(("127.0.0.1", 0))
     blackhole = Blackhole()
-    address = (
-        f"127.0.0.1:{upstream.getsockname()[1]}"
-        if request.param == "answering"
-        else blackhole.address
-    )
+    address = f"127.0.0.1:{upstream.getsockname()[1]}" if kind == "answering" else blackhole.address
     host, port = address.split(":")
     pool = UpstreamPool(tls=(Address(host=host, port=int(port)),))
     loopback = Address(host="127.0.0.1", port=0)
@@ -77,10 +82,11 @@ def plane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plane]:
         ),
         upstreams=Upstreams(default=pool, connect_timeout=30),
         limits=Limits(),
+        policy=policy,
     )
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in settings.listeners]
     loop = new_event_loop()
-    with Replica.open(tmp_path / "replica", writable=True) as replica:
+    with Replica.open(folder / "replica", writable=True) as replica:
         replica.load((), epoch="e", revision=1)
         names = ("example.cn", "own.example.cn", "other.cn")
         changes = [Change(name, Status.FILED) for name in names]
@@ -145,3 +151,12 @@ def test_a_switch_to_enforce_resets_the_tunnels_that_only_monitoring_let_through
         with pytest.raises(BlockingIOError):
             sock.recv(1)
         sock.close()
+
+
+def test_a_switch_to_enforce_keeps_what_is_open_where_the_settings_say_so(keeping: Plane) -> None:
+    sock = keeping.tls("watch", "unfiled.cn")
+    keeping.until_open(1)
+    keeping.plane.set_mode("watch", Mode.ENFORCE)
+    keeping.run()
+    assert keeping.plane.stats()["connections_open"] == 1
+    sock.close()
