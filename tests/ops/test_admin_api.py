@@ -14,10 +14,23 @@ from openapi_spec_validator import validate
 
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
-from tests.ops.operating import ask, change, counts, token_of, wait_for_counts
+from tests.ops.operating import Reply, ask, change, command, counts, token_of, wait_for_counts
 from tests.supervisor.running import fill, new_gate, pid_of, status_of
 
+READS = (
+    "/v1/status",
+    "/v1/overrides",
+    "/v1/unfiled",
+    "/v1/unfiled.csv",
+    "/v1/mode",
+    "/v1/log-level",
+    "/v1/drain",
+    "/v1/config",
+    "/v1/audit",
+    "/v1/reload",
+)
 TEN_MINUTES = {"kind": "exempt", "seconds": 600, "reason": "a test"}
 
 
@@ -36,6 +49,10 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 def statuses(gate: Gate, host: str) -> set[int]:
     """The answers of all workers, as far as twenty connections reach."""
     return {status_of(gate, host) for _ in range(20)}
+
+
+def refusal_of(reply: Reply) -> str:
+    return str(reply.fields["type"]).rpartition(":")[2]
 
 
 def read_to_the_end(sock: socket.socket) -> None:
@@ -84,6 +101,27 @@ def test_reading_from_loopback_needs_no_token_but_a_host_that_no_website_has(gat
     assert ask(gate, "GET", "/v1/status", headers={"Host": "[::1]"}).status == 200
     assert ask(gate, "GET", "/v1/status", headers={"Host": "evil.example"}).status == 401
     assert ask(gate, "GET", "/readyz", headers={"Host": "evil.example"}).status == 200
+
+
+def test_where_reading_is_open_nowhere_loopback_needs_the_token_but_not_for_probes_and_metrics(
+    tmp_path: Path,
+) -> None:
+    admin = {"listen": f"127.0.0.1:{free_port()}", "open_reads": "nowhere"}
+    gate = new_gate(tmp_path, admin=admin)
+    fill(gate)
+    gate.start()
+    try:
+        for path in READS:
+            missing = ask(gate, "GET", path)
+            assert (missing.status, refusal_of(missing)) == (401, "token_missing"), path
+            wrong = ask(gate, "GET", path, token="wrong")
+            assert (wrong.status, refusal_of(wrong)) == (401, "token_invalid"), path
+            assert ask(gate, "GET", path, token=token_of(gate)).status == 200, path
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert ask(gate, "GET", path).status == 200, path
+        assert command(gate, "status").returncode == 0  # it finds the token by itself
+    finally:
+        gate.stop()
 
 
 @pytest.mark.parametrize(
