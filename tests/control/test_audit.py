@@ -46,3 +46,20 @@ def test_a_line_that_the_disk_takes_in_part_is_refused_and_taken_back(
     record(log, "third.cn")
     targets = [json.loads(line)["target"] for line in path.read_text().splitlines()]
     assert targets == ["first.cn", "third.cn"]
+
+
+def test_the_newest_entries_come_oldest_first_and_damaged_lines_are_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, clock=lambda: 0.0)
+    assert log.newest(5) == []
+    for target in ("a.cn", "b.cn"):
+        record(log, target)
+    with path.open("a") as file:
+        file.write('{"time": \n[]\n{"colour": 1}\n')
+    entry = log.record(actor="token", peer="::1", by="", action="mode", mode="monitor")
+    assert [item.target for item in log.newest(10)] == ["a.cn", "b.cn", ""]
+    assert log.newest(1) == [entry]
+    assert (entry.time, entry.detail) == ("1970-01-01T00:00:00Z", {"mode": "monitor"})
+    assert path.stat().st_mode & 0o777 == 0o600
