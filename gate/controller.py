@@ -252,6 +252,7 @@ class _Control:
 
     def _more_samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         """The figures of what runs in this process beside the fleet."""
+        yield metrics.OVERRIDES, self.overrides.samples()
         yield metrics.UNFILED_NAMES, [((), float(len(self.unfiled.table)))]
         if self.agent is not None:
             from gate.syncing import samples

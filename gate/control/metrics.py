@@ -172,6 +172,9 @@ TURNED_AWAY = Metric(
     "Connections over the limit of the admin port or the notice page, closed at once.",
     ("listener",),
 )
+OVERRIDES = Metric(
+    "gate_overrides", G, "Operators' exemptions and suspensions in force, by kind.", ("kind",)
+)
 UNFILED_NAMES = Metric(
     "gate_unfiled_names", G, "Rows in the table of blocked names that are asked for."
 )
@@ -249,6 +252,7 @@ GATE_METRICS: tuple[Metric, ...] = (
     RESTARTS,
     RELOADS,
     TURNED_AWAY,
+    OVERRIDES,
     UNFILED_NAMES,
     UNFILED_REPORTS,
     UNFILED_REPORTED,

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from gate.control.audit import AuditError, AuditLog
+from gate.control.figures import Sample
 from gate.control.fleet import Fleet, FleetError
-from gate.replica import Override, Replica, ReplicaError
+from gate.replica import Override, OverrideKind, Replica, ReplicaError
 
 log = logging.getLogger("gate.control")
 
@@ -48,6 +50,11 @@ class Overrides:
         """The override of exactly this domain that has not ended."""
         found = self._replica.overrides().get(domain)
         return found if found is not None and found.active(self._clock()) else None
+
+    def samples(self) -> list[Sample]:
+        """How many of each kind have not ended, for /metrics."""
+        kinds = Counter(item.kind for item in self.all())
+        return [((kind.value,), float(kinds[kind])) for kind in OverrideKind]
 
     async def put(self, override: Override) -> None:
         """Store an override, and return when it is in force in every worker.

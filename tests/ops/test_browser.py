@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
+from tests.harness.browser import Page, new_page
 from tests.harness.certificates import make_certificates
 from tests.harness.gate_process import Gate, listener, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.tls_origin import TlsOrigin
-from tests.harness.tools import require
-from tests.harness.waiting import wait_for
 
-ARTEFACTS = Path(__file__).parent.parent / "artefacts"
-SECONDS = 60
+ENGLISH = "This website is not available at present"
+"""The title that the English half begins with."""
+LIST = "domain,status\nfiled.com,filed\nelsewhere.com,filed_elsewhere\n"
 
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    """A gate with filed.com filed, before an HTTP and an HTTPS origin."""
+    """A gate with filed.com filed here and elsewhere.com filed through another provider."""
     folder = tmp_path_factory.mktemp("browser")
     origin = HttpOrigin()
     tls_origin = TlsOrigin(make_certificates(folder, ["filed.com"]))
@@ -37,7 +34,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
             "process": {"drain_seconds": 0},
         },
     )
-    run_gate("import", "--config", str(gate.config), "-", stdin="filed.com\n")
+    run_gate("import", "--config", str(gate.config), "-", stdin=LIST)
     gate.start()
     yield gate
     gate.stop()
@@ -45,92 +42,108 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     tls_origin.close()
 
 
-def command(gate: Gate, profile: Path) -> list[str]:
+def browser(gate: Gate, profile: Path) -> AbstractAsyncContextManager[Page]:
     """A new browser for which every name is the gate's."""
     rules = [f"MAP *:80 127.0.0.1:{gate.ports['http']}", f"MAP *:443 127.0.0.1:{gate.ports['tls']}"]
-    return [
-        require("chromium"),
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        "--ignore-certificate-errors",
-        f"--user-data-dir={profile}",
+    return new_page(
+        profile,
         f"--host-resolver-rules={', '.join(rules)}",
-    ]
+        # Chromium tries https first where nobody said http; here somebody did.
+        "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstModeIncognito",
+    )
 
 
-def browse(gate: Gate, profile: Path, url: str, *options: str) -> str:
-    """Open `url`; what the browser prints."""
-    whole = [*command(gate, profile), *options, url]
-    done = subprocess.run(whole, capture_output=True, text=True, timeout=SECONDS, check=True)
-    return done.stdout
+# What the page tells of each reason: the filing that is due and the first thing to do.
+SAID = [
+    (
+        "http://www.unfiled.com/shop",
+        "unfiled",
+        "www.unfiled.com",
+        (
+            "该网站暂时无法访问",
+            "没有查到该域名的 ICP 备案信息。",
+            "需要办理\n首次备案\n",
+            "登录服务器所在云服务商的备案系统，为该域名提交首次备案申请",
+            "如果您是访客",
+        ),
+        (
+            "No ICP filing was found for this domain.",
+            "Filing due\nFirst filing (首次备案)\n",
+            "submit a first filing for the domain",
+            "If you are a visitor",
+        ),
+    ),
+    (
+        "http://shop.elsewhere.com/",
+        "filed_elsewhere",
+        "shop.elsewhere.com",
+        (
+            "该网站暂时无法访问",
+            "该域名已有 ICP 备案，但尚未在当前云服务商办理接入。",
+            "需要办理\n接入备案\n",
+            "登录当前云服务商的备案系统，为该域名提交接入备案申请",
+            "如果您是访客",
+        ),
+        (
+            "This domain has an ICP filing, but not through the cloud provider that serves it now.",
+            "Filing due\nAccess filing (接入备案)\n",
+            "submit an access filing for the domain",
+            "If you are a visitor",
+        ),
+    ),
+]
 
 
-@pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desktop"])
-def test_an_unfiled_page_leads_to_the_notice_in_both_languages(
-    gate: Gate, tmp_path: Path, width: int
+@pytest.mark.parametrize(
+    ("url", "reason", "domain", "chinese", "english"), SAID, ids=[row[1] for row in SAID]
+)
+async def test_an_unfiled_page_leads_to_instructions_in_both_languages(
+    gate: Gate,
+    tmp_path: Path,
+    url: str,
+    reason: str,
+    domain: str,
+    chinese: tuple[str, ...],
+    english: tuple[str, ...],
 ) -> None:
-    url = "http://www.unfiled.com/shop"
-    picture = ARTEFACTS / f"notice-{width}.png"
-    ARTEFACTS.mkdir(exist_ok=True)
-    picture.unlink(missing_ok=True)
-    size = f"--window-size={width},900"
-    text = browse(gate, tmp_path / "text", url, size, "--dump-dom")
-    assert "www.unfiled.com" in text
-    assert "备案" in text
-    assert 'lang="zh' in text
-    assert 'lang="en' in text
-    assert "filing" in text.lower()
-    browse(gate, tmp_path / "picture", url, size, f"--screenshot={picture}")
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    async with browser(gate, tmp_path) as page:
+        for device, width in (("phone", 390), ("desktop", 1280)):
+            await page.window(width)
+            assert await page.open(url) == ""
+            assert (await page.value("location.href")).startswith(f"{gate.notice_url}?")
+            assert await page.value("window.innerWidth") == width
+            text = await page.text()
+            first, second = text.split(ENGLISH)
+            for words in chinese:
+                assert words in first, text
+            for words in english:
+                assert words in second, text
+            assert first.count(domain) == 1, text
+            assert second.count(domain) == 1, text
+            assert f"原因代码 · Reason: {reason}" in second
+            assert await page.too_wide() == []
+            for scheme in ("light", "dark"):
+                await page.look(scheme=scheme)
+                await page.picture(f"notice-{reason}-{device}-{scheme}")
+            await page.look()
+        await page.look(medium="print")
+        await page.window(794)  # A4 at 96 pixels an inch
+        assert await page.too_wide() == []
+        await page.picture(f"notice-{reason}-print")
+        assert page.complaints == []
 
 
 async def test_an_unfiled_https_page_shows_a_reset_connection(gate: Gate, tmp_path: Path) -> None:
-    # `--dump-dom` prints nothing for an error page: ask the browser itself.
-    port_file = tmp_path / "DevToolsActivePort"
-    process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
-        [*command(gate, tmp_path), "--remote-debugging-port=0", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(lambda: port_file.exists() and "\n" in port_file.read_text(), "Chromium", SECONDS)
-        address = f"http://127.0.0.1:{port_file.read_text().split()[0]}"
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{address}/json/list") as answer:
-                pages = [page for page in await answer.json() if page["type"] == "page"]
-            async with session.ws_connect(pages[0]["webSocketDebuggerUrl"]) as page:
-                url = {"url": "https://www.unfiled.com/"}
-                went = await call(page, 1, "Page.navigate", url)
-                assert went["errorText"] == "net::ERR_CONNECTION_RESET"
-                what = {"expression": "document.documentElement.outerHTML"}
-                async with asyncio.timeout(SECONDS):
-                    text = ""
-                    while "ERR_CONNECTION_RESET" not in text:
-                        shown = await call(page, 2, "Runtime.evaluate", what)
-                        text = str(shown["result"].get("value"))
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
+    async with browser(gate, tmp_path) as page:
+        assert await page.open("https://www.unfiled.com/") == "net::ERR_CONNECTION_RESET"
+        await page.until("document.body.innerText.includes('ERR_CONNECTION_RESET')")
+        await page.picture("reset")
 
 
-async def call(
-    page: aiohttp.ClientWebSocketResponse, number: int, method: str, parameters: dict[str, str]
-) -> dict[str, Any]:
-    """One request of the DevTools protocol; its result."""
-    await page.send_json({"id": number, "method": method, "params": parameters})
-    while True:
-        message = await page.receive_json(timeout=SECONDS)
-        if message.get("id") == number:
-            return dict(message["result"])
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_filed_page_loads(gate: Gate, tmp_path: Path, scheme: str) -> None:
-    # Chromium tries https first where nobody said http; here somebody did.
-    plain = "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstModeIncognito"
-    text = browse(gate, tmp_path, f"{scheme}://www.filed.com/hello", plain, "--dump-dom")
-    shown = {
-        "http": "origin: GET www.filed.com /hello",
-        "https": "tls origin: www.filed.com /hello",
-    }
-    assert shown[scheme] in text
+async def test_a_filed_page_loads_over_http_and_https(gate: Gate, tmp_path: Path) -> None:
+    async with browser(gate, tmp_path) as page:
+        assert await page.open("http://www.filed.com/hello") == ""
+        assert "origin: GET www.filed.com /hello" in await page.text()
+        assert await page.open("https://www.filed.com/hello") == ""
+        assert "tls origin: www.filed.com /hello" in await page.text()
+        assert await page.value("location.href") == "https://www.filed.com/hello"

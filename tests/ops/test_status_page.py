@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gate.control.page import HEADERS, PAGE
+from tests.harness.browser import new_page
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
-from tests.harness.tools import require
 from tests.harness.waiting import wait_for
 from tests.ops.operating import ask, change, counts
 from tests.supervisor.running import fill, new_gate, status_of
 
 HOSTILE = "xn--fsqu00a.example.org"
+STATE = "[document.getElementById('state').textContent, document.getElementById('state').className]"
+ROWS = """[...document.querySelectorAll('#names tr')]
+  .map((row) => [...row.cells].map((cell) => cell.innerText))"""
 
 
 @pytest.fixture
@@ -50,42 +52,36 @@ def test_the_page_loads_nothing_from_elsewhere_and_never_writes_html() -> None:
     assert " style=" not in PAGE
 
 
-def browse(url: str, profile: Path, *options: str) -> tuple[str, str]:
-    """What the browser prints, and what it complains of."""
-    done = subprocess.run(
-        [
-            require("chromium"),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            "--enable-logging=stderr",
-            "--virtual-time-budget=5000",
-            f"--user-data-dir={profile}",
-            *options,
-            url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=True,
-    )
-    return done.stdout, done.stderr
-
-
-def test_a_browser_shows_state_top_names_listeners_and_processes(
-    gate: Gate, tmp_path: Path
+@pytest.mark.parametrize(("device", "width"), [("phone", 390), ("desktop", 1280)])
+async def test_a_browser_shows_state_top_names_listeners_and_processes(
+    gate: Gate, tmp_path: Path, device: str, width: int
 ) -> None:
     for _ in range(3):
         status_of(gate, HOSTILE)
     wait_for(lambda: counts(gate).get(HOSTILE) == 3, "the name in the table")
-    page, complaints = browse(f"http://127.0.0.1:{gate.admin}/", tmp_path / "one", "--dump-dom")
-    assert '<p id="state" role="status" class="state good">ready</p>' in page
-    assert "例子.example.org<small>xn--fsqu00a.example.org</small>" in page
-    assert f"127.0.0.1:{gate.ports['http']}" in page
-    assert "worker-1" in page
-    assert "Content Security Policy" not in complaints
-    change(gate, "PUT", "/v1/drain", {"draining": True})
-    page, _ = browse(f"http://127.0.0.1:{gate.admin}/", tmp_path / "two", "--dump-dom")
-    assert "out of rotation</p>" in page
+    async with new_page(tmp_path / "profile") as page:
+        await page.window(width)
+        assert await page.open(f"http://127.0.0.1:{gate.admin}/") == ""
+        await page.until("!document.getElementById('main').hasAttribute('aria-busy')")
+        assert await page.value(STATE) == ["ready", "state good"]
+        (row,) = await page.value(ROWS)
+        assert row[0].split() == ["例子.example.org", HOSTILE]
+        assert row[2:5] == ["3", "unfiled", "http"]
+        text = await page.text()
+        assert f"127.0.0.1:{gate.ports['http']}" in text
+        assert "worker-1" in text
+        # A table that is wider than the phone scrolls in its own box; the page does not.
+        assert await page.value("document.documentElement.scrollWidth") == width
+        for scheme in ("light", "dark"):
+            await page.look(scheme=scheme)
+            await page.picture(f"status-{device}-{scheme}")
+        await page.look(medium="print")
+        await page.picture(f"status-{device}-print")
+        await page.look()
+        change(gate, "PUT", "/v1/drain", {"draining": True})
+        await page.until("document.getElementById('state').textContent === 'out of rotation'")
+        assert await page.value(STATE) == ["out of rotation", "state warn"]
+        assert page.complaints == []
 
 
 def test_a_website_that_leads_here_is_shown_no_figures(gate: Gate) -> None:
