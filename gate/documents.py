@@ -1,10 +1,11 @@
 """The files that are written from the code; `python -m gate.documents` writes them.
 
-A test compares each file with its text here.
+A test asks with `--check` whether they are up to date.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -183,15 +184,22 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
 """Each file by its path in the repository, with the function that gives its text."""
 
 
-def main() -> None:
-    """Writes every file that differs from its text."""
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; status 1 if a file is out of date.")
+def main(check: bool) -> None:
+    """Write every file that differs from its text."""
     root = Path(__file__).parent.parent
+    stale = False
     for name, text in DOCUMENTS.items():
         path = root / name
         wanted = text()
-        if not path.exists() or path.read_text(encoding="utf-8") != wanted:
+        if path.exists() and path.read_text(encoding="utf-8") == wanted:
+            continue
+        stale = True
+        if not check:
             path.write_text(wanted, encoding="utf-8")
-            click.echo(f"written: {name}")
+        click.echo(f"{'out of date' if check else 'written'}: {name}")
+    sys.exit(check and stale)
 
 
 if __name__ == "__main__":
