@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from gate.registry.api.service import Service
@@ -64,8 +65,11 @@ async def service(folder: Path, settings: RegistrySettings) -> AsyncIterator[tup
     stop = asyncio.Event()
     with bind("127.0.0.1", 0) as listener:
         task = asyncio.create_task(serve(made, listener, stop=stop))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            yield made, f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/healthz"):
+                pass  # it accepts when it has started
+            yield made, url
         finally:
             stop.set()
             await task

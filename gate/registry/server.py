@@ -52,12 +52,12 @@ async def serve(
     tls = None
     if files is not None:
         tls = ServerContext(files.certificate, files.key, files.client_ca).listening
+    elif not ip_address(listener.getsockname()[0]).is_loopback:
+        _log.warning("plain HTTP beyond loopback: tokens can be read on the way; set registry.tls")
     if stop is None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    elif not ip_address(listener.getsockname()[0]).is_loopback:
-        _log.warning("plain HTTP beyond loopback: tokens can be read on the way; set registry.tls")
     runner = web.AppRunner(
         make_app(service),
         access_log=None,

@@ -163,3 +163,16 @@ async def test_keys_that_are_out_of_reach_for_a_moment_stop_no_push_for_good(
     assert "public.json" in status.last_error
     aside.rename(gate.keys)
     await until_enforced(api, 1)
+
+
+@pytest.mark.parametrize(("address", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+async def test_plain_http_is_warned_of_where_others_can_read_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str, warned: bool
+) -> None:
+    settings = RegistrySettings()
+    made = make_service(Places.of(settings, tmp_path), settings)
+    stop = asyncio.Event()
+    stop.set()
+    with bind(address, 0) as listener:
+        await serve(made, listener, stop=stop)
+    assert ("tokens can be read on the way" in caplog.text) is warned
