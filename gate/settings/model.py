@@ -121,7 +121,7 @@ class Upstreams(Section):
         60.0, gt=0, description="Seconds that an unused connection to an origin is kept open."
     )
     max_idle_per_address: int = Field(
-        256, ge=0, description="Unused connections kept open to one origin, per worker."
+        1024, ge=0, description="Unused connections kept open to one origin, per worker."
     )
     rest_seconds: float = Field(
         5.0, ge=0, description="Seconds that an origin rests after it refused, timed out or broke."
