@@ -208,11 +208,10 @@ class _Running:
         self._worker.row.beat(serving=True)
         await self._leave.wait()
         self._serving = False
-        draining = asyncio.create_task(plane.drain(lambda: self._drain_until))
-        await asyncio.sleep(0)  # by now it has served what waited, and watches the sockets no more
+        await plane.stop_accepting()
         for _, sock in self._worker.listeners:
             sock.close()
-        await draining
+        await plane.drain(lambda: self._drain_until)
 
 
 async def expire_in_time(decider: Decider, changed: asyncio.Event) -> None:

@@ -150,19 +150,22 @@ class DataPlane:
                 count += 1
         return count
 
-    async def drain(self, until: Callable[[], float]) -> int:
-        """Stop accepting and let what is open end; cut what is left at the time `until`.
-
-        That is by the loop's clock, and asked again and again: it may come closer.
-        Connections that wait in the kernel by then are served first. Returns how many were cut.
-        """
-        plane = self._plane
-        plane.draining = True
+    async def stop_accepting(self) -> None:
+        """Accept no more; the connections that wait in the kernel by now are served first."""
+        self._plane.draining = True
         waiting = [(entry, entry.stop()) for entry in self._entries]
         while waiting:
             # A turn each, and then those that are open have theirs.
             waiting = [(e, more) for e, most in waiting if (more := e.serve(most))]
             await asyncio.sleep(0)
+
+    async def drain(self, until: Callable[[], float]) -> int:
+        """After `stop_accepting`, let what is open end; cut what is left at the time `until`.
+
+        That is by the loop's clock, and asked again and again: it may come closer.
+        Returns how many were cut.
+        """
+        plane = self._plane
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
                 hurry_if_idle(timed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,10 @@ def refused(gate: Gate) -> str:
     assert result.returncode == 2, result.stderr
     (line,) = result.stderr.splitlines()
     return line
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Has a process been sent a signal that it has not taken yet?"""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (pending,) = re.findall(r"ShdPnd:\s*([0-9a-f]+)", status)
+    return bool(int(pending, 16) >> (number - 1) & 1)

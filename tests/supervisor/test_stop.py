@@ -16,6 +16,7 @@ from tests.harness.waiting import wait_for
 from tests.supervisor.running import (
     alive,
     fill,
+    is_pending,
     is_refused,
     new_gate,
     status_of,
@@ -39,6 +40,27 @@ def test_a_stop_lets_open_requests_end(
         sock.sendall(b"cd")
         with sock.makefile("rb") as answer:
             assert answer.readline().split()[1] == b"200"
+    assert gate.process.wait(10) == 0
+    gate.process = None
+
+
+def test_a_stop_serves_all_that_waited_when_it_began(tmp_path: Path, origin: HttpOrigin) -> None:
+    gate = new_gate(tmp_path, origin.address, workers=1)
+    fill(gate)
+    gate.start()
+    assert gate.process is not None
+    (worker,) = gate.workers()
+    os.kill(worker, signal.SIGSTOP)
+    clients = []
+    for _ in range(300):
+        clients.append(socket.create_connection(("127.0.0.1", gate.ports["http"]), timeout=10))
+        clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: unfiled.com\r\n\r\n")
+    gate.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: is_pending(worker, signal.SIGTERM), "the worker to be told")
+    os.kill(worker, signal.SIGCONT)
+    for sock in clients:
+        assert sock.recv(100).startswith(b"HTTP/1.1 302 ")
+        sock.close()
     assert gate.process.wait(10) == 0
     gate.process = None
 
