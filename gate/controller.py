@@ -183,7 +183,7 @@ class _Control:
         from gate.control.explaining import Explainer
 
         settings = self.settings
-        guard = Guard(settings.admin, settings.state_dir)
+        guard = Guard(settings.admin, settings.admin_token_path)
         guard.prepare()
         operator = Operator(
             settings=settings,

@@ -13,12 +13,11 @@ from gate.cli.failure import fail
 _FLOCK: Final = struct.Struct("@hhqqi0q")  # Linux, struct flock: type, whence, start, len, pid
 
 
-def holder(state_dir: Path) -> int | None:
-    """The process that holds the lock on `gate.pid`; None where nobody does.
+def holder(path: Path) -> int | None:
+    """The process that holds the lock on `path` (see Settings.lock_path); None where nobody does.
 
     The lock is only asked about, so that a gate which starts just now is not in the way of it.
     """
-    path = state_dir / "gate.pid"
     try:
         with path.open("rb") as file:
             wanted = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)

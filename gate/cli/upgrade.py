@@ -23,10 +23,10 @@ def upgrade(config: Path | None) -> None:
 
     Exit status: 0 when the gate has been told, 2 when there is none.
     """
-    folder = load_settings(config).state_dir
-    pid = holder(folder)
+    settings = load_settings(config)
+    pid = holder(settings.lock_path)
     if pid is None:
-        fail(f"no gate runs in state_dir {folder}; start one with `gate serve`")
+        fail(f"no gate runs in state_dir {settings.state_dir}; start one with `gate serve`")
     try:
         os.kill(pid, signal.SIGUSR2)
     except PermissionError:

@@ -18,15 +18,12 @@ from heapq import nlargest
 from typing import Any, Final
 
 from gate.control.unfiled import Row
-from gate.policy import Reason
+from gate.policy import REMINDED
 
 log = logging.getLogger("gate.unfiled")
 
 MOST_NAMES: Final = 1_000
 """Names of one report."""
-_REASONS: Final = frozenset(
-    {Reason.UNFILED, Reason.FILED_ELSEWHERE, Reason.REVOKED, Reason.SUSPENDED}
-)
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ class Outbox:
 
     def add(self, row: Row) -> None:
         """Take a row's requests; those of no domain (an IP address, no SNI) are nobody's."""
-        if row.reason not in _REASONS:
+        if row.reason not in REMINDED:
             return
         found = self._waiting.get(row.name)
         if found is None:

@@ -32,6 +32,10 @@ class Reason(StrEnum):
 
 
 REASONS: Final[tuple[Reason, ...]] = tuple(Reason)
+REMINDED: Final = frozenset(
+    {Reason.UNFILED, Reason.FILED_ELSEWHERE, Reason.REVOKED, Reason.SUSPENDED}
+)
+"""Blocked for these, a domain has an owner who can be told; the registry is, for that."""
 _CODES: Final = {reason: code for code, reason in enumerate(REASONS)}
 
 

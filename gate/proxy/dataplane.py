@@ -159,11 +159,10 @@ class DataPlane:
             waiting = [(e, more) for e, most in waiting if (more := e.serve(most))]
             await asyncio.sleep(0)
 
-    async def drain(self, until: Callable[[], float]) -> int:
+    async def drain(self, until: Callable[[], float]) -> None:
         """After `stop_accepting`, let what is open end; cut what is left at the time `until`.
 
         That is by the loop's clock, and asked again and again: it may come closer.
-        Returns how many were cut.
         """
         plane = self._plane
         for timed in plane.reactor.scheduled():
@@ -174,10 +173,8 @@ class DataPlane:
         for timed in plane.reactor.scheduled():
             if isinstance(timed, HttpConnection):
                 end_if_idle(timed)
-        left = list(plane.reactor.scheduled())
-        for timed in left:
+        for timed in plane.reactor.scheduled():
             timed.abort()
-        return len(left)
 
     def close(self) -> None:
         """Stop at once."""

@@ -12,7 +12,6 @@ switches that off first.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import socket
 import struct
@@ -25,6 +24,7 @@ from gate.proxy.http import HTTP, HttpConnection
 from gate.proxy.plane import LINGER_OFF, LINGER_RESET, READ_BYTES, ListenerState, Peer, Plane
 from gate.proxy.reactor import IN
 from gate.proxy.tls import judge_hello, refuse_tls, wave_tls
+from gate.proxy.upstream import EXHAUSTED
 from gate.wire.http1 import BadMessage, Framing
 from gate.wire.tls import BadHello, parse_client_hello
 
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 _NO_BODY: Final = Framing.NONE  # a global: see http_parts.py
 _BATCH = 64
 _DEFER_SECONDS = 1
-# Out of descriptors or memory: accepting again at once would only spin.
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_SECONDS = 0.25
 # Linux, struct tcp_info: of a listening socket, tcpi_unacked is the length of its accept queue.
 _ACCEPT_QUEUE: Final = struct.Struct("@24xI")
@@ -119,7 +117,7 @@ class Entry:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _EXHAUSTED:
+            if error.errno in EXHAUSTED:  # accepting again at once would only spin
                 self._pause(error)
                 return False
             return True  # the client gave up while it waited

@@ -27,11 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.names import InvalidName, NameFault, canonical, to_display
+from gate.policy.verdict import REMINDED
 from gate.registry.errors import RegistryError
 from gate.registry.rules import clean_identifier
 from gate.registry.schema import unfiled
 from gate.registry.unfiled import (
-    REASONS,
     RefusedName,
     ReportTaken,
     Sort,
@@ -86,8 +86,8 @@ def _fault(item: UnfiledName, now: int) -> str | None:
         return "not Unicode text"
     except InvalidName as error:
         return error.reason
-    if item.reason not in REASONS:
-        return f"the reason is none of {', '.join(sorted(REASONS))}"
+    if item.reason not in REMINDED:
+        return f"the reason is none of {', '.join(sorted(REMINDED))}"
     if item.first_seen > item.last_seen:
         return "first_seen is after last_seen"
     if item.last_seen > now + AHEAD_SECONDS:

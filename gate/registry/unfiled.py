@@ -13,14 +13,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from gate.policy.verdict import Reason
+from gate.policy.verdict import REMINDED
 from gate.registry.commands import Model
 
 MAX_NAMES: Final = 1_000
 """Names of one report."""
-REASONS: Final = frozenset(
-    {Reason.UNFILED, Reason.FILED_ELSEWHERE, Reason.REVOKED, Reason.SUSPENDED}
-)
 _MAX_COUNT: Final = 10**9
 _MAX_TIME: Final = 2**53
 _COLUMNS: Final = ("name", "display", "reason", "count", "first_seen", "last_seen", "gates")
@@ -41,7 +38,7 @@ class UnfiledName(Model):
     """One blocked name, and the requests for it since the gate's last report."""
 
     name: str = Field(max_length=1024, description="域名，A-label / A-label form")
-    reason: str = Field(max_length=64, description=" | ".join(sorted(REASONS)))
+    reason: str = Field(max_length=64, description=" | ".join(sorted(REMINDED)))
     count: int = Field(ge=1, le=_MAX_COUNT, strict=True)
     first_seen: Seconds
     last_seen: Seconds

@@ -333,3 +333,23 @@ class Settings(Section):
     def control_path(self) -> Path:
         """The Unix socket between the control process and the workers."""
         return self.state_dir / "control.sock"
+
+    @property
+    def lock_path(self) -> Path:
+        """Locked by the gate that runs, with its process id inside."""
+        return self.state_dir / "gate.pid"
+
+    @property
+    def addresses_path(self) -> Path:
+        """What listens where, as the supervisor writes it down."""
+        return self.state_dir / "listening.json"
+
+    @property
+    def reload_path(self) -> Path:
+        """What came of the last reload, likewise."""
+        return self.state_dir / "reload.json"
+
+    @property
+    def admin_token_path(self) -> Path:
+        """The file with the admin token, unless the settings hold the token itself."""
+        return self.admin.token_file or self.state_dir / "admin.token"

@@ -7,15 +7,12 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
-
-FILE: Final = "reload.json"
 
 
 def note_reload(
-    folder: Path, born: int, *, taken: bool, problems: Iterable[str] = (), kept: Iterable[str] = ()
+    path: Path, born: int, *, taken: bool, problems: Iterable[str] = (), kept: Iterable[str] = ()
 ) -> None:
-    """Keep the result in `folder`; `born` tells this run of the gate from any other.
+    """Keep the result in the file `path`; `born` tells this run of the gate from any other.
 
     Without room on the disk the result is in the log alone.
     """
@@ -26,7 +23,7 @@ def note_reload(
         "problems": list(problems),
         "kept": list(kept),
     }
-    beside = (folder / FILE).with_suffix(".new")
+    beside = path.with_suffix(".new")
     with contextlib.suppress(OSError):
         beside.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-        beside.replace(folder / FILE)
+        beside.replace(path)

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from gate import logs
 from gate.controller import ControlSockets, preload, run_control
@@ -74,14 +73,13 @@ def serve(
         log.warning("upgrade: %s changes on a restart only; the old value stays", key)
     workers = before.workers if before else settings.workers or os.cpu_count() or 1
     try:
-        with _own(settings.state_dir, before) as lock:
-            addresses = settings.state_dir / "listening.json"
+        with _own(settings, before) as lock:
             if before is None:
-                addresses.unlink(missing_ok=True)  # the ports may be anybody's by now
+                settings.addresses_path.unlink(missing_ok=True)  # the ports may be anybody's by now
             _check_certificates(settings)
             ports = ports_of(before) if before else _bind(settings, workers)
             open_files = privileges.raise_open_files(settings.process.open_files)
-            write_addresses(ports, addresses)
+            write_addresses(ports, settings.addresses_path)
             if settings.process.user or settings.process.group:
                 _preload(settings)  # whom it becomes may have no right to read the program
             privileges.drop(settings.process, (settings.state_dir, settings.replica_path))
@@ -258,8 +256,8 @@ class _Gate:
     def _note_reload(
         self, *, taken: bool, problems: Iterable[str] = (), kept: Iterable[str] = ()
     ) -> None:
-        folder = self._settings.state_dir
-        note_reload(folder, self._board.born, taken=taken, problems=problems, kept=kept)
+        path = self._settings.reload_path
+        note_reload(path, self._board.born, taken=taken, problems=problems, kept=kept)
 
     def _stop_accepting(self) -> None:
         for sock in self._ports.of_workers():
@@ -322,9 +320,9 @@ def _roles(
 
 
 @contextlib.contextmanager
-def _own(folder: Path, before: Handover | None) -> Iterator[int]:
+def _own(settings: Settings, before: Handover | None) -> Iterator[int]:
     """Makes the state folder and locks it: one gate per folder. Gives the lock's descriptor."""
-    path = folder / "gate.pid"
+    folder, path = settings.state_dir, settings.lock_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Closing any other descriptor of the file would end an inherited lock.

@@ -27,7 +27,8 @@ def asked(
 
 
 def guard_of(folder: Path, **settings: object) -> Guard:
-    guard = Guard(Admin.model_validate(settings), folder)
+    admin = Admin.model_validate(settings)
+    guard = Guard(admin, admin.token_file or folder / "admin.token")
     guard.prepare()
     return guard
 

@@ -48,7 +48,7 @@ def operator_of(fleet: Fleet, replica: Replica, folder: Path) -> Operator:
         explainer=Explainer(replica, settings.policy),
         runtime=Runtime(board, folder / "runtime.json"),
         audit=audit,
-        guard=Guard(settings.admin, folder),
+        guard=Guard(settings.admin, folder / "admin.token"),
         sync=lambda: None,
     )
 

@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 from urllib.parse import urlencode, urlsplit
 
 import click
 
 from gate.cli.failure import config_option, fail, load_settings
 from gate.cli.holder import holder
+
+if TYPE_CHECKING:
+    from gate.settings import Settings
 
 P = ParamSpec("P")
 
@@ -183,10 +186,10 @@ def find_client(
         tls = _tls(ca, cert, key) if scheme == "https" else None
         return Client(host, port, _token(token or ""), tls)
     settings = load_settings(config)
-    host, port = _address(settings.state_dir)
+    host, port = _address(settings)
     known = token or settings.admin.token
     if known is None:
-        known = _read_token(settings.admin.token_file or settings.state_dir / "admin.token")
+        known = _read_token(settings.admin_token_path)
     tls = _tls(ca, cert, key) if settings.admin.tls is not None else None
     return Client(host, port, _token(known), tls)
 
@@ -203,18 +206,19 @@ def _parts(url: str) -> tuple[str, str, int]:
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
-def _address(state_dir: Path) -> tuple[str, int]:
-    """Where the gate of a state folder has its admin port.
+def _address(settings: Settings) -> tuple[str, int]:
+    """Where the gate of these settings has its admin port.
 
     Without that gate, whoever listens there now is not to be shown the token.
     """
-    if holder(state_dir) is None:
+    if holder(settings.lock_path) is None:
+        state_dir = settings.state_dir
         fail(f"no gate runs in state_dir {state_dir}; start it, or give its --config or --url")
-    path = state_dir / "listening.json"
+    path = settings.addresses_path
     try:
         host, _, port = str(json.loads(path.read_text())["admin"]).rpartition(":")
     except FileNotFoundError:
-        fail(f"the gate in state_dir {state_dir} has no admin port yet; try again")
+        fail(f"the gate in state_dir {settings.state_dir} has no admin port yet; try again")
     except (OSError, ValueError, KeyError) as error:
         fail(f"{path} cannot be used: {error}; give --url")
     host = host.strip("[]")

@@ -29,8 +29,6 @@ from gate.settings import Admin
 
 log = logging.getLogger("gate.admin")
 
-TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
-
 
 @dataclass(slots=True, frozen=True)
 class Caller:
@@ -43,9 +41,10 @@ class Caller:
 class Guard:
     """Lets requests in by token, certificate or place."""
 
-    def __init__(self, settings: Admin, state_dir: Path) -> None:
+    def __init__(self, settings: Admin, token_path: Path) -> None:
+        """`token_path` has the token, where the settings do not."""
         self._settings = settings
-        self._path = settings.token_file or state_dir / TOKEN_FILE
+        self._path = token_path
 
     def prepare(self) -> None:
         """Make a token, if the settings name none and there is none yet. Raises OSError."""

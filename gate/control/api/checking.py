@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
+from typing import Self
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from gate.control.api.model import Model, moment
 from gate.control.api.overriding import OverrideView
 from gate.control.api.problems import Refusal
 from gate.policy import Reason, Verdict
-from gate.replica import ReplicaError, Status
+from gate.replica import Replica, ReplicaError, Status
 from gate.settings import Listener, Mode
 
 
@@ -51,6 +52,19 @@ class PositionView(Model):
     entries: int
     updated_at: datetime | None
 
+    @classmethod
+    def of(cls, replica: Replica) -> Self:
+        """As it stands now. Raises ReplicaError."""
+        position, entries = replica.position(), replica.count()
+        if position is None:
+            return cls(epoch="", revision=0, entries=entries, updated_at=None)
+        return cls(
+            epoch=position.epoch,
+            revision=position.revision,
+            entries=entries,
+            updated_at=moment(position.updated_at),
+        )
+
 
 class CheckView(Model):
     """The verdict on a host. `problem` says why a host is malformed."""
@@ -75,7 +89,7 @@ async def check(call: Call) -> CheckView:
     query: CheckQuery = call.query
     try:
         found = operator.explainer.explain(query.host)
-        position, entries = operator.replica.position(), operator.replica.count()
+        position = PositionView.of(operator.replica)
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
     verdict, filing = found.verdict, found.filing
@@ -95,12 +109,7 @@ async def check(call: Call) -> CheckView:
             _outcome(item, operator.runtime.mode_of(item.name, operator.settings), verdict)
             for item in operator.settings.listeners
         ),
-        replica=PositionView(
-            epoch=position.epoch if position else "",
-            revision=position.revision if position else 0,
-            entries=entries,
-            updated_at=moment(position.updated_at) if position else None,
-        ),
+        replica=position,
     )
 
 

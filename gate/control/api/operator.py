@@ -11,8 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from gate.control.api.access import Caller, Guard
 from gate.control.api.problems import Refusal
@@ -30,8 +29,6 @@ from gate.scoreboard import Board
 from gate.settings import Mode, Settings
 
 log = logging.getLogger("gate.admin")
-
-RELOAD_FILE: Final = "reload.json"
 
 
 @dataclass(slots=True, frozen=True)
@@ -94,15 +91,10 @@ class Operator:
     def addresses(self) -> dict[str, str]:
         """What listens where, as the supervisor wrote it down; empty if that cannot be read."""
         try:
-            found = json.loads((self.settings.state_dir / "listening.json").read_text())
+            found = json.loads(self.settings.addresses_path.read_text())
         except (OSError, ValueError):
             return {}
         return {str(name): str(address) for name, address in found.items()}
-
-    @property
-    def reload_path(self) -> Path:
-        """Where the supervisor says what came of the last reload."""
-        return self.settings.state_dir / RELOAD_FILE
 
     @property
     def host(self) -> str:

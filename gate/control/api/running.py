@@ -196,13 +196,13 @@ def reloads(call: Call) -> ReloadView:
     board = call.operator.board
     last = None
     try:
-        fields = json.loads(call.operator.reload_path.read_text(encoding="utf-8"))
+        fields = json.loads(call.operator.settings.reload_path.read_text(encoding="utf-8"))
         if fields.pop("born") == board.born:
             last = ReloadResult.model_validate(fields)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, ValidationError) as error:
-        logging.getLogger("gate.admin").warning("%s: %s", call.operator.reload_path, error)
+        logging.getLogger("gate.admin").warning("%s: %s", call.operator.settings.reload_path, error)
     return ReloadView(taken=board.reloads, refused=board.reloads_refused, last=last)
 
 

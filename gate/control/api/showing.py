@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import Field
@@ -50,18 +51,7 @@ async def show_audit(call: Call) -> AuditList:
     """The newest changes that operators made."""
     query: AuditQuery = call.query
     return AuditList(
-        items=tuple(
-            AuditView(
-                time=entry.time,
-                actor=entry.actor,
-                peer=entry.peer,
-                by=entry.by,
-                action=entry.action,
-                target=entry.target,
-                detail=entry.detail,
-            )
-            for entry in call.operator.audit.newest(query.limit)
-        )
+        items=tuple(AuditView(**asdict(entry)) for entry in call.operator.audit.newest(query.limit))
     )
 
 

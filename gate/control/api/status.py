@@ -117,10 +117,9 @@ class StatusView(Model):
 async def show(call: Call) -> StatusView:
     """The gate at a glance."""
     operator = call.operator
-    board, table, replica = operator.board, operator.unfiled, operator.replica
+    board, table = operator.board, operator.unfiled
     totals = operator.figures.totals()
     reasons = operator.health.check()
-    position = replica.position()
     sync = operator.sync()
     kinds = [override.kind.value for override in operator.overrides.all()]
     return StatusView(
@@ -144,12 +143,7 @@ async def show(call: Call) -> StatusView:
             entries=_one(totals, "cache", "size"),
         ),
         upstreams=tuple(_upstreams(totals)),
-        replica=PositionView(
-            epoch=position.epoch if position else "",
-            revision=position.revision if position else 0,
-            entries=replica.count(),
-            updated_at=moment(position.updated_at) if position else None,
-        ),
+        replica=PositionView.of(operator.replica),
         sync=None if sync is None else SyncView.model_validate(sync),
         exempt=kinds.count("exempt"),
         suspended=kinds.count("suspended"),

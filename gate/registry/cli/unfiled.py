@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 import click
 from rich.table import Table
 
+from gate.policy.verdict import REMINDED
 from gate.registry.cli.target import Target, json_option, print_json, print_table, target_options
-from gate.registry.unfiled import REASONS, Sort, UnfiledQuery, write_csv
+from gate.registry.unfiled import Sort, UnfiledQuery, write_csv
 
 
 @click.command()
 @click.option("--gate", help="Only what this gate reported.")
 @click.option(
     "--reason",
-    type=click.Choice(sorted(reason.value for reason in REASONS)),
+    type=click.Choice(sorted(reason.value for reason in REMINDED)),
     help="Only for this reason.",
 )
 @click.option(
