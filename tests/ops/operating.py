@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.harness.gate_process import Gate, run_gate
+from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
+from tests.supervisor.running import fill, new_gate
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,6 +29,20 @@ class Reply:
     def fields(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.text)
         return found
+
+
+@contextlib.contextmanager
+def running_gate(folder: Path) -> Iterator[Gate]:
+    """A gate of two workers with example.com filed, before an HTTP origin."""
+    origin = HttpOrigin()
+    gate = new_gate(folder, origin.address)
+    fill(gate)
+    gate.start()
+    try:
+        yield gate
+    finally:
+        gate.stop()
+        origin.close()
 
 
 def token_of(gate: Gate) -> str:

@@ -13,10 +13,18 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.harness.gate_process import Gate
-from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
-from tests.ops.operating import Reply, ask, change, command, counts, token_of, wait_for_counts
+from tests.ops.operating import (
+    Reply,
+    ask,
+    change,
+    command,
+    counts,
+    running_gate,
+    token_of,
+    wait_for_counts,
+)
 from tests.supervisor.running import fill, new_gate, pid_of, status_of
 
 READS = (
@@ -36,14 +44,8 @@ TEN_MINUTES = {"kind": "exempt", "seconds": 600, "reason": "a test"}
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A running gate of two workers with example.com filed."""
-    origin = HttpOrigin()
-    gate = new_gate(tmp_path, origin.address)
-    fill(gate)
-    gate.start()
-    yield gate
-    gate.stop()
-    origin.close()
+    with running_gate(tmp_path) as gate:
+        yield gate
 
 
 def statuses(gate: Gate, host: str) -> set[int]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from pydantic import BaseModel
 from gate.cli import main as command_line
 from gate.control.metrics import GATE_METRICS, WORKER_METRICS, Kind
 from gate.settings import Settings
+from tests.harness.guides import run_script, shell_blocks
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import log_of, new_gate
@@ -113,32 +111,16 @@ def test_a_setting_in_a_guide_exists(path: Path) -> None:
     assert named - files - set(keys(Settings)) == set()
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```", OPERATION, re.MULTILINE | re.DOTALL)
-
-
 def test_the_operation_guides_commands_run_in_their_order(tmp_path: Path) -> None:
     origin = HttpOrigin()
     gate = new_gate(tmp_path, origin.address)
     (tmp_path / "filed.csv").write_text("domain\nexample.cn\n")
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GATE_")}
-    clean["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def run(*scripts: str) -> str:
-        text = "\n".join((blocks()[0], *scripts)).replace("/etc/gate/gate.yaml", str(gate.config))
-        done = subprocess.run(
-            ["/bin/sh", "-e", "-c", text],
-            cwd=tmp_path,
-            env=clean,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        text = "\n".join((setting, *scripts)).replace("/etc/gate/gate.yaml", str(gate.config))
+        return run_script(text, tmp_path)
 
-    _, before, running, upgrade = blocks()
+    setting, before, running, upgrade = shell_blocks(OPERATION)
     assert "www.example.cn" in run(before)
     gate.start()
     try:

@@ -13,10 +13,9 @@ import yaml
 from gate.cli.admin.client import Answer, Client
 from gate.cli.admin.looking import latest
 from tests.harness.gate_process import Gate, run_gate
-from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
-from tests.ops.operating import command, counts
+from tests.ops.operating import command, counts, running_gate
 from tests.supervisor.running import fill, new_gate, status_of
 
 NEW = "n" * 40
@@ -25,13 +24,8 @@ NEW = "n" * 40
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     """A running gate that the tests of this module leave as they found it."""
-    origin = HttpOrigin()
-    gate = new_gate(tmp_path_factory.mktemp("gate"), origin.address)
-    fill(gate)
-    gate.start()
-    yield gate
-    gate.stop()
-    origin.close()
+    with running_gate(tmp_path_factory.mktemp("gate")) as gate:
+        yield gate
 
 
 def test_exempt_suspend_and_their_ends(gate: Gate) -> None:

@@ -13,10 +13,9 @@ import pytest
 from gate.control.page import HEADERS, PAGE
 from tests.harness.browser import new_page
 from tests.harness.gate_process import Gate
-from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
-from tests.ops.operating import ask, change, counts
-from tests.supervisor.running import fill, new_gate, status_of
+from tests.ops.operating import ask, change, counts, running_gate
+from tests.supervisor.running import status_of
 
 HOSTILE = "xn--fsqu00a.example.org"
 STATE = "[document.getElementById('state').textContent, document.getElementById('state').className]"
@@ -26,13 +25,8 @@ ROWS = """[...document.querySelectorAll('#names tr')]
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    origin = HttpOrigin()
-    gate = new_gate(tmp_path, origin.address)
-    fill(gate)
-    gate.start()
-    yield gate
-    gate.stop()
-    origin.close()
+    with running_gate(tmp_path) as gate:
+        yield gate
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_and_no_other() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,25 +13,17 @@ from gate.settings import Settings
 from gate.sync import certs
 from gate.sync.receiver import STATUS
 from gate.sync.source import RESUMES
+from tests.harness.guides import run_script, shell_blocks
 
 GUIDE = (Path(gate.__file__).parent / "docs" / "sync.md").read_text(encoding="utf-8")
 
 
 def test_the_guides_commands_work_in_their_order(tmp_path: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    blocks = shell_blocks(GUIDE)
     assert len(blocks) == 3
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GATE_")}
-    done = subprocess.run(
-        ["/bin/sh", "-e", "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        env=clean | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "retired" in done.stdout
-    assert "begins at revision 0" in done.stdout
+    printed = run_script("\n".join(blocks), tmp_path)
+    assert "retired" in printed
+    assert "begins at revision 0" in printed
     assert len(yaml.safe_load((tmp_path / "trusted.json").read_text())["keys"]) == 1
 
 
