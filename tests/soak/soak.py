@@ -46,7 +46,8 @@ FAULTS = (
     "upgrade",
 )
 FAULT_SECONDS = 6.0
-FAULTY_SHARE = 0.6  # of the time
+FAULTY_SHARE = 0.6  # of the time, or longer, until there were
+LEAST_FAULTS = 3
 PAUSE_SECONDS = 0.5
 # A worker's death breaks its connections, and those that wait for it; no other fault breaks any.
 DISTURBED_SECONDS = 3.0
@@ -138,9 +139,10 @@ class Soak:
         self, truth: Truth, until: float, progress: Callable[[str], None], *, faults: bool
     ) -> None:
         """Change filings and cause faults; whatever goes wrong is noted, and the soak goes on."""
+        caused = self._report.faults
         began = time.monotonic()
         next_fault, next_word = began + FAULT_SECONDS, began + PROGRESS_SECONDS
-        while (now := time.monotonic()) < until:
+        while (now := time.monotonic()) < until or (faults and caused.total() < LEAST_FAULTS):
             if now >= next_word:
                 next_word += PROGRESS_SECONDS
                 self._report.seconds = now - self._began

@@ -12,4 +12,4 @@ def test_a_minute_of_load_changes_and_faults_finds_nothing(tmp_path: Path) -> No
     assert report.problems() == [], str(report)
     assert report.verdicts > 1000
     assert report.changes > 10
-    assert report.faults, "on a busy machine one takes long"
+    assert report.faults.total() >= 3

@@ -47,7 +47,7 @@ def wrk(gate: Gate, *fields: str) -> subprocess.Popen[str]:
     """Load from 8 connections until it is told to stop."""
     headers = [part for text in ("Host: example.com", *fields) for part in ("-H", text)]
     url = f"http://127.0.0.1:{gate.ports['http']}/"
-    command = [require("wrk"), "-t1", "-c8", "-d120", "--timeout", "30s", *headers, url]
+    command = [require("wrk"), "-t1", "-c8", "-d120", "--timeout", "10s", *headers, url]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -21,7 +21,7 @@ from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.registry.filings import first_filing
-from tests.supervisor.running import fill, log_of, new_gate, pid_of, status_of
+from tests.supervisor.running import fill, is_pending, log_of, new_gate, pid_of, status_of
 
 
 def upgraded(gate: Gate) -> int:
@@ -75,7 +75,7 @@ def test_signals_in_the_middle_of_an_upgrade_are_obeyed_after_it(gate: Gate) -> 
     control = pid_of(gate, "control")
     os.kill(control, signal.SIGSTOP)  # the upgrade waits for its end
     gate.process.send_signal(signal.SIGUSR2)
-    wait_for(lambda: is_told_to_end(control), "the upgrade to begin", 30)
+    wait_for(lambda: is_pending(control, signal.SIGTERM), "the upgrade to begin", 30)
     gate.process.send_signal(signal.SIGHUP)
     gate.process.send_signal(signal.SIGUSR2)
     os.kill(control, signal.SIGCONT)
@@ -84,14 +84,6 @@ def test_signals_in_the_middle_of_an_upgrade_are_obeyed_after_it(gate: Gate) -> 
     wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready", 30)
     fill(gate, "example.net\n")
     assert status_of(gate, "example.net") == 200
-
-
-def is_told_to_end(pid: int) -> bool:
-    """Is a SIGTERM pending for the process?"""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(("SigPnd", "ShdPnd")) and int(line.split()[1], 16) >> 14 & 1:
-            return True
-    return False
 
 
 def test_open_requests_end_in_their_old_worker(gate: Gate) -> None:
