@@ -50,7 +50,7 @@ class AuditLog:
         entry = Entry(stamp, actor, peer, by, action, target, detail)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 _append(descriptor, line)
             finally:
@@ -79,6 +79,8 @@ class AuditLog:
 def _append(descriptor: int, line: bytes) -> None:
     """Write a whole line to the disk, or none of it. Raises OSError."""
     size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        line = b"\n" + line  # a crash has cut the last one short: it alone is damaged
     try:
         written = 0
         while written < len(line):  # a disk that fills up takes a part, and refuses the rest

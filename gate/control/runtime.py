@@ -78,9 +78,12 @@ class Runtime:
                 return
             self.withdrawn = bool(saved["withdrawn"])
             modes = {name: Mode(mode) for name, mode in saved["modes"].items()}
+            level = saved["level"]
+            if level is not None and level.upper() not in logging.getLevelNamesMapping():
+                raise ValueError(f"{level!r} is no log level")
             if saved["reloads"] == self.board.reloads:
-                self.modes, self.level = modes, saved["level"]
-            elif modes or saved["level"]:
+                self.modes, self.level = modes, level
+            elif modes or level:
                 log.warning("reload: the mode and log level that were set by hand are over")
         except FileNotFoundError:
             return

@@ -63,3 +63,13 @@ def test_the_newest_entries_come_oldest_first_and_damaged_lines_are_left_out(
     assert log.newest(1) == [entry]
     assert (entry.time, entry.detail) == ("1970-01-01T00:00:00Z", {"mode": "monitor"})
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    record(log, "a.cn")
+    with path.open("a") as file:
+        file.write('{"time": "20')
+    record(log, "b.cn")
+    assert [item.target for item in log.newest(10)] == ["a.cn", "b.cn"]

@@ -95,6 +95,8 @@ COMPLETE = {"born": 7, "reloads": 0, "modes": {}, "level": "debug", "withdrawn":
         json.dumps({key: value for key, value in COMPLETE.items() if key != "modes"}).encode(),
         json.dumps(COMPLETE | {"modes": {"http": "sometimes"}}).encode(),
         json.dumps(COMPLETE | {"modes": []}).encode(),
+        json.dumps(COMPLETE | {"level": "loud"}).encode(),
+        json.dumps(COMPLETE | {"level": 7}).encode(),
     ],
 )
 def test_a_damaged_file_is_told_of_and_the_settings_hold(
