@@ -218,7 +218,9 @@ class DataPlane:
             "pending_bytes": plane.pending,
             "pending_bytes_limit": plane.settings.limits.pending_bytes,
             "requests": plane.requests,
-            "responses": {f"{c}xx": plane.responses[c] for c in range(1, 6)},
+            "responses": {f"{c}xx": plane.responses[c] for c in range(1, 5)}
+            # RFC 9110 15: what is above 599 is to be taken for a 5xx.
+            | {"5xx": sum(plane.responses[5:])},
             "bytes": {"up": plane.bytes_up, "down": plane.bytes_down},
             "upstream_connects": {e.name: e.connects for e in endpoints},
             "upstream_failures": {e.name: e.failures for e in endpoints},

@@ -83,7 +83,7 @@ class Plane:
     bytes_down: int = 0
     requests: int = 0
     ech: int = 0
-    responses: list[int] = field(default_factory=lambda: [0] * 6)  # by status class, 1xx at [1]
+    responses: list[int] = field(default_factory=lambda: [0] * 10)  # by first digit of the status
     connect_seconds: Histogram = field(default_factory=Histogram)  # to an upstream
     first_bytes_seconds: Histogram = field(default_factory=Histogram)  # accept to judgeable
     ends: Counter[str] = field(default_factory=Counter)  # connections by the cause of their end
