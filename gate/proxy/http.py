@@ -7,7 +7,7 @@ blocked one after all that came before it. What is forwarded is an `Exchange`'s 
 
 from __future__ import annotations
 
-from select import EPOLLERR
+from select import EPOLLERR, EPOLLHUP
 from socket import MSG_DONTWAIT, SocketType
 
 from gate.policy import Verdict
@@ -127,16 +127,17 @@ class HttpConnection:
 
     def _readable(self, events: int) -> None:
         state = self.state
-        if state is BUSY and self.exchange is not None and self.exchange.wants_body:
-            self.exchange.client_readable()
-            return
         if self.eof or not self.events & IN:
-            # Nothing may be read now, so this is a hang-up or an error.
-            if events & EPOLLERR or state is not BUSY:
+            # Nothing may be read now, so this is an error or a hang-up; or something to read that
+            # was seen before it was decided not to read, and will be seen again.
+            if events & EPOLLERR or (events & EPOLLHUP and state is not BUSY):
                 self.end("peer_reset", cut=True)
-            else:
+            elif events & EPOLLHUP:
                 self.plane.reactor.unwatch(self.sock.fileno())
                 self.events = -1
+            return
+        if state is BUSY and self.exchange is not None and self.exchange.wants_body:
+            self.exchange.client_readable()
             return
         if state is BUSY and self.plane.full:
             self.want(self.events & ~IN)  # what it sends ahead can wait in the kernel

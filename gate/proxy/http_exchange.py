@@ -8,7 +8,7 @@ chunk otherwise.
 
 from __future__ import annotations
 
-from select import EPOLLERR
+from select import EPOLLERR, EPOLLHUP
 from typing import TYPE_CHECKING, Final
 
 from gate.policy import Verdict
@@ -176,7 +176,7 @@ class Exchange:
                 self._read_response(upstream)
             elif events & EPOLLERR:
                 self._upstream_broke()
-            else:
+            elif events & EPOLLHUP:
                 upstream.unwatch()  # it has ended; the rest is read when the client takes it
 
     # The rest of the request.

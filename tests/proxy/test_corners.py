@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
+from functools import partial
 
 import pytest
 
-from tests.proxy.running import GET, OK, Reader, Running, accepted, heads
+from gate.proxy.http_state import State
+from tests.proxy.running import GET, OK, Reader, Running, accepted, heads, http_connection, push
 
 
 def asked(running: Running, origin: socket.socket, count: int = 1) -> Reader:
@@ -29,3 +32,56 @@ def test_a_status_above_599_is_passed_on_and_counts_as_5xx(
         assert got.data.startswith(b"HTTP/1.1 %d Odd\r\n" % status)
         origin.close()
     assert running.plane.stats()["responses"]["5xx"] == 1
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 900000000", b"Transfer-Encoding: chunked"])
+def test_a_client_that_resets_while_the_origin_takes_no_more_of_the_body_ends_at_once(
+    running: Running, upstream: socket.socket, framing: bytes
+) -> None:
+    sock = running.client()
+    sock.send(b"POST / HTTP/1.1\r\nHost: example.cn\r\n" + framing + b"\r\n\r\n")
+    origin = accepted(running, upstream)
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+
+    def full() -> bool:
+        nonlocal chunk
+        chunk = chunk[push(sock, chunk) :] or chunk
+        connection = http_connection(running)
+        exchange = connection.exchange if connection is not None else None
+        flow = exchange.upload.flow if exchange is not None and exchange.upload else None
+        return flow is not None and flow.blocked and push(sock, chunk[:1]) == 0
+
+    if framing.startswith(b"Content-Length"):
+        chunk = b"x" * len(chunk)
+    assert running.until(full, 10)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    assert running.until(lambda: running.plane.stats()["connections_open"] == 0, 3)
+    origin.close()
+
+
+def test_a_request_that_comes_as_its_client_is_found_slow_waits_for_its_turn(
+    running: Running, upstream: socket.socket
+) -> None:
+    """The response that the client does not take and its next request are in one batch."""
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"y" * 60_000
+    with running.client(receive=4096) as sock:
+        sock.send(GET % 0)
+        origin = accepted(running, upstream)
+        requests = Reader(origin)
+        sent = 1
+        while True:
+            assert running.until(partial(heads, requests, sent))
+            origin.setblocking(True)
+            origin.sendall(body)  # the gate reads it, and then the request that comes next
+            origin.settimeout(0.0)
+            sock.send(GET % sent)
+            sent += 1
+            running.until(lambda: False, 0.05)
+            connection = http_connection(running)
+            assert connection is not None, "the client was reset"
+            if connection.state is State.FLUSH:
+                break
+        got = Reader(sock)
+        assert running.until(lambda: heads(got, sent - 1) and heads(requests, sent), 10)
+        origin.close()
