@@ -209,11 +209,12 @@ class Exchange:
             return
         client, request = self.client, self.head
         plane = client.plane
-        if self._heard:
+        searched = len(self._heard)
+        if searched:
             data = self._heard + data
         while True:
             try:
-                head = plane.responses_parser.parse(data, 0, request.method)
+                head = plane.responses_parser.parse(data, 0, request.method, searched)
             except BadMessage as bad:
                 self.drop_upstream()
                 client.refuse(502, f"the origin's response was refused: {bad.detail}")
@@ -225,7 +226,12 @@ class Exchange:
             status, end = head.status, head.consumed
             plane.responses[status // 100] += 1
             if status >= 200:
-                if len(data) - end == head.length and head.framing is _LENGTH and self._plain(head):
+                if (
+                    len(data) - end == head.length
+                    and head.framing is _LENGTH
+                    and len(data) < _READ_BYTES
+                    and self._plain(head)
+                ):
                     self._answer(serialise_response(head, close=False) + data[end:])
                 else:
                     self._respond(upstream, head, data[end:])
@@ -240,6 +246,7 @@ class Exchange:
             if end == len(data):
                 return
             data = data[end:]
+            searched = 0
 
     def _plain(self, head: ResponseHead) -> bool:
         """Whether both connections go on after a response that has come whole."""
@@ -267,6 +274,8 @@ class Exchange:
         self.closes = part.close
         self.usable = self.usable and part.usable
         if part.left == 0 and part.chunks is None:
+            if self.usable and head.consumed + len(rest) >= _READ_BYTES and upstream.stale():
+                self.usable = False  # a read that was full may have left some behind
             self._answer(part.data)
             return
         unsent = client.send(part.data)

@@ -108,10 +108,13 @@ def pump_down(exchange: Exchange, flow: Flow | ChunkFlow) -> None:
         flow.close()
         if not flow.complete:
             exchange.drop_upstream()
-            client.end("broken_response")
+            # A client that gets no chunks would take an end in order for that of the body.
+            unframed = isinstance(flow, ChunkFlow) and exchange.head.minor < 1
+            client.end("broken_response", cut=unframed)
             return
-        if flow.rest:
-            exchange.usable = False
+        upstream = exchange.upstream
+        if flow.rest or (exchange.usable and upstream is not None and upstream.stale()):
+            exchange.usable = False  # what it sent beyond this response answers no request
         exchange.complete()
     elif progress is _BLOCKED or was_blocked:
         watch(exchange)

@@ -84,7 +84,7 @@ class UpstreamConnection:
         """
         self.owner = owner
         self.taken = self.plane.reactor.now
-        if once and self._stale():
+        if once and self.stale():
             self.close()
             return -1
         try:
@@ -95,7 +95,7 @@ class UpstreamConnection:
             self.close()
             return -1
 
-    def _stale(self) -> bool:
+    def stale(self) -> bool:
         """Whether it has ended, or sent what nobody asked for."""
         try:
             self.sock.recv(1, MSG_PEEK)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from functools import partial
+from typing import Any
 
 import pytest
 
 from gate.proxy.http_state import State
 from tests.proxy.running import GET, OK, Reader, Running, accepted, heads, http_connection, push
+
+FULL_READ = 1 << 16
+"""Bytes that the gate reads of a response at once."""
+SPLIT = OK.replace(b"ok", b"no")
+"""A second response, behind the first, that nobody has asked for."""
 
 
 def asked(running: Running, origin: socket.socket, count: int = 1) -> Reader:
@@ -85,3 +92,86 @@ def test_a_request_that_comes_as_its_client_is_found_slow_waits_for_its_turn(
         got = Reader(sock)
         assert running.until(lambda: heads(got, sent - 1) and heads(requests, sent), 10)
         origin.close()
+
+
+EXACT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+FILLER = b"y" * (FULL_READ - len(EXACT % FULL_READ))
+CHUNK = b"%x\r\n" % FULL_READ + b"y" * FULL_READ + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        EXACT % 200_000 + b"y" * 200_000,
+        EXACT % len(FILLER) + FILLER,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + 4 * CHUNK + b"0\r\n\r\n",
+    ],
+    ids=["relayed", "a-full-read", "chunked"],
+)
+def test_bytes_behind_a_response_do_not_answer_the_request_that_waits(
+    running: Running, upstream: socket.socket, response: bytes
+) -> None:
+    with running.client() as sock:
+        sock.send(GET % 1 + GET % 2)
+        origin = accepted(running, upstream)
+        asked(running, origin)
+        origin.settimeout(10)
+        thread = threading.Thread(target=origin.sendall, args=(response + SPLIT,))
+        thread.start()
+        got = Reader(sock)
+        again = accepted(running, upstream)
+        thread.join(10)
+        asked(running, again)
+        again.send(OK)
+        assert running.until(lambda: got().data.endswith(b"ok"))
+        assert b"no" not in got.data
+        origin.close()
+        again.close()
+
+
+def test_a_cut_response_without_chunks_is_a_reset_to_an_http_1_0_client(
+    running: Running, upstream: socket.socket
+) -> None:
+    with running.client() as sock:
+        sock.send(b"GET / HTTP/1.0\r\nHost: example.cn\r\n\r\n")
+        origin = accepted(running, upstream)
+        asked(running, origin)
+        origin.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        got = Reader(sock)
+        assert running.until(lambda: got().data.endswith(b"hello"))
+        origin.close()
+        assert running.until(lambda: bool(got().end))
+    assert got.end == "reset"
+
+
+class Counting:
+    """A response parser that counts the bytes which it is asked to look at."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+        self.bytes = 0
+
+    def parse(self, data: bytes, start: int, method: bytes, searched: int = 0) -> Any:
+        self.bytes += len(data) - searched
+        return self._parser.parse(data, start, method, searched)
+
+
+def test_a_response_head_in_small_pieces_is_read_once(
+    running: Running, upstream: socket.socket
+) -> None:
+    plane = running.plane._plane
+    counting = Counting(plane.responses_parser)
+    plane.responses_parser = counting  # type: ignore[assignment]
+    head = OK.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 400 + b"\r\n\r\n")
+    with running.client() as sock:
+        sock.send(GET % 1)
+        origin = accepted(running, upstream)
+        asked(running, origin)
+        for at in range(0, len(head), 10):
+            origin.send(head[at : at + 10])
+            wanted = min(at + 10, len(head))
+            assert running.until(lambda wanted=wanted: counting.bytes >= wanted)  # type: ignore[misc]
+        got = Reader(sock)
+        assert running.until(lambda: got().data.endswith(b"ok"))
+        origin.close()
+    assert counting.bytes == len(head)
