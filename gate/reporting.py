@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from gate.control import metrics
 from gate.control.figures import Sample
@@ -15,12 +16,15 @@ from gate.control.metrics import Metric
 from gate.control.outbox import Outbox
 from gate.settings import Sync, UnfiledReport
 from gate.sync.backoff import Backoff
-from gate.sync.errors import Cause, SyncError
+from gate.sync.errors import Cause, SyncError, Unacceptable
 from gate.sync.files import PUBLIC
 from gate.sync.source import Source
 from gate.sync.verifier import Verifier
 
 _log = logging.getLogger("gate.unfiled")
+
+_RESULTS: Final = ("taken", "failed", "refused")
+_ARRIVED: Final = {Cause.MALFORMED, Cause.OVERSIZE}  # of an answer: the report was taken
 
 
 class Reporter:
@@ -45,6 +49,10 @@ class Reporter:
             await asyncio.sleep(backoff.wait() if troubled else self._seconds)
             try:
                 await self._report_all()
+            except Unacceptable:
+                # The next one waits for its turn: what all are refused for may be mended by then.
+                self._reports["refused"] += 1
+                troubled = True
             except SyncError as error:
                 self._reports["failed"] += 1
                 if not troubled:
@@ -75,8 +83,24 @@ class Reporter:
                 body = {"gate": self._gate, "names": report.names}
                 try:
                     taken, refused = await source.report_unfiled(body, report.key)
+                except Unacceptable as error:
+                    if error.too_large and self._outbox.split():
+                        _log.warning(
+                            "too many blocked names in a report, from now on up to %d: %s",
+                            self._outbox.names,
+                            error,
+                        )
+                        continue
+                    requests = self._outbox.refused()
+                    _log.error(
+                        "a report of %d blocked names with %d requests is dropped: %s",
+                        len(report.names),
+                        requests,
+                        error,
+                    )
+                    raise
                 except SyncError as error:
-                    if error.cause is Cause.MALFORMED:  # it came, and its counts must not twice
+                    if error.cause in _ARRIVED:  # its counts must not arrive twice
                         self._outbox.taken()
                     raise
                 self._outbox.taken()
@@ -88,7 +112,7 @@ class Reporter:
         """The reports' figures for /metrics."""
         yield (
             metrics.UNFILED_REPORTS,
-            [((result,), float(self._reports[result])) for result in ("taken", "failed")],
+            [((result,), float(self._reports[result])) for result in _RESULTS],
         )
         yield (
             metrics.UNFILED_REPORTED,

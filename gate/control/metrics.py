@@ -181,7 +181,8 @@ UNFILED_NAMES = Metric(
 UNFILED_REPORTS = Metric(
     "gate_unfiled_reports_total",
     C,
-    "Reports of blocked names to the registry (unfiled.report), by result: taken or failed.",
+    "Reports of blocked names to the registry (unfiled.report), by result: taken, failed (it waits "
+    "and is told again), or refused for good and dropped.",
     ("result",),
 )
 UNFILED_REPORTED = Metric(
@@ -196,7 +197,8 @@ UNFILED_WAITING = Metric(
 UNFILED_DROPPED = Metric(
     "gate_unfiled_report_dropped_total",
     C,
-    "Requests that are not reported, because too many names were waiting already.",
+    "Requests that nobody is told of, because too many names were waiting already, or the registry "
+    "refused the report.",
 )
 ENTRIES = Metric("gate_replica_entries", G, "Domains in the replica.")
 REVISION = Metric("gate_replica_revision", G, "Revision of the replica in its registry epoch.")

@@ -1,7 +1,8 @@
 """What the registry has not been told of yet: blocked names with their requests since then.
 
 A report is kept as it is until the registry has taken it, and is sent again under the same key, so
-that each request counts once. What comes meanwhile waits for the report after it.
+that each request counts once. What comes meanwhile waits for the report after it. One that the
+registry refuses for good makes way: it would hold up all that come after it.
 
 All of it outlives the control process, in the file of the table of blocked names: so the two agree
 on which answers of the workers they have counted. A new report is kept before it is sent, or the
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ log = logging.getLogger("gate.unfiled")
 
 MOST_NAMES: Final = 1_000
 """Names of one report."""
+MOST_REQUESTS: Final = 10**9
+"""Requests of one name in one report: the registry takes no more."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,9 @@ class _Waiting:
     count: int
     first_seen: float
     last_seen: float
+
+
+_WAITING: Final = ("reason", "count", "first_seen", "last_seen")
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,7 +54,9 @@ class Outbox:
 
     most: int
     dropped: int = 0
-    """Requests for names that there was no room for."""
+    """Requests that nobody is told of: no room for the name, or the registry refused the report."""
+    names: int = MOST_NAMES
+    """Names of the next report; fewer once the registry has found one too large."""
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _report: Report | None = None
     on_report: Callable[[], None] = lambda: None
@@ -62,30 +70,67 @@ class Outbox:
         """Take a row's requests; those of no domain (an IP address, no SNI) are nobody's."""
         if row.reason not in REMINDED:
             return
-        found = self._waiting.get(row.name)
-        if found is None:
-            if len(self._waiting) >= self.most:
-                self.dropped += row.count
-                return
-            self._waiting[row.name] = _Waiting(row.reason, row.count, row.first_seen, row.last_seen)
+        if row.name not in self._waiting and len(self._waiting) >= self.most:
+            self.dropped += row.count
             return
-        if row.last_seen >= found.last_seen:
-            found.reason, found.last_seen = row.reason, row.last_seen
-        found.first_seen = min(found.first_seen, row.first_seen)
-        found.count += row.count
+        self._wait(row.name, _Waiting(row.reason, row.count, row.first_seen, row.last_seen))
+
+    def _wait(self, name: str, new: _Waiting) -> None:
+        found = self._waiting.setdefault(name, new)
+        if found is new:
+            return
+        if new.last_seen >= found.last_seen:
+            found.reason, found.last_seen = new.reason, new.last_seen
+        found.first_seen = min(found.first_seen, new.first_seen)
+        found.count += new.count
 
     def report(self) -> Report | None:
-        """What is to be told next: again, until `taken`; None for nothing."""
+        """What is to be told next: again, until `taken`, `split` or `refused`; None for nothing."""
         if self._report is None and self._waiting:
-            chosen = nlargest(MOST_NAMES, self._waiting, lambda name: self._waiting[name].count)
-            names = tuple(_fields(name, self._waiting.pop(name)) for name in chosen)
+            chosen = nlargest(self.names, self._waiting, lambda name: self._waiting[name].count)
+            names = tuple(self._fields(name) for name in chosen)
             self._report = Report(secrets.token_hex(16), names)
             self.on_report()
         return self._report
 
+    def _fields(self, name: str) -> dict[str, Any]:
+        """A name's requests, as a report has them; what is beyond `MOST_REQUESTS` waits on."""
+        item = self._waiting.pop(name)
+        count = min(item.count, MOST_REQUESTS)
+        if item.count > count:
+            self._waiting[name] = replace(item, count=item.count - count)
+        return {
+            "name": name,
+            "reason": item.reason,
+            "count": count,
+            "first_seen": int(item.first_seen),
+            "last_seen": int(item.last_seen),
+        }
+
     def taken(self) -> None:
         """The registry has the report."""
         self._report = None
+
+    def split(self) -> bool:
+        """The registry finds the report too large: its names wait for ones of half the size.
+
+        False for a report of one name, which stays.
+        """
+        report = self._report
+        if report is None or len(report.names) < 2:
+            return False
+        self._report, self.names = None, len(report.names) // 2
+        for item in report.names:
+            self._wait(item["name"], _Waiting(*(item[key] for key in _WAITING)))
+        return True
+
+    def refused(self) -> int:
+        """The registry will never take the report: it is dropped; returns its requests."""
+        names = () if self._report is None else self._report.names
+        count: int = sum(item["count"] for item in names)
+        self._report = None
+        self.dropped += count
+        return count
 
     def state(self) -> object:
         """What the registry has not been told of, as JSON; for `restore`."""
@@ -110,13 +155,3 @@ class Outbox:
             log.warning("what was still to be reported is lost, its state is damaged: %r", error)
             return
         self._report, self._waiting = report, rows
-
-
-def _fields(name: str, item: _Waiting) -> dict[str, Any]:
-    return {
-        "name": name,
-        "reason": item.reason,
-        "count": item.count,
-        "first_seen": int(item.first_seen),
-        "last_seen": int(item.last_seen),
-    }

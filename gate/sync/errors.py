@@ -43,6 +43,14 @@ class SyncError(Exception):
         self.cause = cause
 
 
+class Unacceptable(SyncError):
+    """The registry has read what was sent and will not take it, however often it is sent."""
+
+    def __init__(self, message: str, *, too_large: bool) -> None:
+        super().__init__(Cause.REFUSED, message)
+        self.too_large = too_large
+
+
 class Gap(SyncError):
     """A batch starts after the revision that the replica has; `have` says which."""
 

@@ -19,7 +19,7 @@ from gate.replica import Position
 from gate.settings import ClientTls
 from gate.sync.backoff import Backoff
 from gate.sync.batch import MAX_ENVELOPE, Batch
-from gate.sync.errors import Cause, SyncError
+from gate.sync.errors import Cause, SyncError, Unacceptable
 from gate.sync.snapshot import MANIFEST_HEADER, Manifest
 from gate.sync.tls import ClientContext, TlsError
 from gate.sync.verifier import Verifier
@@ -184,7 +184,8 @@ class Source:
     async def report_unfiled(self, report: Mapping[str, object], key: str) -> tuple[int, int]:
         """Tell the registry of blocked names; how many it took, and how many it refused.
 
-        Told again under the same `key`, a report counts once. Raises SyncError.
+        Told again under the same `key`, a report counts once. Raises SyncError; Unacceptable when
+        telling it again is of no use.
         """
         async with self._ask("POST", _REPORTS, {}, _GRACE, report, {_KEY: key}) as response:
             answer = await self._read(response, _ANSWER_BYTES)
@@ -276,17 +277,20 @@ class Source:
             reason = str(json.loads(text)["en"])
         except (ValueError, KeyError, TypeError):
             reason = response.reason or ""
+        message = f"the registry at {self.url} answered {response.status}: {reason}"
         match response.status:
+            case 400 | 409 | 413 | 415 | 422:
+                return Unacceptable(message, too_large=response.status == 413)
             case 410:
                 cause = Cause.COMPACTED
             case 401 | 403:
                 cause = Cause.REFUSED
-                reason += "; give this gate a reader token of the registry (sync.token_file)"
+                message += "; give this gate a reader token of the registry (sync.token_file)"
             case 429 | 500 | 502 | 503 | 504:
                 cause = Cause.UNREACHABLE
             case _:
                 cause = Cause.REFUSED
-        return SyncError(cause, f"the registry at {self.url} answered {response.status}: {reason}")
+        return SyncError(cause, message)
 
 
 async def _drop(ahead: _Ahead | None) -> None:

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from gate.control.outbox import MOST_NAMES, Outbox
+from gate.control.outbox import MOST_NAMES, MOST_REQUESTS, Outbox
 from gate.control.unfiled import Row
+from gate.registry.unfiled import MAX_NAMES, UnfiledName
 
 
 def row(name: str, count: int = 1, *, at: float = 100.0, reason: str = "unfiled") -> Row:
@@ -64,6 +65,60 @@ def test_more_names_than_there_is_room_for_are_counted_and_dropped() -> None:
         outbox.add(row(name, 4))
     assert counts(outbox) == {"a.cn": 8, "b.cn": 4}
     assert outbox.dropped == 4
+
+
+def test_a_report_that_is_too_large_is_told_in_halves_and_nothing_of_it_twice() -> None:
+    outbox = Outbox(5_000)
+    for number in range(4):
+        outbox.add(row(f"n{number}.cn", number + 1))
+    first = outbox.report()
+    outbox.add(row("n3.cn", 10, at=200, reason="revoked"))
+    assert outbox.split()
+    assert first is not None
+    told: list[tuple[str, int]] = []
+    sizes = []
+    while (report := outbox.report()) is not None:
+        assert report.key != first.key
+        sizes.append(len(report.names))
+        told += ((item["name"], item["count"]) for item in report.names)
+        outbox.taken()
+    assert sizes == [2, 2]
+    assert sorted(told) == [("n0.cn", 1), ("n1.cn", 2), ("n2.cn", 3), ("n3.cn", 14)]
+
+
+def test_a_report_of_one_name_or_none_cannot_be_split() -> None:
+    outbox = Outbox(10)
+    assert not outbox.split()
+    outbox.add(row("a.cn"))
+    report = outbox.report()
+    assert not outbox.split()
+    assert outbox.report() is report
+
+
+def test_a_report_that_is_refused_makes_way_for_the_next_and_is_counted() -> None:
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", 3))
+    outbox.add(row("b.cn", 4))
+    outbox.report()
+    outbox.add(row("c.cn", 5))
+    assert outbox.refused() == 7
+    assert outbox.dropped == 7
+    assert counts(outbox) == {"c.cn": 5}
+    outbox.taken()
+    assert (outbox.refused(), outbox.dropped) == (0, 7)
+
+
+def test_more_requests_than_a_report_may_have_of_a_name_are_told_in_the_next() -> None:
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", MOST_REQUESTS + 5))
+    assert counts(outbox) == {"a.cn": MOST_REQUESTS}
+    UnfiledName.model_validate(outbox.report().names[0])  # type: ignore[union-attr]
+    outbox.taken()
+    assert counts(outbox) == {"a.cn": 5}
+
+
+def test_a_report_has_no_more_names_than_the_registry_takes() -> None:
+    assert MOST_NAMES <= MAX_NAMES
 
 
 def test_what_is_no_domain_is_nobodys_to_file() -> None:
