@@ -97,14 +97,18 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
     async with contextlib.AsyncExitStack() as stack:
         replica = stack.enter_context(contextlib.closing(open_replica(settings.replica_path)))
         control = _Control(settings, board, workers, replica)
-        stack.callback(control.unfiled.save)  # after the last worker's words
+        stack.push_async_callback(control.unfiled.save)  # after the last worker's words
         await control.fleet.start(sockets.control)
         stack.push_async_callback(control.fleet.close)
         ticking = asyncio.create_task(control.tick_until(leave))
         ticking.add_done_callback(lambda task: leave.set())
-        ending = asyncio.create_task(control.overrides.end_in_time())
-        ending.add_done_callback(lambda task: leave.set())
-        stack.callback(ending.cancel)
+        beside = [
+            asyncio.create_task(control.overrides.end_in_time()),
+            asyncio.create_task(control.unfiled.save_in_time()),
+        ]
+        for task in beside:
+            task.add_done_callback(lambda task: leave.set())
+            stack.callback(task.cancel)
         await asyncio.to_thread(_load_doors)
         await control.open_doors(stack, sockets)
         follow = None
@@ -115,8 +119,9 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             control.begin_reports(stack)
         await ticking
         board.ready = False
-        if ending.done():
-            ending.result()  # why it is over
+        for task in beside:
+            if task.done():
+                task.result()  # why it is over
         if follow is not None:
             return await _end(follow, settings.replica_path)
     return 0
@@ -140,8 +145,7 @@ class _Control:
         if settings.unfiled.report.enabled and settings.sync.registry != NONE:
             self.outbox = Outbox(settings.unfiled.names)
             self.outbox.restore(self.unfiled.kept)
-            self.outbox.on_report = self.unfiled.save
-            self.unfiled.reports = self.outbox.state
+            self.unfiled.reports = self.outbox.pieces
             self.unfiled.on_row = self.outbox.add
         self.runtime = Runtime(board, state_dir / "runtime.json")
         self.runtime.restore(settings.log.level)
@@ -225,7 +229,11 @@ class _Control:
 
         settings = self.settings
         self.reporter = Reporter(
-            settings.unfiled.report, settings.sync, settings.state_dir, self.outbox
+            settings.unfiled.report,
+            settings.sync,
+            settings.state_dir,
+            self.outbox,
+            keep=self.unfiled.save,
         )
         task = asyncio.create_task(self.reporter.run())
         stack.callback(task.cancel)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +31,21 @@ class Reporter:
     """Empties an outbox into the registry that the gate follows."""
 
     def __init__(
-        self, settings: UnfiledReport, sync: Sync, state_dir: Path, outbox: Outbox
+        self,
+        settings: UnfiledReport,
+        sync: Sync,
+        state_dir: Path,
+        outbox: Outbox,
+        keep: Callable[[], Awaitable[None]],
     ) -> None:
+        """`keep` writes the outbox to the disk."""
         self._seconds = settings.seconds
         self._gate = settings.gate or socket.gethostname()[:64]
         self._sync = sync
         self._verifier = Verifier(sync.keys or state_dir / "keys" / PUBLIC)
         self._outbox = outbox
+        self._keep = keep
+        self._kept = ""  # key of the last report that was
         self._reports = Counter[str]()
         self._names = Counter[str]()
 
@@ -80,6 +88,9 @@ class Reporter:
         )
         async with source:
             while (report := self._outbox.report()) is not None:
+                if report.key != self._kept:
+                    await self._keep()
+                    self._kept = report.key
                 body = {"gate": self._gate, "names": report.names}
                 try:
                     taken, refused = await source.report_unfiled(body, report.key)

@@ -5,19 +5,22 @@ that each request counts once. What comes meanwhile waits for the report after i
 registry refuses for good makes way: it would hold up all that come after it.
 
 All of it outlives the control process, in the file of the table of blocked names: so the two agree
-on which answers of the workers they have counted. A new report is kept before it is sent, or the
+on which answers of the workers they have counted. Keep a new report there before it is sent, or the
 next control process after a kill would tell of the same requests under another key.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
+from itertools import chain
 from typing import Any, Final
 
+from gate.control.pieces import list_pieces
 from gate.control.unfiled import Row
 from gate.policy import REMINDED
 
@@ -29,15 +32,22 @@ MOST_REQUESTS: Final = 10**9
 """Requests of one name in one report: the registry takes no more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class _Waiting:
+    name: str
     reason: str
     count: int
     first_seen: float
     last_seen: float
 
-
-_WAITING: Final = ("reason", "count", "first_seen", "last_seen")
+    def __add__(self, other: _Waiting) -> _Waiting:
+        return _Waiting(
+            self.name,
+            (other if other.last_seen >= self.last_seen else self).reason,
+            self.count + other.count,
+            min(self.first_seen, other.first_seen),
+            max(self.last_seen, other.last_seen),
+        )
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,8 +69,6 @@ class Outbox:
     """Names of the next report; fewer once the registry has found one too large."""
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _report: Report | None = None
-    on_report: Callable[[], None] = lambda: None
-    """Called for each new report, before it can be sent: keeps `state`."""
 
     def __len__(self) -> int:
         """Names that the registry has not been told of."""
@@ -73,16 +81,11 @@ class Outbox:
         if row.name not in self._waiting and len(self._waiting) >= self.most:
             self.dropped += row.count
             return
-        self._wait(row.name, _Waiting(row.reason, row.count, row.first_seen, row.last_seen))
+        self._wait(_Waiting(row.name, row.reason, row.count, row.first_seen, row.last_seen))
 
-    def _wait(self, name: str, new: _Waiting) -> None:
-        found = self._waiting.setdefault(name, new)
-        if found is new:
-            return
-        if new.last_seen >= found.last_seen:
-            found.reason, found.last_seen = new.reason, new.last_seen
-        found.first_seen = min(found.first_seen, new.first_seen)
-        found.count += new.count
+    def _wait(self, new: _Waiting) -> None:
+        found = self._waiting.get(new.name)
+        self._waiting[new.name] = new if found is None else found + new
 
     def report(self) -> Report | None:
         """What is to be told next: again, until `taken`, `split` or `refused`; None for nothing."""
@@ -90,7 +93,6 @@ class Outbox:
             chosen = nlargest(self.names, self._waiting, lambda name: self._waiting[name].count)
             names = tuple(self._fields(name) for name in chosen)
             self._report = Report(secrets.token_hex(16), names)
-            self.on_report()
         return self._report
 
     def _fields(self, name: str) -> dict[str, Any]:
@@ -121,7 +123,7 @@ class Outbox:
             return False
         self._report, self.names = None, len(report.names) // 2
         for item in report.names:
-            self._wait(item["name"], _Waiting(*(item[key] for key in _WAITING)))
+            self._wait(_Waiting(**item))
         return True
 
     def refused(self) -> int:
@@ -132,16 +134,12 @@ class Outbox:
         self.dropped += count
         return count
 
-    def state(self) -> object:
-        """What the registry has not been told of, as JSON; for `restore`."""
+    def pieces(self) -> Iterator[str]:
+        """What the registry has not been told of at this call, as JSON; for `restore`."""
         report = self._report
-        return {
-            "report": None if report is None else {"key": report.key, "names": report.names},
-            "waiting": [
-                [name, item.reason, item.count, item.first_seen, item.last_seen]
-                for name, item in self._waiting.items()
-            ],
-        }
+        told = json.dumps(None if report is None else {"key": report.key, "names": report.names})
+        waiting = list_pieces(list(self._waiting.values()), _row)
+        return chain([f'{{"report": {told}, "waiting": '], waiting, "}")
 
     def restore(self, state: Any) -> None:
         """Take up the state of an outbox before; one that cannot be read is told of."""
@@ -150,8 +148,12 @@ class Outbox:
         try:
             found, waiting = state["report"], state["waiting"]
             report = None if found is None else Report(str(found["key"]), tuple(found["names"]))
-            rows = {str(name): _Waiting(*fields) for name, *fields in waiting[: self.most]}
+            rows = {item.name: item for item in (_Waiting(*row) for row in waiting[: self.most])}
         except (ValueError, TypeError, KeyError) as error:
             log.warning("what was still to be reported is lost, its state is damaged: %r", error)
             return
         self._report, self._waiting = report, rows
+
+
+def _row(item: _Waiting) -> list[str | int | float]:
+    return [item.name, item.reason, item.count, item.first_seen, item.last_seen]

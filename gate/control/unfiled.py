@@ -8,20 +8,23 @@ of them together too little by exactly that. Without any unlisted, every count i
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from heapq import nsmallest
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from gate.control.fleet import Fleet, Link
 from gate.control.lines import Message
+from gate.control.pieces import list_pieces
 from gate.control.tally import is_alive
 from gate.control.turns import greatest_first, in_turns
 
@@ -102,7 +105,7 @@ class UnfiledTable:
 
     def add(self, new: Row) -> None:
         """Count a row's requests in; its rate is worked out here."""
-        key = new.name, new.listener, new.reason
+        key = _key(new)
         row = self._rows.get(key)
         if row is None:
             if len(self._rows) >= self._names:
@@ -127,19 +130,18 @@ class UnfiledTable:
             if row.last_seen >= oldest:
                 self.unlisted += row.count
 
-    def forget_old(self) -> int:
-        """Drop the rows that nobody has asked for in a long time; returns how many."""
+    async def forget_old(self) -> None:
+        """Drop the rows that nobody has asked for in a long time."""
         oldest = self._oldest()
-        gone = [row for row in self._rows.values() if row.last_seen < oldest]
-        for row in gone:
-            self._drop(row)
-        return len(gone)
+        async for row in in_turns(list(self._rows.values())):
+            if row.last_seen < oldest and self._rows.get(_key(row)) is row:
+                self._drop(row)
 
     def _oldest(self) -> float:
         return self._clock() - self._keep_seconds
 
     def _drop(self, row: Row) -> None:
-        del self._rows[row.name, row.listener, row.reason]
+        del self._rows[_key(row)]
 
     async def rows(
         self,
@@ -166,22 +168,27 @@ class UnfiledTable:
 
     # Across restarts
 
-    def save(self, path: Path, reports: object = None) -> None:
-        """Write the table to a file in place of the one before. Raises OSError.
+    def pieces(self, reports: Iterable[str]) -> Iterator[str]:
+        """The table as it is at this call, as JSON; no row may change before the last piece.
 
-        `reports` is kept with it as JSON: what is still to be reported of the same answers.
+        `reports` is JSON, too, of the same moment: what is still to be reported.
         """
         state = {
             "format": _FORMAT,
             "since": self.since,
             "unlisted": self.unlisted,
             "heard": [[*who, number] for who, number in self.heard.items()],
-            "rows": [_fields(row) for row in self._rows.values()],
-            "reports": reports,
         }
+        rows = list_pieces(list(self._rows.values()), _fields)
+        return chain([json.dumps(state)[:-1], ', "rows": '], rows, [', "reports": '], reports, "}")
+
+    async def save(self, path: Path, reports: Iterable[str] = ("null",)) -> None:
+        """Write the `pieces` to a file in place of the one before, in turns. Raises OSError."""
+        pieces = self.pieces(reports)
         beside = path.with_suffix(".new")
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(json.dumps(state))
+        with _open_private(beside) as file:
+            async for piece in in_turns(pieces):
+                file.write(piece)
         beside.replace(path)
 
     def restore(self, path: Path) -> object:
@@ -207,9 +214,17 @@ class UnfiledTable:
             log.warning("%s is damaged (%s); it is kept as %s, counting anew", path, error, aside)
             return None
         for row in sorted(rows, key=lambda row: row.count)[-self._names :]:
-            self._rows[row.name, row.listener, row.reason] = row
+            self._rows[_key(row)] = row
         self.heard = heard
         return state.get("reports")
+
+
+def _open_private(path: Path) -> TextIO:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row.name, row.listener, row.reason
 
 
 def _fields(row: Row) -> list[str | int | float]:
@@ -227,16 +242,20 @@ def _fields(row: Row) -> list[str | int | float]:
 
 
 class UnfiledNames:
-    """The table in the control process: fed by the workers, saved now and then."""
+    """The table in the control process: fed by the workers, saved now and then.
+
+    It is saved in turns, and is to be of one moment: what comes meanwhile counts when it is saved.
+    """
 
     def __init__(self, table: UnfiledTable, path: Path) -> None:
         self.table = table
         self._path = path
-        self._saved_at = time.monotonic()
+        self._saving = asyncio.Lock()
+        self._late: list[tuple[Link, Message]] = []
         self.on_row: Callable[[Row], None] = lambda row: None
         """Is given the requests that come in, a row each, for a report."""
-        self.reports: Callable[[], object] = lambda: None
-        """Gives what is still to be reported, to be kept with the table."""
+        self.reports: Callable[[], Iterable[str]] = lambda: ("null",)
+        """Gives what is still to be reported, as JSON, to be kept with the table."""
         self.kept = table.restore(path)
         """What the control process before had still to report."""
 
@@ -245,9 +264,6 @@ class UnfiledNames:
         answers = await fleet.ask("unfiled", fields=lambda link: {"confirmed": self._heard(link)})
         for link, answer in answers.items():
             self._take(link, answer)
-        if time.monotonic() >= self._saved_at + SAVE_SECONDS:
-            self.table.forget_old()
-            self.save()
 
     def farewell(self, link: Link, words: Message) -> None:
         """Take what a worker leaves behind that ends."""
@@ -258,6 +274,12 @@ class UnfiledNames:
         return self.table.heard.get((link.pid, link.born), 0)
 
     def _take(self, link: Link, answer: Message) -> None:
+        if self._saving.locked():
+            self._late.append((link, answer))
+        else:
+            self._count(link, answer)
+
+    def _count(self, link: Link, answer: Message) -> None:
         if answer["number"] == self._heard(link):
             return
         self.table.heard[link.pid, link.born] = answer["number"]
@@ -267,12 +289,23 @@ class UnfiledNames:
             self.on_row(row)
             self.table.add(row)
 
-    def save(self) -> None:
+    async def save_in_time(self) -> None:
+        """Save every minute until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await self.table.forget_old()
+            await self.save()
+
+    async def save(self) -> None:
         """Keep the table for the next start; what is lost without is told in the log."""
-        self._saved_at = time.monotonic()
-        heard = self.table.heard  # a process that has gone gives nothing again
-        self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
-        try:
-            self.table.save(self._path, self.reports())
-        except OSError as error:
-            log.warning("%s cannot be written: %s; free some room", self._path, error.strerror)
+        async with self._saving:
+            heard = self.table.heard  # a process that has gone gives nothing again
+            self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
+            try:
+                await self.table.save(self._path, self.reports())
+            except OSError as error:
+                log.warning("%s cannot be written: %s; free some room", self._path, error.strerror)
+            finally:
+                late, self._late = self._late, []
+                for link, answer in late:
+                    self._count(link, answer)

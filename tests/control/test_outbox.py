@@ -131,7 +131,7 @@ def test_what_is_no_domain_is_nobodys_to_file() -> None:
 def again(outbox: Outbox, most: int = 10) -> Outbox:
     """The outbox of the next control process."""
     after = Outbox(most)
-    after.restore(json.loads(json.dumps(outbox.state())))
+    after.restore(json.loads("".join(outbox.pieces())))
     return after
 
 
@@ -152,18 +152,20 @@ def test_the_next_control_process_tells_what_waits_and_the_same_report_again() -
     assert (again(after).report(), len(again(after))) == (None, 0)
 
 
-def test_a_report_is_kept_before_it_can_be_sent() -> None:
-    kept: list[object] = []
+def test_what_is_kept_is_of_the_moment_at_which_it_was_asked_for() -> None:
     outbox = Outbox(10)
-    outbox.on_report = lambda: kept.append(outbox.state())
     outbox.add(row("a.cn", 2))
-    assert kept == []
-    report = outbox.report()
+    first = outbox.report()
+    outbox.add(row("b.cn", 1))
+    pieces = outbox.pieces()
+    outbox.taken()
+    outbox.add(row("b.cn", 5))
     outbox.report()
-    (state,) = kept
     after = Outbox(10)
-    after.restore(state)
-    assert after.report() == report
+    after.restore(json.loads("".join(pieces)))
+    assert after.report() == first
+    after.taken()
+    assert counts(after) == {"b.cn": 1}
 
 
 @pytest.mark.parametrize(

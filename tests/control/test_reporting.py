@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,7 @@ async def test_a_fault_is_logged_and_the_same_report_is_sent_again(
     outbox = Outbox(10)
     outbox.add(Row("a.cn", "http", "unfiled", "", 1, 100.0, 100.0))
     settings = UnfiledReport.model_construct(enabled=True, seconds=0.01, gate="edge-1")
-    reporter = Reporter(settings, Sync(registry="http://127.0.0.1:9"), tmp_path, outbox)
+    reporter = Reporter(settings, Sync(registry="http://127.0.0.1:9"), tmp_path, outbox, no_disk)
     with caplog.at_level(logging.INFO):
         task = asyncio.create_task(reporter.run())
         await until(lambda: "blocked names are reported again" in caplog.text)
@@ -95,10 +95,16 @@ async def registry() -> AsyncIterator[tuple[Registry, str]]:
         yield made, str(server.make_url("")).rstrip("/")
 
 
+async def no_disk() -> None:
+    """Keep nothing."""
+
+
 @contextlib.asynccontextmanager
-async def reporting(url: str, outbox: Outbox, folder: Path) -> AsyncIterator[Reporter]:
+async def reporting(
+    url: str, outbox: Outbox, folder: Path, keep: Callable[[], Awaitable[None]] = no_disk
+) -> AsyncIterator[Reporter]:
     settings = UnfiledReport.model_construct(enabled=True, seconds=0.01, gate="edge-1")
-    reporter = Reporter(settings, Sync(registry=url), folder, outbox)
+    reporter = Reporter(settings, Sync(registry=url), folder, outbox, keep)
     task = asyncio.create_task(reporter.run())
     try:
         yield reporter
@@ -145,6 +151,27 @@ async def test_a_refusal_that_has_nothing_to_do_with_the_report_costs_no_name(
     assert len(made.keys) == 4
     assert len(set(made.keys)) == 1
     assert figures(reporter) == {"taken": 1, "failed": 3, "refused": 0, "dropped": 0}
+
+
+async def test_each_report_is_kept_once_before_it_is_sent(
+    registry: tuple[Registry, str], tmp_path: Path
+) -> None:
+    made, url = registry
+    made.answers = [503, 503]
+    outbox = Outbox(10)
+    kept: list[tuple[str, int]] = []
+
+    async def keep() -> None:
+        report = outbox.report()
+        assert report is not None
+        kept.append((report.key, len(made.keys)))
+
+    async with reporting(url, outbox, tmp_path, keep):
+        outbox.add(Row("a.cn", "http", "unfiled", "", 1, 100.0, 100.0))
+        await until(lambda: len(made.told) == 1 and len(outbox) == 0)
+        outbox.add(Row("a.cn", "http", "unfiled", "", 2, 100.0, 100.0))
+        await until(lambda: len(made.told) == 2 and len(outbox) == 0)
+    assert kept == [(made.keys[0], 0), (made.keys[3], 3)]
 
 
 async def test_a_report_that_is_too_large_goes_out_in_smaller_ones(

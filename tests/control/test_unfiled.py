@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from asyncio import StreamWriter
@@ -102,7 +103,7 @@ async def test_a_name_that_nobody_asks_for_any_more_is_forgotten() -> None:
     rows.add(row("old.cn", 100, clock.now))
     clock.now += 31 * DAY
     rows.add(row("new.cn", 1, clock.now))
-    assert rows.forget_old() == 1
+    await rows.forget_old()
     assert [item.name for item in (await rows.rows())] == ["new.cn"]
     assert rows.unlisted == 0
 
@@ -111,7 +112,7 @@ async def test_a_table_is_the_same_after_a_restart(tmp_path: Path) -> None:
     rows = table(20)
     for number in range(50):
         rows.add(row(f"n{number}.cn", number + 1))
-    rows.save(tmp_path / "unfiled.json")
+    await rows.save(tmp_path / "unfiled.json")
     again = table(20)
     again.restore(tmp_path / "unfiled.json")
     assert (await again.rows()) == (await rows.rows())
@@ -123,7 +124,7 @@ async def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> No
     rows = table(100)
     for number in range(100):
         rows.add(row(f"n{number}.cn", number + 1))
-    rows.save(tmp_path / "unfiled.json")
+    await rows.save(tmp_path / "unfiled.json")
     small = table(10)
     small.restore(tmp_path / "unfiled.json")
     assert [item.count for item in (await small.rows())] == list(range(100, 90, -1))
@@ -151,14 +152,39 @@ async def test_an_answer_counts_once_although_the_control_process_is_replaced(
     pending.add("tls", {Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn"): 7}, 1.0)
     before = UnfiledNames(table(), path)
     await before.collect_from(worker)
-    before.save()
+    await before.save()
     after = UnfiledNames(table(), path)
     await after.collect_from(worker)
     assert [item.count for item in (await after.table.rows())] == [7]
 
 
+async def test_what_comes_while_the_table_is_saved_is_not_in_the_file_and_counts_after(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "unfiled.json"
+    names = UnfiledNames(table(20_000), path)
+    for number in range(20_000):
+        names.table.add(row(f"n{number}.cn"))
+    saving = asyncio.create_task(names.save())
+    link = Link(0, os.getpid(), 12, cast(StreamWriter, None))
+    turns = 0
+    while not saving.done():
+        await asyncio.sleep(0)
+        turns += 1
+        fields = ["n19999.cn", "tls", "unfiled", "default", 1, 1.0, 1_700_000_001.0]
+        answer = {"number": turns, "unlisted": 1, "rows": [fields]}
+        names.farewell(link, {"unfiled": [answer]})
+    assert turns > 1, "saving has left nobody a turn"
+    saved = table(20_000)
+    saved.restore(path)
+    assert (len(saved), saved.unlisted) == (20_000, 0)
+    assert [item.count for item in await saved.rows()] == [1] * 20_000
+    (most, *_) = await names.table.rows()
+    assert (most.name, most.count, names.table.unlisted) == ("n19999.cn", 1 + turns, turns)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [[1]]}', '{"rows": []}'])
-def test_a_damaged_file_is_kept_aside_and_counting_goes_on(tmp_path: Path, text: str) -> None:
+async def test_a_damaged_file_is_kept_aside_and_counting_goes_on(tmp_path: Path, text: str) -> None:
     path = tmp_path / "unfiled.json"
     path.write_text(text)
     rows = table()
@@ -166,4 +192,4 @@ def test_a_damaged_file_is_kept_aside_and_counting_goes_on(tmp_path: Path, text:
     assert len(rows) == 0
     assert path.with_suffix(".bad").read_text() == text
     rows.add(row("a.cn"))
-    rows.save(path)
+    await rows.save(path)
