@@ -285,7 +285,9 @@ class _Requests:
                 return {"stats": self._stats()}
             case "unfiled":
                 self._observer.fold()
-                return self._pending.take(request["confirmed"])
+                # A control process of an older program does not say what it has kept.
+                confirmed: int = request["confirmed"]
+                return self._pending.take(confirmed, request.get("kept", confirmed))
             case "modes":
                 self._set_modes(request["modes"])
                 return {}

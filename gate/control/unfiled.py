@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from heapq import nsmallest
@@ -92,8 +92,8 @@ class UnfiledTable:
         self.heard: dict[tuple[int, int], int] = {}
         """Number of the last answer that was counted in, by process id and birth of the worker.
 
-        It is kept with the rows: a worker outlives the control process, and gives its last
-        answer again to the next one.
+        It is kept with the rows: a worker outlives the control process, and gives the answers that
+        the file does not have again to the next one.
         """
 
     def __len__(self) -> int:
@@ -241,6 +241,10 @@ def _fields(row: Row) -> list[str | int | float]:
     ]
 
 
+def _of(link: Link, numbers: Mapping[tuple[int, int], int]) -> int:
+    return numbers.get((link.pid, link.born), 0)
+
+
 class UnfiledNames:
     """The table in the control process: fed by the workers, saved now and then.
 
@@ -258,10 +262,17 @@ class UnfiledNames:
         """Gives what is still to be reported, as JSON, to be kept with the table."""
         self.kept = table.restore(path)
         """What the control process before had still to report."""
+        self._kept = dict(table.heard)  # as it is on the disk
 
     async def collect_from(self, fleet: Fleet) -> None:
         """Ask every worker for what it has counted."""
-        answers = await fleet.ask("unfiled", fields=lambda link: {"confirmed": self._heard(link)})
+        answers = await fleet.ask(
+            "unfiled",
+            fields=lambda link: {
+                "confirmed": _of(link, self.table.heard),
+                "kept": _of(link, self._kept),
+            },
+        )
         for link, answer in answers.items():
             self._take(link, answer)
 
@@ -270,9 +281,6 @@ class UnfiledNames:
         for answer in words["unfiled"]:
             self._take(link, answer)
 
-    def _heard(self, link: Link) -> int:
-        return self.table.heard.get((link.pid, link.born), 0)
-
     def _take(self, link: Link, answer: Message) -> None:
         if self._saving.locked():
             self._late.append((link, answer))
@@ -280,7 +288,7 @@ class UnfiledNames:
             self._count(link, answer)
 
     def _count(self, link: Link, answer: Message) -> None:
-        if answer["number"] == self._heard(link):
+        if answer["number"] <= _of(link, self.table.heard):
             return
         self.table.heard[link.pid, link.born] = answer["number"]
         self.table.unlisted += answer["unlisted"]
@@ -303,6 +311,7 @@ class UnfiledNames:
             self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
             try:
                 await self.table.save(self._path, self.reports())
+                self._kept = dict(self.table.heard)
             except OSError as error:
                 log.warning("%s cannot be written: %s; free some room", self._path, error.strerror)
             finally:

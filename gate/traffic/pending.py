@@ -2,7 +2,8 @@
 
 The control process asks every second and says with each question which answer it has had; until
 then that answer is given again, so that a reply which is late or lost costs no count and none
-counts twice.
+counts twice. It says, too, which answer is on its disk already: those after it are held here, up to
+some thousand rows, for the control process that comes after one that was killed.
 
 A flood of random names must neither fill the worker's memory nor push out the names that matter.
 So once there are more than a few rows a name needs to be asked for twice to get one (remembered
@@ -11,6 +12,7 @@ in a fixed table of one-byte tags), and what gets none is summed up as `unlisted
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +22,8 @@ from gate.policy import REASONS, Verdict
 
 ROWS_IN_ANSWER: Final = 512
 """So that making an answer stays below a millisecond."""
+ROWS_HELD: Final = 4096
+"""Of answers that the control process has had and not yet kept; of more, the oldest go."""
 
 _FREELY: Final = 1024
 _MOST: Final = 4096
@@ -48,7 +52,8 @@ class Pending:
         self._rows: dict[Key, _Asked] = {}
         self._tags = bytearray(_TAGS)
         self._unlisted = 0
-        self._answer: Answer | None = None  # given, and not confirmed yet
+        self._given = deque[Answer]()  # and not kept yet, the oldest first
+        self._held = 0  # rows of those
         self._number = 0
 
     def __len__(self) -> int:
@@ -86,16 +91,30 @@ class Pending:
         self._unlisted += unlisted
         return total
 
-    def take(self, confirmed: int) -> Answer:
-        """The next answer, or the last one again if `confirmed` is not its number."""
-        if self._answer is None or confirmed == self._answer["number"]:
-            self._answer = self._next(ROWS_IN_ANSWER)
-        return self._answer
+    def take(self, confirmed: int, kept: int) -> Answer:
+        """The answer after the one of the number `confirmed`; `kept` and those before can go.
+
+        With nothing to tell it has the number of the one before.
+        """
+        while self._given and self._given[0]["number"] <= kept:
+            self._let_go()
+        for answer in self._given:
+            if answer["number"] > confirmed:
+                return answer
+        answer = self._next(ROWS_IN_ANSWER)
+        if answer["rows"] or answer["unlisted"]:
+            self._given.append(answer)
+            self._held += _weight(answer)
+        while self._held > ROWS_HELD:
+            self._let_go()
+        return answer
+
+    def _let_go(self) -> None:
+        self._held -= _weight(self._given.popleft())
 
     def rest(self) -> list[Answer]:
-        """All that is not confirmed, for a worker that ends."""
-        given = [] if self._answer is None else [self._answer]
-        return [*given, self._next(len(self._rows))]
+        """All that is not kept, for a worker that ends."""
+        return [*self._given, self._next(len(self._rows))]
 
     def _next(self, most: int) -> Answer:
         """The oldest rows, which leave the table."""
@@ -103,7 +122,8 @@ class Pending:
         rows = [self._row(key) for key in keys]
         for key in keys:
             del self._rows[key]
-        self._number += 1
+        if rows or self._unlisted:
+            self._number += 1
         answer = {"number": self._number, "unlisted": self._unlisted, "rows": rows}
         self._unlisted = 0
         return answer
@@ -114,3 +134,7 @@ class Pending:
         route = self._route_of(name)
         reason = REASONS[code].value
         return [name, listener, reason, route, asked.count, asked.first, asked.last]
+
+
+def _weight(answer: Answer) -> int:
+    return len(answer["rows"]) + 1  # one that has unlisted alone takes room, too

@@ -131,7 +131,7 @@ async def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> No
 
 
 class Answering(Fleet):
-    """One worker that gives its answers as a real one does: the last again until confirmed."""
+    """One worker that gives its answers as a real one does: again until they are kept."""
 
     def __init__(self, pending: Pending, pid: int) -> None:
         super().__init__(1)
@@ -140,7 +140,7 @@ class Answering(Fleet):
 
     async def ask(self, kind: str, **how: Any) -> dict[Link, Message]:
         link = Link(0, self.pid, 12, cast(StreamWriter, None))
-        return {link: self.pending.take(how["fields"](link)["confirmed"])}
+        return {link: self.pending.take(**how["fields"](link))}
 
 
 async def test_an_answer_counts_once_although_the_control_process_is_replaced(
@@ -156,6 +156,36 @@ async def test_an_answer_counts_once_although_the_control_process_is_replaced(
     after = UnfiledNames(table(), path)
     await after.collect_from(worker)
     assert [item.count for item in (await after.table.rows())] == [7]
+
+
+async def test_a_control_process_that_is_killed_costs_no_count(tmp_path: Path) -> None:
+    path = tmp_path / "unfiled.json"
+    pending = Pending(lambda name: "default")
+    worker = Answering(pending, os.getpid())
+    unfiled = Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn")
+    before = UnfiledNames(table(), path)
+    for count in (1, 10, 100):
+        pending.add("tls", {unfiled: count}, 1.0)
+        await before.collect_from(worker)
+        if count == 1:
+            await before.save()
+    after = UnfiledNames(table(), path)
+    for _ in range(3):
+        await after.collect_from(worker)
+    assert [item.count for item in (await after.table.rows())] == [111]
+
+
+async def test_an_answer_is_held_until_it_is_on_the_disk_and_no_longer(tmp_path: Path) -> None:
+    pending = Pending(lambda name: "default")
+    worker = Answering(pending, os.getpid())
+    names = UnfiledNames(table(), tmp_path / "unfiled.json")
+    pending.add("tls", {Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn"): 7}, 1.0)
+    for _ in range(2):
+        await names.collect_from(worker)
+    assert [len(answer["rows"]) for answer in pending.rest()] == [1, 0]
+    await names.save()
+    await names.collect_from(worker)
+    assert [len(answer["rows"]) for answer in pending.rest()] == [0]
 
 
 async def test_what_comes_while_the_table_is_saved_is_not_in_the_file_and_counts_after(

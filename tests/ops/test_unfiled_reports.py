@@ -111,6 +111,37 @@ def test_what_waits_outlives_the_control_process_and_counts_once(
     assert counts_in_table(gate) == {"www.example.org": 4}
 
 
+def test_a_control_process_that_is_killed_before_it_has_saved_costs_no_count(
+    tmp_path: Path,
+) -> None:
+    gate = new_gate(tmp_path)
+    fill(gate)
+    gate.start()
+    try:
+        for _ in range(2):
+            assert status_of(gate, "www.example.org") == 302
+        wait_for(lambda: gate.total("gate_unfiled_names") == 1, "the first answer", 30)
+        for _ in range(2):
+            assert status_of(gate, "example.net") == 302
+        # With this question the worker has learnt that the answer before has arrived.
+        wait_for(lambda: gate.total("gate_unfiled_names") == 2, "the second answer", 30)
+        assert not (gate.directory / "unfiled.json").exists()
+        (control,) = gate.who_listens(gate.admin)
+        os.kill(control, signal.SIGKILL)
+        wait_for(
+            lambda: (
+                gate.who_listens(gate.admin) not in ([], [control])
+                and gate.total("gate_unfiled_names") == 2
+            ),
+            "the next control process to hear of them",
+            30,
+        )
+        assert status_of(gate, "www.example.org") == 302
+    finally:
+        assert gate.stop() == 0
+    assert counts_in_table(gate) == {"www.example.org": 3, "example.net": 2}
+
+
 def kept_key(gate: Gate) -> str:
     state = json.loads((gate.directory / "unfiled.json").read_text())
     key: str = state["reports"]["report"]["key"]

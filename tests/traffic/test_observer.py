@@ -59,7 +59,7 @@ class Noted:
 
     def counts(self) -> dict[str, int]:
         self.observer.fold()
-        return {row[0]: row[4] for row in self.pending.take(0)["rows"]}
+        return {row[0]: row[4] for row in self.pending.take(0, 0)["rows"]}
 
     def close(self) -> None:
         os.close(self._reading)
