@@ -151,7 +151,7 @@ class _Control:
         self.runtime.restore(settings.log.level)
         self.fleet = Fleet(
             workers,
-            elders=lambda: board.elders,
+            elders=lambda: board.elders.pids,
             on_lost=self.figures.forget,
             on_farewell=self._farewell,
             greeting=self.runtime.greeting,

@@ -35,15 +35,72 @@ ELDERS = 256
 """How many replaced workers may still be busy at a time."""
 
 
+class Elders:
+    """Workers that a reload or an upgrade has replaced and that still have open connections.
+
+    A page of its own, a process id and a sign of life for each, which an upgrade hands over: a
+    worker writes into the page that it was forked with, whatever program its parent is by now.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        """The page of a descriptor that the program before this one has left, or a new one."""
+        if descriptor is None:
+            descriptor = os.memfd_create("gate-elders")
+            os.ftruncate(descriptor, ELDERS * 2 * 8)
+        self.descriptor = descriptor
+        self._words = memoryview(mmap.mmap(descriptor, os.fstat(descriptor).st_size)).cast("q")
+
+    @property
+    def pids(self) -> set[int]:
+        """Their process ids."""
+        return {pid for pid in self._words[::2] if pid}
+
+    def add(self, pid: int, *, beats: bool) -> None:
+        """A successor of `pid` is about to start (supervisor). Raises IndexError for no room.
+
+        Another reload may come before `pid` has ended: it is noted once all the same, or it
+        would not be forgotten, and changes would wait for its answer for ever. `beats` is False for
+        one that does not know this page.
+        """
+        if self._find(pid) is None:
+            index = self._find(0)
+            if index is None:
+                raise IndexError("no room for another replaced worker")
+            self._words[index + 1] = time.monotonic_ns() if beats else 0
+            self._words[index] = pid
+
+    def remove(self, pid: int) -> None:
+        """The process `pid` has ended (supervisor)."""
+        index = self._find(pid)
+        if index is not None:
+            self._words[index] = 0
+
+    def beat(self, pid: int) -> None:
+        """A sign of life of `pid`, if it is one of them (child)."""
+        index = self._find(pid)
+        if index is not None and self._words[index + 1]:
+            self._words[index + 1] = time.monotonic_ns()
+
+    def silent_seconds(self, pid: int) -> float:
+        """Seconds since the last sign of life of `pid`; 0 for one that gives none."""
+        index = self._find(pid)
+        beat = 0 if index is None else self._words[index + 1]
+        return (time.monotonic_ns() - beat) / 1e9 if beat else 0.0
+
+    def _find(self, pid: int) -> int | None:
+        return next((at for at in range(0, len(self._words), 2) if self._words[at] == pid), None)
+
+
 class Row:
     """One child's numbers."""
 
-    __slots__ = ("_base", "_words", "name")
+    __slots__ = ("_base", "_elders", "_words", "name")
 
-    def __init__(self, name: str, words: memoryview, base: int) -> None:
+    def __init__(self, name: str, words: memoryview, base: int, elders: Elders) -> None:
         self.name = name
         self._words = words
         self._base = base
+        self._elders = elders
 
     def _get(self, field: _Row) -> int:
         return int(self._words[self._base + field])
@@ -84,8 +141,10 @@ class Row:
             self._set(_Row.RESTARTS, self.restarts + 1)
 
     def beat(self, *, serving: bool) -> None:
-        """A sign of life (child). A retired child no longer owns the row and writes nothing."""
-        if self.pid == os.getpid():
+        """A sign of life (child). A replaced child no longer owns the row, and is an elder."""
+        pid = os.getpid()
+        self._elders.beat(pid)
+        if self.pid == pid:
             self._set(_Row.BEAT, time.monotonic_ns())
             self._set(_Row.SERVING, int(serving))
 
@@ -93,13 +152,16 @@ class Row:
 class Board:
     """The page; rows in the order of `names`."""
 
-    def __init__(self, names: Sequence[str], *, born: int = 0) -> None:
-        rows = len(_Head) + ELDERS
+    def __init__(
+        self, names: Sequence[str], *, born: int = 0, elders: Elders | None = None
+    ) -> None:
+        self.elders = Elders() if elders is None else elders
+        rows = len(_Head)
         count = rows + len(names) * len(_Row)
         # MAP_SHARED and anonymous: inherited by fork, gone with the last process.
         self._words = memoryview(mmap.mmap(-1, count * 8)).cast("q")
         self._rows = {
-            name: Row(name, self._words, rows + index * len(_Row))
+            name: Row(name, self._words, rows + index * len(_Row), self.elders)
             for index, name in enumerate(names)
         }
         self.born = born or time.time_ns()
@@ -158,30 +220,3 @@ class Board:
         """Goes on from the reloads that the program before this one has counted (supervisor)."""
         self._words[_Head.RELOADS] = done
         self._words[_Head.RELOADS_REFUSED] = refused
-
-    # Workers that a reload has replaced and that still have open connections.
-
-    @property
-    def elders(self) -> set[int]:
-        """Their process ids."""
-        return {pid for pid in self._words[len(_Head) : len(_Head) + ELDERS] if pid}
-
-    def add_elder(self, pid: int) -> None:
-        """A successor of `pid` is about to start (supervisor). Raises IndexError for no room.
-
-        Another reload may come before `pid` has ended: it is noted once all the same, or it
-        would not be forgotten, and changes would wait for its answer for ever.
-        """
-        if pid not in self.elders:
-            self._words[self._elder(0)] = pid
-
-    def remove_elder(self, pid: int) -> None:
-        """The process `pid` has ended (supervisor)."""
-        if pid in self.elders:
-            self._words[self._elder(pid)] = 0
-
-    def _elder(self, value: int) -> int:
-        for index in range(len(_Head), len(_Head) + ELDERS):
-            if self._words[index] == value:
-                return index
-        raise IndexError("no room for another replaced worker")

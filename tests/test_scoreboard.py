@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
-from gate.scoreboard import ELDERS, Board
+from gate.scoreboard import ELDERS, Board, Elders
 
 
 def in_child(action: object) -> None:
@@ -45,26 +46,64 @@ def test_a_replaced_child_writes_nothing_into_its_successors_row() -> None:
 
 
 def test_elders_are_kept_until_they_end() -> None:
-    board = Board([])
-    board.add_elder(5)
-    board.add_elder(6)
-    board.remove_elder(5)
-    board.remove_elder(7)
-    assert board.elders == {6}
+    elders = Elders()
+    elders.add(5, beats=True)
+    elders.add(6, beats=True)
+    elders.remove(5)
+    elders.remove(7)
+    assert elders.pids == {6}
 
 
 def test_an_elder_that_two_reloads_replace_is_forgotten_when_it_ends() -> None:
-    board = Board([])
-    board.add_elder(5)
-    board.add_elder(5)
-    board.remove_elder(5)
-    assert board.elders == set()
+    elders = Elders()
+    elders.add(5, beats=True)
+    elders.add(5, beats=True)
+    elders.remove(5)
+    assert elders.pids == set()
 
 
 def test_elders_have_a_bound() -> None:
-    board = Board(["worker-0"])
+    elders = Elders()
     for pid in range(1, ELDERS + 1):
-        board.add_elder(pid)
+        elders.add(pid, beats=True)
     with pytest.raises(IndexError):
-        board.add_elder(9999)
-    assert board.row("worker-0").pid == 0, "the rows are not touched"
+        elders.add(9999, beats=True)
+
+
+def test_a_replaced_child_gives_its_signs_of_life_as_an_elder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1_000_000_000]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock[0])
+    board = Board(["worker-0"])
+    row = board.row("worker-0")
+    row.begin(os.getpid() + 1, restarted=False)
+    board.elders.add(os.getpid(), beats=True)
+    clock[0] += 5_000_000_000
+    assert board.elders.silent_seconds(os.getpid()) == 5
+    row.beat(serving=True)
+    assert board.elders.silent_seconds(os.getpid()) == 0
+    assert (row.silent_seconds, row.serving) == (5, False)
+
+
+def test_a_child_of_the_program_before_gives_its_signs_of_life_to_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1_000_000_000]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock[0])
+    before = Board(["worker-0"])
+    before.row("worker-0").begin(os.getpid(), restarted=False)
+    after = Board(["worker-0"], elders=Elders(before.elders.descriptor))
+    after.elders.add(os.getpid(), beats=True)
+    clock[0] += 5_000_000_000
+    before.row("worker-0").beat(serving=True)
+    assert after.elders.silent_seconds(os.getpid()) == 0
+    clock[0] += 3_000_000_000
+    assert after.elders.silent_seconds(os.getpid()) == 3
+
+
+def test_one_that_does_not_know_the_page_is_never_silent() -> None:
+    elders = Elders()
+    elders.add(5, beats=False)
+    elders.beat(5)
+    assert elders.silent_seconds(5) == elders.silent_seconds(6) == 0

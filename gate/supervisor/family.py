@@ -83,11 +83,12 @@ class Family:
     _killed: bool = False
     _next_watchdog: float = 0.0
 
-    def adopt(self, heirs: Iterable[Heir]) -> None:
+    def adopt(self, heirs: Iterable[Heir], *, beat: bool) -> None:
         """Takes over the workers that the program before this one has started; before `run`.
 
         They are replaced as in a reload. Heirs of other roles have ended: the one program
-        must be gone before the other one writes the replica.
+        must be gone before the other one writes the replica. `beat` says whether they know the
+        page of elders.
         """
         roles = {role.name: role for role in self.roles}
         for heir in heirs:
@@ -95,7 +96,7 @@ class Family:
             if heir.leaving:
                 child.kill_at = self._end_of_retirement()
             self._children[heir.pid] = child
-            self.board.add_elder(heir.pid)
+            self.board.elders.add(heir.pid, beats=beat)
 
     def run(self) -> int:
         """Runs the family; 0 after an orderly end, 1 when a child had to be killed in it."""
@@ -202,7 +203,7 @@ class Family:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            self.board.remove_elder(pid)
+            self.board.elders.remove(pid)
             name = child.role.name
             if not child.leaving and self.board.row(name).pid == pid:
                 self._plan_restart(child, os.waitstatus_to_exitcode(status), pid)
@@ -226,8 +227,11 @@ class Family:
         if not limit:
             return
         for pid, child in self._children.items():
-            row = self.board.row(child.role.name)
-            if child.role.carries_traffic and row.pid == pid and row.silent_seconds > limit:
+            if not child.role.carries_traffic:
+                continue
+            row, elders = self.board.row(child.role.name), self.board.elders
+            silent = row.silent_seconds if row.pid == pid else elders.silent_seconds(pid)
+            if silent > limit:
                 log.error("%s (process %d) hangs: no sign of life for %g s", row.name, pid, limit)
                 send_signal(pid, signal.SIGKILL)
 
@@ -267,7 +271,7 @@ class Family:
         )
 
     def _has_room(self) -> bool:
-        busy = len(self.board.elders)
+        busy = len(self.board.elders.pids)
         wanted = sum(role.carries_traffic for role in self.roles)
         if busy + wanted > ELDERS:
             log.error(
@@ -279,7 +283,8 @@ class Family:
 
     def _make_way(self, pid: int, child: Child) -> None:
         if child.role.carries_traffic:
-            self.board.add_elder(pid)  # until it ends, every change must reach it, too
+            # Until it ends, every change must reach it, too.
+            self.board.elders.add(pid, beats=True)
             return
         # One process at a time writes the replica: this one ends before its successor starts.
         child.leaving = True

@@ -58,10 +58,13 @@ class Handover:
     """Descriptors of the sockets by the name that `Ports` has for them, one for each worker."""
     children: Sequence[Heir]
     counts: Counts
+    elders: int | None = None
+    """Descriptor of the page of replaced workers; a program of before had none to leave."""
 
     def descriptors(self) -> list[int]:
         """All that the new program inherits."""
-        return [self.lock, *(number for group in self.sockets.values() for number in group)]
+        own = [self.lock] if self.elders is None else [self.lock, self.elders]
+        return [*own, *(number for group in self.sockets.values() for number in group)]
 
     def leave(self, environ: MutableMapping[str, str]) -> None:
         """Make all of it survive an exec, and note in `environ` where it is."""

@@ -16,7 +16,7 @@ from functools import partial
 from gate import logs
 from gate.controller import ControlSockets, preload, run_control
 from gate.registry.embedded import load as load_registry
-from gate.scoreboard import Board
+from gate.scoreboard import Board, Elders
 from gate.settings import EMBEDDED, ConfigError, Process, Settings
 from gate.settings.advice import advice
 from gate.settings.reload import merge
@@ -189,7 +189,7 @@ class _Gate:
     def run(self, before: Handover | None, on_ready: Callable[[Ports], None] | None) -> int:
         """Runs it to its end; the exit status of the program."""
         if before is not None:
-            self._count_from(before.counts)
+            self._go_on_from(before)
 
         def announce() -> None:
             log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in self._ports.describe().items()))
@@ -213,14 +213,15 @@ class _Gate:
             self._replace_program,
         )
         if before is not None:
-            family.adopt(before.children)
+            family.adopt(before.children, beat=before.elders is not None)
             log.info("upgraded: %d workers, process %d", self._workers, os.getpid())
         else:
             log.info("starting: %d workers, process %d", self._workers, os.getpid())
         return family.run()
 
-    def _count_from(self, counts: Counts) -> None:
-        self._board = Board(self._names, born=counts.born)
+    def _go_on_from(self, before: Handover) -> None:
+        counts = before.counts
+        self._board = Board(self._names, born=counts.born, elders=Elders(before.elders))
         self._board.count_from(done=counts.reloads, refused=counts.reloads_refused)
         for row in self._board:
             row.count_from(counts.restarts.get(row.name, 0))
@@ -278,6 +279,7 @@ class _Gate:
             descriptors_of(self._ports, self._inside.listener),
             children,
             counts,
+            board.elders.descriptor,
         )
 
     def _may_upgrade(self) -> bool:

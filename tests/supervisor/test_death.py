@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.client import Client
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.waiting import wait_for
@@ -88,6 +89,36 @@ def test_a_worker_that_hangs_is_killed_and_started_again(
         os.kill(hung, signal.SIGSTOP)
         wait_for(lambda: restarts(gate, "worker-0") == 1, "the restart", 20)
         assert f"worker-0 (process {hung}) hangs: no sign of life for 2 s" in log_of(gate)
+    finally:
+        assert gate.stop() == 0
+
+
+@pytest.mark.parametrize("replace", [signal.SIGHUP, signal.SIGUSR2], ids=["reload", "upgrade"])
+def test_a_replaced_worker_that_hangs_is_killed_and_holds_up_no_change(
+    tmp_path: Path, origin: HttpOrigin, replace: signal.Signals
+) -> None:
+    gate = new_gate(tmp_path, origin.address, process={"hang_seconds": 2, "drain_seconds": 5})
+    fill(gate)
+    gate.start()
+    try:
+        assert gate.process is not None
+        with Client(gate.ports["http"]) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nab")
+            wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
+            before = set(gate.children())
+            gate.process.send_signal(replace)
+            wait_for(lambda: len(set(gate.children()) - before) == 3, "the successors", 30)
+            wait_for(lambda: len(gate.children()) == 4, "all but the busy worker to retire")
+            (old,) = before & set(gate.children())
+            os.kill(gate.workers()[0], signal.SIGSTOP)
+            wait_for(lambda: gate.total("gate_process_restarts_total") == 1, "its restart", 20)
+            assert alive(old), "it gives signs of life, and has been replaced for longer"
+            os.kill(old, signal.SIGSTOP)
+            fill(gate, "example.net\n")  # returns when it is in force everywhere
+            assert not alive(old)
+        assert f"(process {old}) hangs: no sign of life for 2 s" in log_of(gate)
+        assert [status_of(gate, host) for host in ("example.com", "example.net")] == [302, 200]
+        assert gate.total("gate_process_restarts_total") == 1
     finally:
         assert gate.stop() == 0
 

@@ -148,7 +148,7 @@ async def show(call: Call) -> StatusView:
         exempt=kinds.count("exempt"),
         suspended=kinds.count("suspended"),
         processes=tuple(_processes(operator)),
-        retired_workers=len(board.elders),
+        retired_workers=len(board.elders.pids),
         unfiled_names=len(table),
         top_blocked=tuple(
             UnfiledRow.of(row, table.now()) for row in await table.rows(sort=Sort.RATE, limit=_TOP)
