@@ -359,7 +359,7 @@ class HttpConnection:
             self.deadline = min(self.deadline, now + DRAIN_IDLE)
         if now < self.deadline:
             pass
-        elif waiting and self.buffer:
+        elif waiting and self.buffer.strip(b"\r\n"):
             self.count_blocked(self.plane.decider.timeout)
             self.refuse(408, "the request head was not complete in time")
         elif self.state is BUSY and self.exchange is not None:

@@ -83,6 +83,9 @@ class Exchange:
             data = part.data
             client.buffer = part.ahead
             if part.left or part.chunks is not None:
+                if client.eof:
+                    client.end("truncated", cut=True)  # the rest can never come
+                    return
                 self.upload = Upload(part.left, part.chunks)
         self._data = data
         router = plane.router

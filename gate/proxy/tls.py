@@ -32,9 +32,9 @@ def judge_hello(
     decider = plane.decider
     sni = hello.sni
     verdict = decider.decide(sni) if sni else decider.no_sni
-    if sni and b":" in sni and verdict.name and not sni.endswith(b"]"):
-        # A port, as a Host may have it; RFC 6066 section 3 knows none in a HostName. (What ends
-        # in a bracket is an IPv6 address.)
+    if sni and b":" in sni and verdict.name and (sni.count(b":") == 1 or b"]:" in sni):
+        # A port, as a Host may have it; RFC 6066 section 3 knows none in a HostName. (More colons
+        # are in an IPv6 address, with brackets or without.)
         verdict = decider.malformed
     if hello.ech:
         plane.ech += 1

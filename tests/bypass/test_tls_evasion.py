@@ -147,8 +147,20 @@ def test_disguised_name_is_reset(bypass_stage: Stage, data: bytes) -> None:
         (RAW + b"\x00", "malformed"),
         (b"[::1]", "ip_host"),
         (b"[::1]:443", "malformed"),
+        (b"::1", "ip_host"),
+        (b"2001:db8::1", "ip_host"),
+        (b"127.0.0.1:443", "malformed"),
     ],
-    ids=["port-behind-filed", "port-behind-unfiled", "nul", "ipv6-literal", "and-its-port"],
+    ids=[
+        "port-behind-filed",
+        "port-behind-unfiled",
+        "nul",
+        "ipv6-literal",
+        "and-its-port",
+        "ipv6-literal-without-brackets",
+        "longer-one",
+        "port-behind-ipv4",
+    ],
 )
 def test_names_that_no_server_name_may_be_are_counted_as_such(
     bypass_stage: Stage, name: bytes, reason: str

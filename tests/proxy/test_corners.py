@@ -5,13 +5,26 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gate.proxy.http_state import State
-from tests.proxy.running import GET, OK, Reader, Running, accepted, heads, http_connection, push
+from gate.proxy.reactor import new_event_loop
+from tests.proxy.running import (
+    GET,
+    OK,
+    POST,
+    Reader,
+    Running,
+    accepted,
+    heads,
+    http_connection,
+    push,
+)
 
 FULL_READ = 1 << 16
 """Bytes that the gate reads of a response at once."""
@@ -175,3 +188,48 @@ def test_a_response_head_in_small_pieces_is_read_once(
         assert running.until(lambda: got().data.endswith(b"ok"))
         origin.close()
     assert counting.bytes == len(head)
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, upstream: socket.socket) -> Iterator[Running]:
+    """A plane that waits a second for a head, and long for a body."""
+    loop = new_event_loop()
+    running = Running(loop, tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}", head_seconds=1.0)
+    yield running
+    running.close()
+    loop.close()
+
+
+def test_an_empty_line_behind_a_body_is_no_beginning_of_a_request(
+    hasty: Running, upstream: socket.socket
+) -> None:
+    """Old clients send one; the time for a request's head does not run out for it."""
+    with hasty.client() as sock:
+        sock.send(POST + b"\r\n")
+        origin = accepted(hasty, upstream)
+        asked(hasty, origin)
+        origin.send(OK)
+        got = Reader(sock)
+        assert hasty.until(lambda: bool(got().end))
+        assert got.data.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert got.data.endswith(b"\r\n\r\nok")
+        origin.close()
+    assert hasty.plane.stats()["decisions"]["http"]["http"]["block"] == {}
+    assert hasty.plane.stats()["connections_ended"] == {"idle": 1}
+
+
+def test_a_waiting_request_whose_body_can_never_be_complete_ends_at_once(
+    running: Running, upstream: socket.socket
+) -> None:
+    with running.client() as sock:
+        sock.send(GET % 1 + POST[:-1])
+        sock.shutdown(socket.SHUT_WR)
+        origin = accepted(running, upstream)
+        asked(running, origin)
+        running.until(lambda: bool(getattr(http_connection(running), "eof", False)))
+        origin.send(OK)
+        got = Reader(sock)
+        assert running.until(lambda: bool(got().end), 3)
+        assert got.data.count(b"HTTP/1.1 ") <= 1
+        origin.close()
+    assert running.plane.stats()["connections_ended"] == {"truncated": 1}
