@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
+from gate.control.metrics import GATE_METRICS, WORKER_METRICS, Kind
 from gate.registry.client import Remote
 from gate.registry.commands import Approve, FirstFiling, ServiceData, SubjectData
 from gate.registry.places import ACCESS_FILE
+from gate.sync.receiver import PATH as PUSH_PATH
 from tests.harness.certificates import Certificates
 from tests.harness.hello import real_hello
 from tests.harness.ports import free_port
@@ -32,6 +34,7 @@ from tests.harness.waiting import wait_for
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 RULES = CONFIG / "prometheus" / "rules.yml"
+RULE_TESTS = RULES.with_name("rules.test.yml")
 RUNBOOK = ROOT / "gate" / "docs" / "runbook.md"
 DASHBOARD = CONFIG / "grafana" / "gate.json"
 
@@ -58,14 +61,13 @@ def test_rules_are_well_formed() -> None:
 
 
 def test_every_alert_fires_and_resolves_as_its_unit_test_says() -> None:
-    tests = RULES.with_name("rules.test.yml")
     run = subprocess.run(
-        [require("promtool"), "test", "rules", str(tests)], capture_output=True, text=True
+        [require("promtool"), "test", "rules", str(RULE_TESTS)], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
     tested = {
         case["alertname"]
-        for group in yaml.safe_load(tests.read_text())["tests"]
+        for group in yaml.safe_load(RULE_TESTS.read_text())["tests"]
         for case in group["alert_rule_test"]
         if case["exp_alerts"]
     }
@@ -79,6 +81,50 @@ def test_every_alert_has_a_section_in_the_runbook(alert: dict[str, Any]) -> None
     titles = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     assert anchor in [title.lower() for title in titles]
     assert alert["alert"] in titles
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Everything that asks Prometheus, with where it stands."""
+    yield from panels()
+    for item in json.loads(DASHBOARD.read_text())["templating"]["list"]:
+        if item["type"] == "query":
+            yield f"variable {item['name']}", item["query"]["query"]
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule.get("alert") or rule["record"], rule["expr"]
+    for number, case in enumerate(yaml.safe_load(RULE_TESTS.read_text())["tests"]):
+        for series in case["input_series"]:
+            yield f"test {number}", series["series"]
+
+
+def known_labels() -> dict[str, set[str]]:
+    """The labels of everything that a Prometheus has from a gate, by name."""
+    known = {"up": set[str]()}
+    for metric in (*WORKER_METRICS, *GATE_METRICS):
+        known[metric.name] = set(metric.labels)
+        if metric.kind is Kind.HISTOGRAM:
+            for part in ("bucket", "sum", "count"):
+                known[f"{metric.name}_{part}"] = set(metric.labels) | {"le"}
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "record" in rule:
+                used = re.findall(r"\bgate_\w+", rule["expr"])
+                known[rule["record"]] = set().union(*(known[name] for name in used))
+    return known
+
+
+@pytest.mark.parametrize(("where", "expression"), list(expressions()))
+def test_what_asks_prometheus_names_metrics_and_labels_that_there_are(
+    where: str, expression: str
+) -> None:
+    known = known_labels()
+    names = set(re.findall(r"\b(?:up|gate[_:][\w:]+)", expression))
+    assert names
+    assert names <= known.keys(), where
+    groups = re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expression)
+    labels = {label.strip() for group in groups for label in group.split(",")}
+    labels |= set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
+    assert labels <= {"instance", "job"}.union(*(known[name] for name in names)), where
 
 
 class Prometheus:
@@ -144,16 +190,24 @@ def watched(
 ) -> Iterator[tuple[Stage, Prometheus]]:
     """A gate under a little load of every kind, watched by a real Prometheus."""
     directory = tmp_path_factory.mktemp("gate")
+    push = free_port()
     stage = Stage(
         directory,
         certificates,
         replica_dir=str(directory / "synced"),  # not the one that the stage has prepared
-        sync={"registry": "embedded", "stale_seconds": 5, "poll_seconds": 1},
+        sync={
+            "registry": "embedded",
+            "stale_seconds": 5,
+            "poll_seconds": 1,
+            "push": {"listen": f"127.0.0.1:{push}"},
+        },
         registry={"listen": f"127.0.0.1:{free_port()}"},
+        unfiled={"report": {"enabled": True, "seconds": 1}},
     )
     prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), stage.gate.admin)
     try:
         file_a_domain(directory, "filed.com")
+        push_nonsense(push)
         end = time.monotonic() + 8
         number = 0
         while time.monotonic() < end:
@@ -180,6 +234,14 @@ def file_a_domain(directory: Path, domain: str) -> None:
     )
     assert outcome.application is not None
     registry.perform(Approve(application=outcome.application))
+
+
+def push_nonsense(port: int) -> None:
+    """Push what is no batch; the gate refuses it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("POST", PUSH_PATH, b"nonsense")
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 def load(stage: Stage, number: int) -> None:
