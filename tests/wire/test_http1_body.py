@@ -92,7 +92,6 @@ def test_every_split_gives_the_same_body(raw: bytes, chunked: bytes, bare: bytes
         b"0x1\r\n",
         b" 1\r\n",
         b"\t1\r\n",
-        b"1 \r\n",
         b"1_0\r\n",
         b"1,\r\n",
         b"\xef\xbc\x91\r\n",
@@ -130,6 +129,16 @@ def test_bad_chunks_are_refused(raw: bytes) -> None:
     assert refusal(raw).status == 400
     assert refusal(raw, RESPONSE_CHUNKS).status == 502
     assert refusal(b"2\r\nab\r\n" + raw).status == 400
+
+
+def test_spaces_after_a_size_are_dropped_from_responses_only() -> None:
+    raw = b"5    \r\nhello\r\n1; a  \r\nx\r\n0 \r\n\r\n"
+    for pieces in ([raw], in_bytes(raw)):
+        body = ChunkedBody(RESPONSE_CHUNKS)
+        assert read(body, *pieces) == (b"5\r\nhello\r\n1\r\nx\r\n0\r\n\r\n", len(raw), True)
+    assert refusal(b"1\t\r\n", RESPONSE_CHUNKS).status == 502
+    assert refusal(b" \r\n", RESPONSE_CHUNKS).status == 502
+    assert refusal(b"1 \r\n").status == 400
 
 
 def test_nothing_of_a_bad_chunk_is_taken_for_data() -> None:

@@ -26,7 +26,8 @@ Choices that the RFCs leave open:
   without a body. Client's X-Forwarded-For and Via are appended to; its other X-Forwarded-*
   fields and Forwarded are dropped. Trailer is kept; `TE: trailers` is passed on.
 - Responses: whitespace before a colon and folded lines are mended, as RFC 9112 5.1 and 5.2
-  have a proxy do; equal Content-Lengths count as one; all else that is doubtful is refused.
+  have a proxy do; spaces after a chunk's size are dropped, as browsers do; equal
+  Content-Lengths count as one; all else that is doubtful is refused.
 - Chunked: extensions are dropped. Trailers are kept, but for fields that RFC 9110 6.5.1
   bars from them, which are dropped.
 """

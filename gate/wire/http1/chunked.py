@@ -53,10 +53,12 @@ class ChunkLimits:
     trailers: int = 32
     status: int = 400
     """Status of the BadMessage: 400 for requests, 502 for responses."""
+    padded_sizes: bool = False
+    """Spaces after a size are taken off: old origins write all sizes equally long."""
 
 
 REQUEST_CHUNKS = ChunkLimits()
-RESPONSE_CHUNKS = ChunkLimits(status=502)
+RESPONSE_CHUNKS = ChunkLimits(status=502, padded_sizes=True)
 
 
 class _State(Enum):
@@ -196,6 +198,8 @@ class ChunkedBody:
         return b""
 
     def _read_size(self, line: bytes) -> bytes:
+        if self._limits.padded_sizes:
+            line = line[:-2].rstrip(b" ") + b"\r\n"
         found = _SIZE_LINE.fullmatch(line)
         if found is None:
             raise self._bad(f"bad chunk size line: {line[:60]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from gate.wire.http1 import REQUEST_CHUNKS, RESPONSE_CHUNKS, BadMessage, ChunkedBody
+from gate.wire.http1 import REQUEST_CHUNKS, RESPONSE_CHUNKS, BadMessage, ChunkedBody, ChunkLimits
 from tests.fuzz.targets import in_two, now_and_then
 
 TOKENS = (
@@ -23,36 +23,37 @@ Outcome = tuple[bytes, int, bool] | None
 
 def check(data: bytes) -> None:
     """Cuts change nothing; what is complete is written in canonical form, with the same data."""
-    chunked, bare = check_cuts(data, True), check_cuts(data, False)
+    limits = REQUEST_CHUNKS if len(data) & 2 else RESPONSE_CHUNKS
+    chunked, bare = check_cuts(data, limits, True), check_cuts(data, limits, False)
     if chunked is None or bare is None:
         assert chunked is bare
         return
     assert chunked[1:] == bare[1:]
     if chunked[2]:
         assert data_of(chunked[0]) == bare[0]
-        assert read([chunked[0]], True) == (chunked[0], len(chunked[0]), True)
+        assert read([chunked[0]], limits, True) == (chunked[0], len(chunked[0]), True)
 
 
 def parse(data: bytes) -> object:
     """A body once, chunked again."""
-    return read([data], True)
+    return read([data], RESPONSE_CHUNKS, True)
 
 
-def check_cuts(data: bytes, rechunk: bool) -> Outcome:
+def check_cuts(data: bytes, limits: ChunkLimits, rechunk: bool) -> Outcome:
     """What a reader makes of the whole, and of any portions."""
-    whole = read([data], rechunk)
+    whole = read([data], limits, rechunk)
     if rechunk or len(data) & 1:
-        assert same(read(in_two(data), rechunk), whole)
+        assert same(read(in_two(data), limits, rechunk), whole)
     if now_and_then(data):
-        assert same(read([memoryview(data)], rechunk), whole)
-        assert same(read([data[at : at + 1] for at in range(len(data))], rechunk), whole)
+        assert same(read([memoryview(data)], limits, rechunk), whole)
+        bytewise = [data[at : at + 1] for at in range(len(data))]
+        assert same(read(bytewise, limits, rechunk), whole)
     return whole
 
 
-def read(portions: Iterable[bytes | memoryview], rechunk: bool) -> Outcome:
+def read(portions: Iterable[bytes | memoryview], limits: ChunkLimits, rechunk: bool) -> Outcome:
     """What a reader makes of a body in `portions`."""
-    status = RESPONSE_CHUNKS.status if rechunk else REQUEST_CHUNKS.status
-    body = ChunkedBody(RESPONSE_CHUNKS if rechunk else REQUEST_CHUNKS, rechunk=rechunk)
+    body = ChunkedBody(limits, rechunk=rechunk)
     out, used = bytearray(), 0
     try:
         for portion in portions:
@@ -65,7 +66,7 @@ def read(portions: Iterable[bytes | memoryview], rechunk: bool) -> Outcome:
             if done:
                 return bytes(out), used, True
     except BadMessage as error:
-        assert error.status == status
+        assert error.status == limits.status
         assert error.detail
         return None
     return bytes(out), used, False
