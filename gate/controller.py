@@ -38,6 +38,7 @@ from gate.settings import NONE, Settings
 if TYPE_CHECKING:
     from gate.reporting import Reporter
     from gate.sync.agent import SyncAgent
+    from gate.sync.expiry import Certificates
 
 log = logging.getLogger("gate.control")
 
@@ -83,7 +84,8 @@ def preload(settings: Settings) -> None:
 
 def _load_doors() -> None:
     import gate.administration
-    import gate.control.api.operator  # noqa: F401 - loaded, and taken by those who use it
+    import gate.control.api.operator
+    import gate.sync.expiry  # noqa: F401 - loaded, and taken by those who use it
 
 
 def _load_sync() -> None:
@@ -111,6 +113,7 @@ async def _run(settings: Settings, sockets: ControlSockets, board: Board, worker
             stack.callback(task.cancel)
         await asyncio.to_thread(_load_doors)
         await control.open_doors(stack, sockets)
+        control.watch_certificates(stack)
         follow = None
         if settings.sync.registry != NONE:
             await asyncio.to_thread(_load_sync)
@@ -137,6 +140,7 @@ class _Control:
         self.replica = replica
         self.agent: SyncAgent | None = None
         """From when the sync is loaded on."""
+        self.certificates: Certificates | None = None
         self.reporter: Reporter | None = None
         self.figures = Figures(board, replica, state_dir / "counters.json")
         self.figures.more = self._more_samples
@@ -221,6 +225,21 @@ class _Control:
         )
         await self.agent.run()
 
+    def watch_certificates(self, stack: contextlib.AsyncExitStack) -> None:
+        """Tell of certificates that end soon, until the stack ends."""
+        from gate.sync.expiry import Certificates
+
+        admin, sync = self.settings.admin, self.settings.sync
+        used = {
+            "admin.tls": admin.tls,
+            "sync.tls": sync.tls,
+            "sync.push.tls": sync.push.tls if sync.push else None,
+            "sync.nats.tls": sync.nats.tls if sync.nats else None,
+        }
+        self.certificates = Certificates(used)
+        task = asyncio.create_task(self.certificates.watch())
+        stack.callback(task.cancel)
+
     def begin_reports(self, stack: contextlib.AsyncExitStack) -> None:
         """Tell the registry of blocked names until the stack ends, if the settings want it."""
         if self.outbox is None:
@@ -262,6 +281,8 @@ class _Control:
         """The figures of what runs in this process beside the fleet."""
         yield metrics.OVERRIDES, self.overrides.samples()
         yield metrics.UNFILED_NAMES, [((), float(len(self.unfiled.table)))]
+        if self.certificates is not None:
+            yield metrics.CERTIFICATES, [((name,), end) for name, end in self.certificates.ends()]
         if self.agent is not None:
             from gate.syncing import samples
 

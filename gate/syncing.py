@@ -64,7 +64,6 @@ def samples(agent: SyncAgent) -> Iterator[tuple[Metric, list[Sample]]]:
             for (channel, cause), count in counts.refused.items()
         ],
     )
-    yield metrics.SYNC_CERTIFICATES, [((name,), end) for name, end in agent.certificates()]
 
 
 def sync_fields(agent: SyncAgent) -> dict[str, Any]:

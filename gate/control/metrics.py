@@ -233,11 +233,11 @@ SYNC_REFUSED = Metric(
     "Batches, snapshots and connections that came to nothing.",
     ("channel", "cause"),
 )
-SYNC_CERTIFICATES = Metric(
-    "gate_sync_certificate_expiry_timestamp_seconds",
+CERTIFICATES = Metric(
+    "gate_certificate_expiry_timestamp_seconds",
     G,
-    "When the first of a channel's certificates ends.",
-    ("channel",),
+    "When the first certificate of a setting ends; the registry's /metrics has it, too.",
+    ("setting",),
 )
 BUILD = Metric("gate_build_info", G, "Always 1; the version of the program.", ("version", "python"))
 MEMORY = Metric(
@@ -272,7 +272,7 @@ GATE_METRICS: tuple[Metric, ...] = (
     SYNC_SNAPSHOTS,
     SYNC_BATCHES,
     SYNC_REFUSED,
-    SYNC_CERTIFICATES,
+    CERTIFICATES,
     BUILD,
     MEMORY,
     CPU,

@@ -21,7 +21,7 @@ from typing import Final
 from aiohttp import web
 
 from gate.replica import LOCAL_EPOCH, Position, Replica
-from gate.settings import ClientTls, Push, ServerTls, Sync
+from gate.settings import Push, Sync
 from gate.sync.applier import Applier, Fleet
 from gate.sync.backoff import Backoff
 from gate.sync.entrance import Entrance
@@ -31,7 +31,7 @@ from gate.sync.receiver import bind, push_app
 from gate.sync.snapshot import read_filings
 from gate.sync.source import Source
 from gate.sync.status import Channel, Counts, SyncStatus
-from gate.sync.tls import ServerContext, TlsError, expires_at
+from gate.sync.tls import ServerContext, TlsError
 from gate.sync.verifier import Verifier
 
 _log = logging.getLogger(__name__)
@@ -136,17 +136,6 @@ class SyncAgent:
                 f"is {limit:g}"
             ]
         return []
-
-    def certificates(self) -> list[tuple[Channel, float]]:
-        """When the first certificate of each channel ends, in Unix seconds."""
-        settings = self._settings
-        files = {
-            Channel.PULL: _files(settings.tls),
-            Channel.PUSH: _files(settings.push.tls if settings.push else None),
-            Channel.NATS: _files(settings.nats.tls if settings.nats else None),
-        }
-        ends = ((channel, expires_at(paths)) for channel, paths in files.items())
-        return [(channel, end) for channel, end in ends if end is not None]
 
     @property
     def _followed(self) -> Position | None:
@@ -323,13 +312,3 @@ class SyncAgent:
             elif was and not stale:
                 _log.info("no longer stale: at revision %d", self._applier.head)
             was = stale
-
-
-def _files(tls: ClientTls | ServerTls | None) -> list[Path]:
-    match tls:
-        case ClientTls():
-            return [path for path in (tls.ca, tls.certificate) if path is not None]
-        case ServerTls():
-            return [tls.certificate, tls.client_ca]
-        case None:
-            return []

@@ -11,14 +11,11 @@ good ones in force.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-from cryptography import x509
 
 from gate.settings import ClientTls
 
@@ -124,13 +121,3 @@ def _tls13(protocol: ssl._SSLMethod) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
-
-
-def expires_at(paths: Iterable[Path]) -> float | None:
-    """Unix time at which the first certificate in the files ends; None if there is none to read."""
-    ends: list[float] = []
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):
-            for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
-                ends.append(certificate.not_valid_after_utc.timestamp())
-    return min(ends, default=None)

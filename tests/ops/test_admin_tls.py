@@ -7,6 +7,7 @@ import json
 import ssl
 from pathlib import Path
 
+from gate.sync.expiry import expires_at
 from tests.harness.gate_process import run_gate
 from tests.harness.ports import free_port
 from tests.supervisor.running import fill, new_gate, refused
@@ -28,6 +29,19 @@ def put_mode(port: int, certs: Path, *, shows: bool) -> int:
         connection.close()
 
 
+def certificate_end(port: int, certs: Path) -> float:
+    """When the admin port's certificates end, as its metrics say."""
+    context = ssl.create_default_context(cafile=certs / "ca.pem")
+    context.load_cert_chain(certs / "gate-client.pem", certs / "gate-client.key")
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    sample = 'gate_certificate_expiry_timestamp_seconds{setting="admin.tls"} '
+    (line,) = (line for line in text.splitlines() if line.startswith(sample))
+    return float(line.removeprefix(sample))
+
+
 def test_a_client_certificate_stands_for_the_token_and_is_written_down(tmp_path: Path) -> None:
     certs = tmp_path / "certs"
     run_gate("certs", "init", "--dir", str(certs))
@@ -46,6 +60,8 @@ def test_a_client_certificate_stands_for_the_token_and_is_written_down(tmp_path:
         options = [part for name, file in files for part in (name, str(certs / file))]
         shown = run_gate("mode", "--config", str(gate.config), *options)
         assert shown.stdout == "http: monitor (settings: enforce)\n"
+        end = expires_at(certs / "gate.pem")
+        assert certificate_end(port, certs) == end
     finally:
         gate.stop()
     assert '"actor": "certificate ' in (tmp_path / "audit.jsonl").read_text()

@@ -22,6 +22,7 @@ from gate.settings import Registry as RegistrySettings
 from gate.sync import certs
 from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
 from gate.sync.envelope import unseal
+from gate.sync.expiry import expires_at
 from gate.sync.keys import KeyStore
 from gate.sync.receiver import PATH
 from tests.harness.waiting import wait_for
@@ -99,6 +100,22 @@ async def test_a_gate_that_lacks_changes_is_sent_them(pushed: tuple[Api, FakeGat
     await api.do(CancelService(domain="a.cn"))
     await until_enforced(api, 2)
     assert gate.revision == 2
+
+
+async def test_the_ends_of_its_certificates_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "certs"
+    made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=360)
+    certs.init(folder, ["localhost"], now=made)
+    tls = {"certificate": str(folder / "registry.pem"), "key": str(folder / "registry.key")}
+    async with serving(str(tmp_path / "registry.db"), tmp_path, tls=tls) as api:
+        figures = (await api.call("GET", "/metrics", role=Role.READER)).body.decode()
+        end = expires_at(folder / "registry.pem")
+        sample = 'gate_certificate_expiry_timestamp_seconds{setting="registry.tls"} '
+        (line,) = (line for line in figures.splitlines() if line.startswith(sample))
+        assert float(line.removeprefix(sample)) == end
+        await asyncio.to_thread(wait_for, lambda: "ends in 4 days" in caplog.text, "the line", 20)
 
 
 async def test_refusals_are_counted(lite_api: Api) -> None:

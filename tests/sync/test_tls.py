@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from gate.settings import ClientTls
 from gate.sync import certs
 from gate.sync.cli import certs as certs_command
-from gate.sync.tls import ClientContext, ServerContext, TlsError, expires_at
+from gate.sync.tls import ClientContext, ServerContext, TlsError
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -139,13 +139,6 @@ async def test_no_session_is_resumed_past_the_check_of_the_certificate(port: Por
     session = writer.get_extra_info("ssl_object").session
     assert session is None or not session.has_ticket
     writer.close()
-
-
-def test_the_dates_are_told(tmp_path: Path) -> None:
-    folder = make(tmp_path / "certs")
-    end = expires_at([folder / "ca.pem", folder / "gate.pem"])
-    assert end == pytest.approx((NOW + datetime.timedelta(days=365)).timestamp(), abs=1)
-    assert expires_at([folder / "none.pem", folder / "gate.key"]) is None
 
 
 @pytest.mark.parametrize("missing", ["gate.pem", "gate.key", "ca.pem"])

@@ -11,12 +11,14 @@ from prometheus_client.registry import Collector
 
 from gate.registry.distribution import Distribution
 from gate.registry.feed import Feed
+from gate.sync.expiry import Certificates
 
 
 class _State(Collector):
     """What is read off at the moment of a scrape."""
 
-    def __init__(self, feed: Feed, distribution: Distribution) -> None:
+    def __init__(self, feed: Feed, distribution: Distribution, certificates: Certificates) -> None:
+        self._certificates = certificates
         self._feed = feed
         self._distribution = distribution
 
@@ -25,7 +27,7 @@ class _State(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The log's head, the gates that are pushed to, and the stream."""
+        """The log's head, the gates that are pushed to, the stream, and the certificates."""
         head = self._feed.head
         yield GaugeMetricFamily(
             "gate_registry_revision", "Newest revision of the change log.", head.revision
@@ -45,6 +47,14 @@ class _State(Collector):
             acknowledged.add_metric([gate.name], gate.acknowledged_at)
         yield revision
         yield acknowledged
+        ends = GaugeMetricFamily(
+            "gate_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a setting ends.",
+            labels=["setting"],
+        )
+        for setting, end in self._certificates.ends():
+            ends.add_metric([setting], end)
+        yield ends
         published = self._distribution.published
         if published is not None:
             yield GaugeMetricFamily(
@@ -57,9 +67,9 @@ class _State(Collector):
 class Metrics:
     """Counters of one service, and its state."""
 
-    def __init__(self, feed: Feed, distribution: Distribution) -> None:
+    def __init__(self, feed: Feed, distribution: Distribution, certificates: Certificates) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(feed, distribution))
+        self._registry.register(_State(feed, distribution, certificates))
         self.requests = Counter(
             "gate_registry_requests",
             "Requests by endpoint (its name in the OpenAPI document) and status.",

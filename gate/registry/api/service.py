@@ -22,6 +22,7 @@ from gate.registry.sealing import Sealer
 from gate.registry.snapshots import Snapshots
 from gate.registry.tokens import Actor, authenticate
 from gate.settings import Registry as RegistrySettings
+from gate.sync.expiry import Certificates
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,14 @@ class Service:
             keep=settings.keep_changes,
         )
         self.distribution = Distribution(settings, SignedLog(self.feed, self.sealer))
-        self._tidier: asyncio.Task[None] | None = None
+        self.certificates = Certificates(
+            {
+                "registry.tls": settings.tls,
+                "registry.push_tls": settings.push_tls,
+                "registry.nats.tls": settings.nats.tls if settings.nats else None,
+            }
+        )
+        self._beside: list[asyncio.Task[None]] = []
         self._asked: list[tuple[Request, asyncio.Future[tuple[Outcome, bool]]]] = []
         self._performer: asyncio.Task[None] | None = None
 
@@ -73,13 +81,14 @@ class Service:
         await self.feed.start()
         self.distribution.start()
         self.jobs.resume()
-        self._tidier = asyncio.create_task(self._tidy())
+        work = (self._tidy(), self.certificates.watch())
+        self._beside = [asyncio.create_task(item) for item in work]
 
     async def close(self) -> None:
         """Let the work in hand finish, and close the database."""
-        if self._tidier is not None:
-            self._tidier.cancel()
-            await asyncio.gather(self._tidier, return_exceptions=True)
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self._performer is not None:
             await self._performer
         await self.jobs.close()
