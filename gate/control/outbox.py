@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from itertools import chain
@@ -39,6 +40,15 @@ class _Waiting:
     count: int
     first_seen: float
     last_seen: float
+
+    def as_of(self, now: float) -> _Waiting:
+        """Without times that have not come yet: they are of a clock that was ahead.
+
+        The registry would refuse them.
+        """
+        if self.last_seen <= now:
+            return self
+        return replace(self, first_seen=min(self.first_seen, now), last_seen=now)
 
     def __add__(self, other: _Waiting) -> _Waiting:
         return _Waiting(
@@ -67,6 +77,7 @@ class Outbox:
     """Requests that nobody is told of: no room for the name, or the registry refused the report."""
     names: int = MOST_NAMES
     """Names of the next report; fewer once the registry has found one too large."""
+    clock: Callable[[], float] = time.time
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _report: Report | None = None
 
@@ -85,7 +96,7 @@ class Outbox:
 
     def _wait(self, new: _Waiting) -> None:
         found = self._waiting.get(new.name)
-        self._waiting[new.name] = new if found is None else found + new
+        self._waiting[new.name] = new if found is None else found.as_of(self.clock()) + new
 
     def report(self) -> Report | None:
         """What is to be told next: again, until `taken`, `split` or `refused`; None for nothing."""
@@ -97,7 +108,7 @@ class Outbox:
 
     def _fields(self, name: str) -> dict[str, Any]:
         """A name's requests, as a report has them; what is beyond `MOST_REQUESTS` waits on."""
-        item = self._waiting.pop(name)
+        item = self._waiting.pop(name).as_of(self.clock())
         count = min(item.count, MOST_REQUESTS)
         if item.count > count:
             self._waiting[name] = replace(item, count=item.count - count)

@@ -66,6 +66,11 @@ class Row:
         """The requests a minute, as of `now`."""
         return self.rate * math.exp(-max(now - self.last_seen, 0.0) / _RATE_SECONDS)
 
+    def has_seen(self, now: float) -> None:
+        """Take back times that have not come yet: they are of a clock that was ahead."""
+        self.first_seen = min(self.first_seen, now)
+        self.last_seen = min(self.last_seen, now)
+
 
 _KEYS: Final[dict[Sort, Callable[[Row, float], float]]] = {
     Sort.COUNT: lambda row, now: row.count,
@@ -107,12 +112,15 @@ class UnfiledTable:
         """Count a row's requests in; its rate is worked out here."""
         key = _key(new)
         row = self._rows.get(key)
+        now = self._clock()
+        new.has_seen(now)
         if row is None:
             if len(self._rows) >= self._names:
                 self._make_room()
             new.rate = float(new.count)
             self._rows[key] = new
             return
+        row.has_seen(now)
         row.rate = row.rate_at(new.last_seen) + new.count
         row.count += new.count
         row.route = new.route
@@ -132,8 +140,11 @@ class UnfiledTable:
 
     async def forget_old(self) -> None:
         """Drop the rows that nobody has asked for in a long time."""
+        now = self._clock()
+        self.since = min(self.since, now)
         oldest = self._oldest()
         async for row in in_turns(list(self._rows.values())):
+            row.has_seen(now)
             if row.last_seen < oldest and self._rows.get(_key(row)) is row:
                 self._drop(row)
 

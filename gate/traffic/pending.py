@@ -76,6 +76,8 @@ class Pending:
             if asked is not None:
                 asked.count += count
                 asked.last = now
+                if now < asked.first:  # the clock went back
+                    asked.first = now
                 continue
             size = len(rows)
             if size >= _FREELY:

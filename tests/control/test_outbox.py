@@ -32,6 +32,20 @@ def test_requests_for_a_name_are_added_up_with_the_newest_reason() -> None:
     )
 
 
+def test_no_report_tells_of_times_that_have_not_come() -> None:
+    outbox = Outbox(10, clock=lambda: 300.0)
+    outbox.add(row("a.cn", at=900))  # the clock was ahead, and has gone back
+    outbox.add(row("b.cn", at=900))
+    outbox.add(row("b.cn", at=300, reason="revoked"))
+    report = outbox.report()
+    assert report is not None
+    assert [(item["name"], item["reason"]) for item in report.names] == [
+        ("b.cn", "revoked"),
+        ("a.cn", "unfiled"),
+    ]
+    assert {(item["first_seen"], item["last_seen"]) for item in report.names} == {(300, 300)}
+
+
 def test_a_report_stays_the_same_until_it_is_taken() -> None:
     outbox = Outbox(10)
     outbox.add(row("a.cn", 2))

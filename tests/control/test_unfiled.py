@@ -42,7 +42,7 @@ def row(name: str, count: int = 1, when: float = 1_700_000_000.0, reason: str = 
 
 
 async def test_the_rows_of_all_workers_are_one() -> None:
-    rows = table()
+    rows = table(clock=Clock(1_700_000_010.0))
     rows.add(row("a.cn", 2, 1_700_000_010.0))
     rows.add(row("a.cn", 3, 1_700_000_005.0))
     (found,) = await rows.rows()
@@ -66,6 +66,25 @@ async def test_rows_come_in_the_order_asked_for(sort: Sort, first: str) -> None:
     rows.add(row("old.cn", 100, clock.now - 3600))
     rows.add(row("new.cn", 10, clock.now))
     assert (await rows.rows(sort=sort, limit=1))[0].name == first
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+async def test_a_clock_that_was_ahead_leaves_no_time_that_has_not_come_and_no_rate_that_stays(
+    asked_again: bool,
+) -> None:
+    clock = Clock()
+    true = clock.now
+    clock.now += 365 * DAY
+    rows = table(clock=clock)
+    rows.add(row("a.cn", 600, clock.now))
+    clock.now = true
+    if asked_again:
+        rows.add(row("a.cn", 1, true))
+    await rows.forget_old()
+    clock.now += 600
+    (found,) = await rows.rows()
+    assert (found.first_seen, found.last_seen, rows.since) == (true, true, true)
+    assert found.rate_at(clock.now) < 1
 
 
 async def test_the_top_thousand_of_a_long_tailed_stream_are_exact() -> None:

@@ -30,6 +30,14 @@ def test_a_row_says_name_listener_reason_route_count_and_times() -> None:
     assert answer["unlisted"] == 0
 
 
+def test_a_row_was_first_asked_for_no_later_than_last_though_the_clock_went_back() -> None:
+    rows = pending()
+    rows.add("tls", {blocked("a.cn"): 1}, 99.0)
+    rows.add("tls", {blocked("a.cn"): 1}, 12.0)
+    rows.add("tls", {blocked("a.cn"): 1}, 13.0)
+    assert rows.take(0, 0)["rows"][0][5:] == [12.0, 13.0]
+
+
 def test_verdicts_on_one_name_share_a_row_and_listeners_and_reasons_do_not() -> None:
     rows = pending()
     rows.add("tls", {blocked("a.cn"): 1, blocked("a.cn"): 2}, 1.0)
