@@ -74,7 +74,7 @@ class Decider:
         self._find = replica.find
         self._clock = clock
         self._cache = VerdictCache(size, self.judge)
-        self._expired_until = clock()
+        self._earliest = self._latest = clock()  # of the times by which it judged since `expire`
         self.decide = self._cache.__getitem__
         self.malformed: Final = nameless(Reason.MALFORMED)
         self.no_host: Final = nameless(Reason.NO_HOST)
@@ -113,7 +113,9 @@ class Decider:
 
     def _override(self, verdict: Verdict) -> None:
         """Change a verdict where an operator decided otherwise."""
-        override = _nearest(verdict.name, self._replica.current_overrides, self._clock())
+        now = self._clock()
+        self._earliest, self._latest = min(self._earliest, now), max(self._latest, now)
+        override = _nearest(verdict.name, self._replica.current_overrides, now)
         if override is None or (override.kind is OverrideKind.EXEMPT) == verdict.allowed:
             return
         verdict.allowed = not verdict.allowed
@@ -141,10 +143,12 @@ class Decider:
     def expire(self, now: float) -> int:
         """Drop the verdicts of overrides that ended by `now`; returns how many.
 
-        If the clock went back, what had ended may be in force again: everything is dropped.
+        If the clock went back, what had ended may be in force again: everything is dropped. That
+        it went there and back between two calls is known from what was judged meanwhile.
         """
-        last, self._expired_until = self._expired_until, now
-        if now < last:
+        earliest, latest = self._earliest, self._latest
+        self._earliest = self._latest = now
+        if now < latest:
             dropped = self._cache.currsize
             self.clear()
             return int(dropped)
@@ -152,7 +156,7 @@ class Decider:
         ended = [
             override.domain
             for override in self._replica.current_overrides.values()
-            if override.until is not None and last < override.until <= now
+            if override.until is not None and earliest < override.until <= now
         ]
         return self.invalidate(ended)
 

@@ -1,6 +1,6 @@
 """The wall clock jumps, both ways: what ends at a time still ends then, and no sooner.
 
-A test can't set the clock of the machine, so the parts that read it are given one.
+Here the parts that read it are given one; `test_wall_clock.py` sets that of a whole gate.
 """
 
 from __future__ import annotations
@@ -74,6 +74,28 @@ def test_an_override_is_in_force_by_the_clock_whichever_way_it_jumps(
     clock.now += HOUR
     decider.expire(clock.now)
     assert decider.decide(host.encode()).reason is not special
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+@pytest.mark.parametrize(
+    ("kind", "host"), [(OverrideKind.EXEMPT, "unfiled.com"), (OverrideKind.SUSPENDED, "filed.com")]
+)
+def test_a_clock_that_went_there_and_back_unseen_leaves_no_verdict_of_that_time(
+    replica: Replica, clock: Clock, jump: float, kind: OverrideKind, host: str
+) -> None:
+    """Judged while the clock was off, and no `expire` just then."""
+    replica.load_local([])
+    replica.edit([Change("filed.com", Status.FILED, "", 0)])
+    end = clock.now + (HOUR if jump > 0 else -HOUR)
+    replica.set_override(Override(host, kind, until=end, reason="test", by="t", since=0))
+    decider = Decider(replica, clock=clock)
+    before = decider.decide(host.encode()).reason
+    decider.clear()
+    clock.now += jump
+    assert decider.decide(host.encode()).reason is not before
+    clock.now -= jump
+    decider.expire(clock.now)
+    assert decider.decide(host.encode()).reason is before
 
 
 async def applier_at(replica: Replica, clock: Clock) -> Applier:
