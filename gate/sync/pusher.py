@@ -24,6 +24,7 @@ from gate.sync.errors import Cause, SyncError
 from gate.sync.log import Log
 from gate.sync.receiver import PATH
 from gate.sync.tls import ClientContext, TlsError
+from gate.sync.unreachable import reason
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Pusher:
         """Raises TlsError for certificates that can't be used."""
         self._log = log
         self._tls = None if tls is None else ClientContext(tls)
+        self._shown = None if tls is None else tls.certificate
         self._clock = clock
         self.gates = [GateStatus(target.name, target.url) for target in targets]
         """The state of every gate, for reports."""
@@ -148,8 +150,8 @@ class Pusher:
                 if response.status in (200, 409):
                     return answer
         except (aiohttp.ClientError, TimeoutError) as error:
-            what = str(error) or type(error).__name__
-            raise SyncError(Cause.UNREACHABLE, f"{gate.url} can't be reached: {what}") from error
+            why = reason(error, shown=self._shown)
+            raise SyncError(Cause.UNREACHABLE, f"{gate.url} can't be reached: {why}") from error
         raise SyncError(
             Cause.REFUSED,
             f"{gate.url} answered {response.status}: "

@@ -22,6 +22,7 @@ from gate.sync.batch import MAX_ENVELOPE, Batch
 from gate.sync.errors import Cause, SyncError, Unacceptable
 from gate.sync.snapshot import MANIFEST_HEADER, Manifest
 from gate.sync.tls import ClientContext, TlsError
+from gate.sync.unreachable import reason
 from gate.sync.verifier import Verifier
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Source:
             self._tls = None if tls is None else ClientContext(tls)
         except TlsError as error:
             raise SyncError(Cause.REFUSED, str(error)) from error
+        self._shown = None if tls is None else tls.certificate
         self._session: aiohttp.ClientSession | None = None
         self._ahead: _Ahead | None = None
 
@@ -245,8 +247,9 @@ class Source:
                 Cause.TRUNCATED, f"the answer of {self.url} broke off: {error}"
             ) from error
         except aiohttp.ClientError as error:
+            why = reason(error, shown=self._shown)
             raise SyncError(
-                Cause.UNREACHABLE, f"the registry at {self.url} can't be reached: {error}"
+                Cause.UNREACHABLE, f"the registry at {self.url} can't be reached: {why}"
             ) from error
 
     def _headers(self) -> dict[str, str]:

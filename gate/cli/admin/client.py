@@ -120,9 +120,16 @@ class Client:
             response = connection.getresponse()
             return Answer(response.status, response.read().decode("utf-8", "replace"))
         except (OSError, UnicodeError, http.client.HTTPException) as error:
+            # In TLS 1.3 a client certificate is judged when the client's handshake is over already.
+            refused = self.tls is not None and isinstance(error, ConnectionResetError)
             raise Unreachable(
-                f"no answer from the admin port {self.host}:{self.port} ({error}); is the gate "
-                "running, and is this its --config or --url?"
+                f"no answer from the admin port {self.host}:{self.port} ({error}); "
+                + (
+                    "does it want a client certificate (--cert, --key), of a CA that it trusts and "
+                    "in date by its clock?"
+                    if refused
+                    else "is the gate running, and is this its --config or --url?"
+                )
             ) from error
         finally:
             connection.close()
