@@ -37,6 +37,11 @@ _ALL_AT = 50_000
 """Domains in debt from which on the workers are told to drop everything instead."""
 
 
+def _elapsed() -> float:
+    """Seconds that pass while the machine sleeps, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Fleet(Protocol):
     """All workers of this gate. Both calls raise SyncError(unenforced)."""
 
@@ -52,11 +57,18 @@ class Applier:
     """The only writer of filings into a replica, while the gate runs."""
 
     def __init__(
-        self, replica: Replica, fleet: Fleet, *, clock: Callable[[], float] = time.time
+        self,
+        replica: Replica,
+        fleet: Fleet,
+        *,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = _elapsed,
     ) -> None:
+        """`clock` is the wall clock; `elapsed` counts seconds, whoever sets that."""
         self._replica = replica
         self._fleet = fleet
         self._clock = clock
+        self._elapsed = elapsed
         self._lock = asyncio.Lock()
         # What this process has not told the workers is unknown: they may have been running.
         self._owes_all = True
@@ -65,8 +77,11 @@ class Applier:
         position = replica.position()
         self.head = 0 if position is None else position.revision
         """The registry's newest revision, as far as this gate has heard."""
-        self.heard_at = 0.0 if position is None else position.updated_at
-        """Unix time of the registry's last word that this gate has all there is."""
+        # Of the registry's last word that this gate has all there is: when it came by `elapsed`,
+        # and how old it was then. None before the first one.
+        self._heard: tuple[float, float] | None = None
+        if position is not None:
+            self._fresh_at(position.updated_at)
         self.applied = 0
         """Changes applied by this process."""
         self.loaded = 0
@@ -191,18 +206,21 @@ class Applier:
             self._fresh_at(batch.issued_at)
 
     def _fresh_at(self, moment: float) -> None:
-        # A registry whose clock is ahead must not make this gate look fresh for longer, nor must
-        # this gate's own clock when it was ahead.
-        now = self._clock()
-        self.heard_at = max(min(self.heard_at, now), min(moment, now))
+        # By the clocks of both sides. A registry whose clock is ahead must not make this gate look
+        # fresh for longer, nor a word that was held back make it look older than it is.
+        age = max(self._clock() - moment, 0.0)
+        known = self.staleness()
+        self._heard = self._elapsed(), age if known is None else min(age, known)
 
     def staleness(self) -> float | None:
-        """Seconds since the registry's last word; None before the first one."""
-        if not self.heard_at:
+        """Seconds since the registry's last word; None before the first one.
+
+        They are counted, not read from the wall clock: that one is set is no silence.
+        """
+        if self._heard is None:
             return None
-        now = self._clock()
-        self.heard_at = min(self.heard_at, now)  # the clock went back: count from now at least
-        return now - self.heard_at
+        came, age = self._heard
+        return age + self._elapsed() - came
 
 
 def _check_epoch(epoch: str, position: Position | None) -> None:

@@ -28,11 +28,14 @@ class Gate:
     def __init__(self, path: Path) -> None:
         self.replica = Replica.open(path, writable=True)
         self.fleet = CachingFleet(self.replica)
+        self.elapsed = 0.0
         self.begin()
 
     def begin(self) -> None:
         """The control process starts again; the workers go on."""
-        self.applier = Applier(self.replica, self.fleet, clock=lambda: NOW)
+        self.applier = Applier(
+            self.replica, self.fleet, clock=lambda: NOW, elapsed=lambda: self.elapsed
+        )
 
     async def snapshot(self, *filings: Filing, revision: int = 10, epoch: str = EPOCH) -> int:
         said = Manifest(epoch, revision, len(filings), digest(filings), int(NOW))
@@ -304,16 +307,18 @@ async def test_a_cut_off_task_leaves_no_commit_untold(gate: Gate) -> None:
 
 async def test_freshness_is_the_registrys_word_and_never_of_the_future(gate: Gate) -> None:
     await gate.snapshot()
+    assert gate.applier.staleness() == 0
+    gate.elapsed += 2_000
     early = int(NOW) - 500
-    gate.begin()
-    gate.applier.heard_at = 0.0
     await gate.applier.apply(batch(10, filed("a.cn"), head=99, at=early))
-    assert gate.applier.heard_at == 0.0, "there is more to come"
+    assert gate.applier.staleness() == 2_000, "there is more to come"
     assert gate.applier.head == 99
     await gate.applier.apply(batch(11, filed("b.cn"), head=12, at=early))
-    assert gate.applier.heard_at == early
+    assert gate.applier.staleness() == 500
+    await gate.applier.apply(batch(12, at=early - 100))
+    assert gate.applier.staleness() == 500, "a word that was held back"
     await gate.applier.apply(batch(12, at=int(NOW) + 10_000))
-    assert gate.applier.heard_at == NOW
+    assert gate.applier.staleness() == 0
 
 
 async def test_a_commit_whose_task_is_cancelled_is_told_to_the_workers_all_the_same(
