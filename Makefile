@@ -25,8 +25,8 @@ lock:
 	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.lock pyproject.toml
 
 # The programs that tests drive: started by the tests themselves, on free ports of the loopback.
-SERVERS := apache2-bin chromium curl golang-go haproxy libnginx-mod-stream nats-server nginx \
-	nodejs openssl postgresql prometheus systemd wrk
+SERVERS := apache2-bin chromium curl faketime golang-go haproxy libnginx-mod-stream nats-server \
+	nginx nodejs openssl postgresql prometheus systemd wrk
 
 servers:
 	@missing=; for package in $(SERVERS); do \

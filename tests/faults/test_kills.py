@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gate.registry.client import Remote
-from gate.registry.commands import Approve, FirstFiling, ServiceData, SubjectData
-from gate.registry.places import ACCESS_FILE
-from tests.faults.watching import FILED, watched
+from tests.faults.inside import gate_inside
+from tests.faults.watching import watched
 from tests.harness.gate_process import Gate
-from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.supervisor.running import alive, fill, pid_of, restarts
 
@@ -53,41 +51,11 @@ def test_a_killed_supervisor_takes_its_children_along_and_a_new_one_starts_at_on
         assert len(gate.children()) == 3
 
 
-def test_the_registry_inside_is_killed_under_load(gate: Gate) -> None:
-    """The list gives way to the registry, which files the domain; then the registry dies."""
-    gate.stop()
-    settings = gate.settings | {
-        "sync": {"registry": "embedded"},
-        "registry": {"listen": f"127.0.0.1:{free_port()}"},
-    }
-    inside = Gate(gate.directory, settings | {"state_dir": str(gate.directory / "inside")})
-    inside.start()
-    try:
-        access = json.loads((gate.directory / "inside" / "registry" / ACCESS_FILE).read_text())
-        fill_registry(Remote(access["url"], access["token"]))
-        wait_for(lambda: inside.total("gate_sync_enforced_revision") >= 1, "the filing", 30)
-        with watched(inside) as watch:
-            names = ["control", "worker-0", "worker-1", "registry"]
-            os.kill(inside.children()[names.index("registry")], signal.SIGKILL)
-            watch.goes_on("service without the registry")
-            wait_for(lambda: restarts(inside, "registry") == 1, "the restart", 30)
-            wait_for(
-                lambda: inside.total("gate_sync_connected", channel="pull") == 1, "the sync", 30
-            )
-    finally:
-        inside.stop()
-
-
-def fill_registry(registry: Remote) -> None:
-    """File the domain that passes."""
-    service = ServiceData(name="shop", domains=(FILED.removeprefix("www."),))
-    outcome = registry.perform(
-        FirstFiling(
-            account="a",
-            province="京",
-            subject=SubjectData(name="owner", certificate="C-1"),
-            service=service,
-        )
-    )
-    assert outcome.application is not None
-    registry.perform(Approve(application=outcome.application))
+def test_the_registry_inside_is_killed_under_load(tmp_path: Path, origins: dict[str, Any]) -> None:
+    """It has filed the domain when it dies."""
+    with gate_inside(tmp_path, origins) as inside, watched(inside) as watch:
+        names = ["control", "worker-0", "worker-1", "registry"]
+        os.kill(inside.children()[names.index("registry")], signal.SIGKILL)
+        watch.goes_on("service without the registry")
+        wait_for(lambda: restarts(inside, "registry") == 1, "the restart", 30)
+        wait_for(lambda: inside.total("gate_sync_connected", channel="pull") == 1, "the sync", 30)

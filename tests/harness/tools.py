@@ -11,6 +11,7 @@ _PACKAGES = {
     "apache2": "apache2-bin",
     "chromium": "chromium",
     "curl": "curl",
+    "faketime": "faketime",
     "go": "golang-go",
     "nats-server": "nats-server",
     "nginx": "nginx-light",

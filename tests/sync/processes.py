@@ -44,6 +44,8 @@ class RegistryProcess:
     folder: Path
     registry: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    ca: Path | None = None
+    """The CA of its certificate, where it has one."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ class RegistryProcess:
 
     @property
     def remote(self) -> Remote:
-        return Remote(self.url, self.admin)
+        return Remote(self.url, self.admin, ca=self.ca)
 
     def start(self) -> RegistryProcess:
         """Start it, and return when it answers."""
