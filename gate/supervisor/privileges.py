@@ -40,21 +40,22 @@ def raise_open_files(wanted: int) -> int:
 def drop(process: Process, owned: tuple[Path, ...]) -> None:
     """Becomes `process.user` and `process.group` for good; gives them the folders `owned`.
 
-    Raises PrivilegeError for an unknown user or group, or without the right to change.
+    Who is them already, by systemd or before an upgrade, gives nothing away: it has no right to,
+    and root may have put a file there. Raises PrivilegeError for an unknown user or group, or
+    without the right to change.
     """
-    if process.user is None and process.group is None:
+    user, group = _identity(process)
+    if (os.getuid(), os.getgid()) == (user, group):
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         return
-    user, group = _identity(process)
     try:
         for top in owned:
             for folder, _, files in os.walk(top):
                 for path in (folder, *(os.path.join(folder, name) for name in files)):
                     os.chown(path, user, group, follow_symlinks=False)
-        if (os.getuid(), os.getgid()) != (user, group):
-            os.setgroups([])
-            os.setgid(group)
-            os.setuid(user)
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
     except PermissionError:
         raise PrivilegeError(
             f"process.user: only root can become {process.user or process.group!r}; "

@@ -97,7 +97,8 @@ def rehearse(settings: Settings) -> None:
     before = _inherited()
     if before is None:
         raise Refused("a rehearsal is for a gate that is about to be upgraded, and calls it itself")
-    _as_before(before, settings)
+    settings, _ = _as_before(before, settings)
+    _check_certificates(settings)
 
 
 def _inherited() -> Handover | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import ssl
 from pathlib import Path
 
 from gate.sync.expiry import expires_at
 from tests.harness.gate_process import run_gate
 from tests.harness.ports import free_port
-from tests.supervisor.running import fill, new_gate, refused
+from tests.harness.waiting import wait_for
+from tests.supervisor.running import fill, log_of, new_gate, refused
 
 
 def put_mode(port: int, certs: Path, *, shows: bool) -> int:
@@ -65,6 +67,25 @@ def test_a_client_certificate_stands_for_the_token_and_is_written_down(tmp_path:
     finally:
         gate.stop()
     assert '"actor": "certificate ' in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_certificates_that_cannot_be_used_stop_an_upgrade(tmp_path: Path) -> None:
+    certs = tmp_path / "certs"
+    run_gate("certs", "init", "--dir", str(certs))
+    tls = {"certificate": str(certs / "gate.pem"), "key": str(certs / "gate.key")}
+    port = free_port()
+    gate = new_gate(tmp_path, workers=1, admin={"listen": f"127.0.0.1:{port}", "tls": tls})
+    fill(gate)
+    gate._start(lambda: put_mode(port, certs, shows=False) == 401, "the admin port")
+    try:
+        assert gate.process is not None
+        (certs / "gate.pem").rename(certs / "away.pem")
+        gate.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "upgrade refused:" in log_of(gate), "the refusal", 30)
+        assert f"can't read {certs / 'gate.pem'}" in log_of(gate)
+        assert put_mode(port, certs, shows=False) == 401
+    finally:
+        assert gate.stop() == 0
 
 
 def test_certificates_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:

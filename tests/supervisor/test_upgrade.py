@@ -7,7 +7,6 @@ import os
 import pwd
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,29 @@ from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve
 from gate.registry.places import ACCESS_FILE
 from tests.harness.client import Client
-from tests.harness.gate_process import GATE, Gate, run_gate
+from tests.harness.gate_process import Gate, listener, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
 from tests.harness.waiting import wait_for
 from tests.registry.filings import first_filing
-from tests.supervisor.running import fill, is_pending, log_of, new_gate, pid_of, status_of
+from tests.supervisor.running import (
+    fill,
+    is_pending,
+    log_of,
+    new_gate,
+    pid_of,
+    refused,
+    status_of,
+)
+from tests.supervisor.users import (
+    DAC_READ_SEARCH,
+    NET_BIND_SERVICE,
+    as_nobody,
+    can_run,
+    free_low_port,
+    own,
+    status_fields,
+)
 
 
 def upgraded(gate: Gate) -> int:
@@ -191,6 +207,7 @@ def test_a_gate_that_gave_up_its_privileges_is_upgraded_as_who_it_is(
     gate.start()
     try:
         assert gate.process is not None
+        (open_folder / "audit.jsonl.1").touch()  # root's, where root runs this
         if can_run(name):
             upgrade(gate)
             wait_for(lambda: len(gate.children()) == 3, "the old processes to end")
@@ -205,15 +222,39 @@ def test_a_gate_that_gave_up_its_privileges_is_upgraded_as_who_it_is(
         assert gate.stop() == 0
 
 
-def can_run(user: str) -> bool:
-    """May the user run the gate's program?"""
+def test_a_gate_with_a_low_port_and_one_capability_is_upgraded(
+    open_folder: Path, origin: HttpOrigin
+) -> None:
+    """`process.user` is whom it runs as already, as under systemd."""
+    entry = listener("http", "http") | {"address": f"127.0.0.1:{free_low_port()}"}
+    process = {"user": "nobody", "drain_seconds": 5}
+    gate = new_gate(open_folder, origin.address, listeners=[entry], process=process)
+    fill(gate)
+    if os.getuid() != 0:  # whoever is not root can't hand on a capability, and has none
+        assert str(entry["address"]) in refused(gate)
+        return
+    capabilities = {"net_bind_service": NET_BIND_SERVICE}
+    if not can_run("nobody"):  # its program is root's alone: it may read that, and no more
+        capabilities["dac_read_search"] = DAC_READ_SEARCH
+    own(open_folder, "nobody")
+    gate.through = as_nobody(*capabilities)
+    gate.start()
     try:
-        done = subprocess.run(
-            [GATE, "version"], user=user, extra_groups=[], capture_output=True, check=False
-        )
-    except PermissionError:
-        return user == pwd.getpwuid(os.getuid()).pw_name
-    return done.returncode == 0
+        assert gate.process is not None
+        before = set(gate.children())
+        (open_folder / "audit.jsonl.1").touch()  # root's, from rotating the audit log
+        upgrade(gate)
+        wait_for(lambda: not before & set(gate.children()), "the old processes to end")
+        for pid in (gate.process.pid, *gate.children()):
+            fields = status_fields(pid)
+            assert fields["Uid"].split() == [str(pwd.getpwnam("nobody").pw_uid)] * 4
+            assert fields["NoNewPrivs"] == "1"
+            assert int(fields["CapEff"], 16) == sum(1 << bit for bit in capabilities.values())
+        assert [status_of(gate, host) for host in ("example.com", "a.org")] == [200, 302]
+        fill(gate, "example.net\n")
+        assert [status_of(gate, host) for host in ("example.com", "example.net")] == [302, 200]
+    finally:
+        assert gate.stop() == 0
 
 
 def test_there_must_be_a_gate_to_upgrade(tmp_path: Path) -> None:
