@@ -79,7 +79,7 @@ def test_every_gate_has_every_change_newcomers_too(
         # The long poll that was under way before NATS worked may still bring one.
         wait_for_revision(one, publishing.file("zeroth.cn"))
         wait_for(lambda: batches(one, "nats") >= 1, "the same through NATS")
-        pulled = batches(one, "pull")
+        pulled, brought = batches(one, "pull"), batches(one, "nats")
         revision = publishing.file("second.cn")
         wait_for_revision(one, revision)
         assert passes(one, "second.cn")
@@ -93,8 +93,11 @@ def test_every_gate_has_every_change_newcomers_too(
             for gate in (one, two):
                 wait_for_revision(gate, revision)
                 assert not passes(gate, "first.cn")
-        assert batches(one, "pull") == pulled, "nothing had to be pulled"
-        assert batches(one, "nats") >= 3
+        for number in range(6):
+            wait_for_revision(one, publishing.file(f"more{number}.cn"))
+        # A word of the registry may overtake a message, and have one batch pulled.
+        assert batches(one, "pull") - pulled <= 1
+        assert batches(one, "nats") - brought >= 7
 
 
 def test_a_gate_that_was_away_goes_on_from_its_own_revision(
