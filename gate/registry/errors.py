@@ -143,6 +143,12 @@ CATALOGUE: dict[str, Wording] = {
         "主体 {subject} 的服务序号已用到最大值，请在审核通过时指定一个空闲的备案号",
         "subject {subject} has the highest service number already; approve with a free number",
     ),
+    "serials_used_up": Wording(
+        _CONFLICT,
+        "{licence} 已被使用，本年度的主体序号已到最大值，请在审核通过时指定一个空闲的备案号",
+        "{licence}, the year's highest number of the province, is in use or was; "
+        "approve with a free number",
+    ),
     "licence_other_subject": Wording(
         _CONFLICT,
         "服务备案号 {licence} 不属于主体 {subject}",

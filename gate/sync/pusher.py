@@ -19,7 +19,7 @@ import aiohttp
 
 from gate.settings import ClientTls, PushTarget
 from gate.sync.backoff import Backoff
-from gate.sync.batch import Batch
+from gate.sync.batch import MAX_REVISION, Batch
 from gate.sync.errors import Cause, SyncError
 from gate.sync.log import Log
 from gate.sync.receiver import PATH
@@ -103,12 +103,12 @@ class Pusher:
         began = time.monotonic()
         answer = await self._post(gate, session, await self._log.seal(batch))
         gate.pushes += 1
-        revision = answer.get("revision")
-        if not isinstance(revision, int):
-            behind = answer.get("have")
-            if not isinstance(behind, int) or behind == have:
+        revision = _revision(answer.get("revision"))
+        if revision is None:
+            behind = _revision(answer.get("have"))
+            if behind is None or behind == have:
                 await asyncio.sleep(_CATCH_UP_SECONDS)
-            return behind if isinstance(behind, int) else None
+            return behind
         gate.revision = revision
         gate.acknowledged_at = self._clock()
         gate.last_error = (
@@ -147,7 +147,7 @@ class Pusher:
             async with response:
                 text = await response.content.read(_ANSWER_BYTES)
                 answer = _fields(text)
-                if response.status in (200, 409):
+                if response.status in (200, 409) and answer.keys() & {"revision", "have"}:
                     return answer
         except (aiohttp.ClientError, TimeoutError) as error:
             why = reason(error, shown=self._shown)
@@ -163,6 +163,11 @@ def _fields(text: bytes) -> dict[str, Any]:
     """The fields of an answer; none if it is something else."""
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+def _revision(value: object) -> int | None:
+    """A revision in an answer; None if it is something else."""
+    return value if type(value) is int and 0 <= value <= MAX_REVISION else None

@@ -194,7 +194,7 @@ class Source:
         try:
             fields = json.loads(answer)
             return int(fields["taken"]), len(fields["refused"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SyncError(
                 Cause.MALFORMED, f"the answer of {self.url} to a report can't be read: {error!r}"
             ) from error
@@ -278,7 +278,7 @@ class Source:
         text = await response.content.read(_PROBLEM_BYTES)
         try:
             reason = str(json.loads(text)["en"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             reason = response.reason or ""
         message = f"the registry at {self.url} answered {response.status}: {reason}"
         match response.status:

@@ -11,7 +11,7 @@ from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import MAX_LINE, FileFormat, guess_format, read_lines
 from gate.registry.bulk.importing import import_file
 from gate.registry.bulk.record import read_record
-from gate.registry.commands import CancelSubject, Role
+from gate.registry.commands import CancelAccess, CancelSubject, Resume, Role, Suspend
 from gate.registry.errors import RegistryError
 from gate.registry.queries import find_refusals
 from gate.registry.registry import LOCAL, Registry
@@ -346,6 +346,19 @@ def test_an_export_is_imported_to_the_same(
     path.write_bytes(exported)
     assert take(registry, path).accepted == 3
     assert b"".join(export_filings(registry.database, form)) == exported
+
+
+def test_an_export_brings_no_access_back_that_was_cancelled(
+    registry: Registry, tmp_path: Path
+) -> None:
+    file_first(registry, "a.cn")
+    do(registry, CancelAccess(domain="a.cn"))
+    do(registry, Suspend(domain="a.cn", reason="order"))
+    path = tmp_path / "export.csv"
+    path.write_bytes(b"".join(export_filings(registry.database, CSV)))
+    assert take(registry, path).refused == 0
+    do(registry, Resume(domain="a.cn"))
+    assert status(registry, "a.cn") == "filed_elsewhere"
 
 
 def test_a_line_that_would_suspend_what_is_filed_is_refused_not_passed_over(

@@ -182,6 +182,40 @@ async def test_keys_that_are_out_of_reach_for_a_moment_stop_no_push_for_good(
     await until_enforced(api, 1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"[" * 16_000, "answered 200"),
+        (b"<html>", "answered 200"),
+        (b"", "answered 200"),
+        (b'{"revision": %s}' % (b"9" * 400), ""),
+    ],
+)
+async def test_whatever_a_gate_answers_the_others_are_pushed_to(
+    tmp_path: Path, answer: bytes, said: str
+) -> None:
+    async def babble(_: web.Request) -> web.Response:
+        return web.Response(body=answer)
+
+    sound = FakeGate()
+    sound.keys = tmp_path / "keys"
+    app = web.Application()
+    app.router.add_post(PATH, sound.take)
+    app.router.add_post(f"/odd{PATH}", babble)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        push = [{"name": "edge-1", "url": url}, {"name": "edge-2", "url": f"{url}/odd"}]
+        async with serving(str(tmp_path / "registry.db"), tmp_path, push=push) as api:
+            odd = api.service.distribution.gates[1]
+            await asyncio.to_thread(wait_for, lambda: odd.failures + odd.pushes, "a push", 20)
+            assert said in odd.last_error
+            assert odd.revision is None
+            await api.do(first_filing("a.cn"))
+            await api.do(Approve(application=1))
+            await until_enforced(api, 1)
+            assert (await api.call("GET", "/metrics")).status == 200
+
+
 @pytest.mark.parametrize(("address", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 async def test_plain_http_is_warned_of_where_others_can_read_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str, warned: bool

@@ -192,6 +192,17 @@ def test_a_subject_whose_highest_number_is_given_is_told_to_name_a_free_one(
     assert status(registry, "b.cn") == "filed"
 
 
+def test_a_province_whose_highest_number_of_the_year_is_given_is_told_to_name_a_free_one(
+    registry: Registry,
+) -> None:
+    do(registry, first_filing("a.cn", account="a"))
+    do(registry, Approve(application=1, licence="鲁ICP备2026999999号-1"))
+    do(registry, first_filing("b.cn", account="b"))
+    assert refused(registry, Approve(application=2)).code == "serials_used_up"
+    do(registry, Approve(application=2, licence="鲁ICP备2026000007号"))
+    assert status(registry, "b.cn") == "filed"
+
+
 def test_an_app_may_have_several_domains(registry: Registry) -> None:
     file_first(registry, "a.cn")
     do(registry, new_service("b.cn", "c.cn", kind=ServiceKind.APP))

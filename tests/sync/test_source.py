@@ -181,6 +181,24 @@ async def test_a_download_that_breaks_off_too_often_is_given_up(
 # Changes
 
 
+@pytest.mark.parametrize("body", [b"[" * 4_000, b"\xff", b"[1]", b""])
+async def test_a_refusal_in_no_known_shape_is_told_by_its_status(
+    registry: Registry, body: bytes
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=503, body=body)
+
+    app = web.Application()
+    app.router.add_get("/v1/changes", refuse)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        verifier = Verifier(registry.keys.public_path)
+        async with Source(url, verifier, token_file=None, tls=None) as source:
+            with pytest.raises(SyncError, match="answered 503: Service Unavailable") as refused:
+                await source.changes(at(0), wait=0.0)
+    assert refused.value.cause is Cause.UNREACHABLE
+
+
 @dataclass
 class Log:
     """A registry's log of `head` changes, given two at a time."""

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from gate.registry.bulk.files import FileFormat, write_header, write_row
+from gate.registry.bulk.record import ELSEWHERE
 from gate.registry.database import Database
 from gate.registry.schema import accesses, domains, services, subjects
 
@@ -71,7 +72,8 @@ def _piece(connection: Connection, form: FileFormat, after: str) -> tuple[str, b
                 "account": row.account or "",
                 "certificate": row.certificate or "",
                 "service": row.service,
-                "providers": providers.get(row.service_id, ""),
+                # Without one, an import would take this registry's own for what is suspended.
+                "providers": providers.get(row.service_id, ELSEWHERE),
             },
         )
         for row in rows

@@ -314,7 +314,10 @@ def _next_site(work: Work, subject: Subject) -> int:
 
 
 def _next_number(work: Work, province: str) -> SubjectNumber:
-    """The next subject number of a province: the year and six digits, above all given so far."""
+    """The next subject number of a province: the year and six digits, above all given so far.
+
+    Raises RegistryError `serials_used_up` at the year's end of them.
+    """
     year = time.gmtime(work.now + 8 * 3600).tm_year  # the filing system keeps China time
     first = SubjectNumber(province, f"{year}000000")
     last = SubjectNumber(province, f"{year}999999")
@@ -325,5 +328,7 @@ def _next_number(work: Work, province: str) -> SubjectNumber:
             func.length(subjects.c.licence) == len(str(first)),
         )
     ).scalar()
+    if highest == str(last):
+        raise RegistryError("serials_used_up", field="licence", licence=last)
     serial = int(parse_subject(highest).serial) if highest is not None else int(first.serial)
     return SubjectNumber(province, str(serial + 1))
