@@ -25,6 +25,7 @@ from sqlalchemy.exc import (
     InterfaceError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gate.registry.errors import RegistryError
 
@@ -84,6 +85,8 @@ class Database:
         try:
             with self.readers.connect() as connection, connection.begin():
                 yield connection
+        except PoolTimeout as error:  # all connections are in use
+            raise RegistryError("busy") from error
         except DBAPIError as error:
             if not is_database_at_fault(error):
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import PurePath
 from typing import Final
 
@@ -15,6 +14,7 @@ from pydantic import Field
 from gate.registry import queries
 from gate.registry.api.endpoint import Call, Endpoint
 from gate.registry.api.pages import PageQuery, next_cursor
+from gate.registry.api.streaming import stream
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
 from gate.registry.commands import Model, Role
@@ -85,29 +85,11 @@ async def refused(call: Call) -> RefusalPage:
 
 async def export(call: Call) -> web.StreamResponse:
     """Every filing, as a file that an import takes back."""
-    if call.service.exports.locked():
-        raise RegistryError("export_busy")
-    async with call.service.exports:
-        return await _export(call)
-
-
-async def _export(call: Call) -> web.StreamResponse:
     asked: ExportQuery = call.query
-    response = web.StreamResponse(
-        headers={"Content-Disposition": f'attachment; filename="filings.{asked.format}"'}
+    pieces = export_filings(call.service.registry.database, asked.format)
+    return await stream(
+        call, pieces, name=f"filings.{asked.format}", media=MEDIA[asked.format]
     )
-    response.content_type = MEDIA[asked.format]
-    response.charset = "utf-8"
-    response.enable_compression()
-    pieces = call.service.in_pieces(export_filings(call.service.registry.database, asked.format))
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if not response.prepared:
-                # Only with the first piece, so that trouble before it can still be told.
-                await response.prepare(call.request)
-            await response.write(piece)
-    await response.write_eof()
-    return response
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import aclosing
 from enum import StrEnum
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from pydantic import Field
 from gate.registry import reports
 from gate.registry.api.endpoint import KEY_HEADER, Call, Endpoint
 from gate.registry.api.pages import PageQuery, next_cursor
+from gate.registry.api.streaming import stream
 from gate.registry.commands import Model
 from gate.registry.database import Database
 from gate.registry.reports import read_key, sort_key
@@ -58,7 +58,8 @@ async def find(call: Call) -> UnfiledPage | web.StreamResponse:
     """Blocked names, as a page or as one CSV file."""
     asked: UnfiledPageQuery = call.query
     if asked.format is ListFormat.CSV:
-        return await _send_csv(call, asked)
+        pieces = _csv(call.service.registry.database, asked)
+        return await stream(call, pieces, name="unfiled.csv", media="text/csv")
     rows = await call.service.read(
         reports.find, asked, after=read_key(asked.after_text()), limit=asked.limit
     )
@@ -68,23 +69,6 @@ async def find(call: Call) -> UnfiledPage | web.StreamResponse:
         return f"{number} {name}"
 
     return UnfiledPage(items=tuple(rows), next=next_cursor(rows, asked.limit, key))
-
-
-async def _send_csv(call: Call, query: UnfiledQuery) -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={"Content-Disposition": 'attachment; filename="unfiled.csv"'}
-    )
-    response.content_type = "text/csv"
-    response.charset = "utf-8"
-    response.enable_compression()
-    pieces = call.service.in_pieces(_csv(call.service.registry.database, query))
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if not response.prepared:
-                await response.prepare(call.request)
-            await response.write(piece)
-    await response.write_eof()
-    return response
 
 
 def _csv(database: Database, query: UnfiledQuery) -> Generator[bytes]:

@@ -55,7 +55,7 @@ class Service:
         self.reader = ThreadPoolExecutor(READERS, "registry-read")
         self.long_reader = ThreadPoolExecutor(LONG_READERS, "registry-bulk")
         self.exports = asyncio.Semaphore(LONG_READERS)
-        """Exports at a time: each holds a connection for as long as its client takes."""
+        """Long answers at a time: each holds a connection for as long as its client takes."""
         self.feed = Feed(registry, self.reader)
         self.jobs = Jobs(registry, places.folder / "uploads", limit=settings.upload_bytes)
         self.snapshots = Snapshots(
