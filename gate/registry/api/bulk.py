@@ -87,9 +87,7 @@ async def export(call: Call) -> web.StreamResponse:
     """Every filing, as a file that an import takes back."""
     asked: ExportQuery = call.query
     pieces = export_filings(call.service.registry.database, asked.format)
-    return await stream(
-        call, pieces, name=f"filings.{asked.format}", media=MEDIA[asked.format]
-    )
+    return await stream(call, pieces, name=f"filings.{asked.format}", media=MEDIA[asked.format])
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
