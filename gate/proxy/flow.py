@@ -2,7 +2,7 @@
 
 Small amounts go through one buffer that all flows of the worker share; a flow that keeps filling
 it is bulk, and bulk goes through a kernel pipe with `splice`, so that no byte of it is copied
-into the process. Either way at most one buffer or pipe is on its way, and what the sink does not
+into the process. TCP's urgent byte is left out, as by whoever reads without MSG_OOB. Either way at most one buffer or pipe is on its way, and what the sink does not
 take stops the source: that is the back-pressure.
 """
 
@@ -44,6 +44,7 @@ class Flow:
     """
 
     __slots__ = (
+        "_dry_at",
         "_held",
         "_pipe",
         "_pipes",
@@ -66,6 +67,7 @@ class Flow:
         self.bulk = False
         self.moved = 0
         self.blocked = False  # bytes wait for the sink; the source is not read meanwhile
+        self._dry_at = -1  # how much was moved when a splice last found nothing
         self._held: memoryview | None = None
         self._pipe: Pipe | None = None
         self._pipes = pipes
@@ -163,9 +165,14 @@ class Flow:
             try:
                 count = os.splice(self.source.fileno(), pipe.writer, wanted, flags=_SPLICE)
             except BlockingIOError:
+                # A splice never gets past TCP's urgent data, and finds nothing, or the end, before
+                # it; a read leaves the urgent byte out and goes on behind it.
+                self.bulk = self.moved != self._dry_at
+                self._dry_at = self.moved
                 return self._end_splice(_STARVED)
             if count == 0:
-                return self._end_splice(_ENDED)
+                self.bulk = False
+                return self._end_splice(_MORE)
             self.moved += count
             if self.limit > 0:
                 self.limit -= count

@@ -29,6 +29,7 @@ from typing import Any, Protocol, runtime_checkable
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
+PRI = select.EPOLLPRI
 ERR = select.EPOLLERR
 RDHUP = select.EPOLLRDHUP
 # For sockets that are read until they are empty: each change is reported once.

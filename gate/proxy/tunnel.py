@@ -17,16 +17,18 @@ from gate.policy import Verdict
 from gate.proxy.dial import Dial, Miss
 from gate.proxy.flow import Flow, Progress
 from gate.proxy.plane import ListenerState, Peer, Plane, reset
-from gate.proxy.reactor import EDGE, ERR, IN, OUT, RDHUP
+from gate.proxy.reactor import EDGE, ERR, IN, OUT, PRI, RDHUP
 from gate.proxy.upstream import Endpoint, Pool
 
 _MORE: Final = Progress.MORE  # globals: see http_parts.py
 _STARVED: Final = Progress.STARVED
 _ENDED: Final = Progress.ENDED
 
-_READING: Final = IN | RDHUP | EDGE
+_READING: Final = IN | PRI | RDHUP | EDGE
 _BOTH: Final = _READING | OUT
-_HEARD: Final = IN | RDHUP
+_HEARD: Final = IN | PRI | RDHUP
+# There is an end, or urgent data (at which a read stops), behind what a short read brings.
+_BEHIND: Final = PRI | RDHUP
 # How often one readiness may move bytes before other connections have their turn.
 _TURNS = 16
 _MISSED: Final = {
@@ -172,14 +174,15 @@ class Tunnel:
         if events & OUT and writing.blocked:
             self._pump(writing, True)
         if events & _HEARD and not reading.blocked and not reading.ended:
-            self._pump(reading, bool(events & RDHUP))
+            self._pump(reading, bool(events & _BEHIND))
         elif events & ERR:
             self._end("peer_reset", cut=True)
 
-    def _pump(self, flow: Flow, ending: bool) -> None:
+    def _pump(self, flow: Flow, behind: bool) -> None:
         """Move bytes until the source is empty, or the sink is full, or the turn is over.
 
-        `ending` says that the source may have ended too, which an empty read is to tell.
+        `behind` says that there may be more behind a short read: only a read that finds nothing,
+        or the end, tells.
         """
         up, down = self._up, self._down
         if up is None or down is None:
@@ -191,13 +194,19 @@ class Tunnel:
         turns = _TURNS
         try:
             progress = flow.pump(buffer)
-            while progress is _MORE or (ending and progress is _STARVED):
-                if progress is _STARVED:
-                    ending = False  # the next read tells; without it an end would go unseen
-                elif turns <= 1:
+            while progress is _MORE or (behind and progress is _STARVED):
+                if turns <= 1:
                     break
                 turns -= 1
+                if progress is _MORE:
+                    progress = flow.pump(buffer)
+                    continue
+                bulk, moved = flow.bulk, flow.moved
+                flow.bulk = False  # a splice may find nothing where a read finds something
                 progress = flow.pump(buffer)
+                if progress is _STARVED and flow.moved == moved:
+                    flow.bulk = bulk
+                    behind = False
         except OSError:
             if flow is down:
                 self._blame(up, down)
@@ -207,7 +216,7 @@ class Tunnel:
             plane.bytes_up += flow.moved - before
         else:
             plane.bytes_down += flow.moved - before
-        if progress is _STARVED:
+        if progress is _STARVED and not behind:
             return
         if progress is _ENDED:
             if flow is down:
