@@ -81,7 +81,11 @@ class Arrival:
         sock = self._sock
         if sock is None:
             return
-        self._plane.reactor.watch(sock.fileno(), IN, self.on_ready)
+        try:
+            self._plane.reactor.watch(sock.fileno(), IN, self.on_ready)
+        except OSError:
+            self.abort("failed")  # nobody else knows of it yet, to count it out
+            raise
         self._plane.reactor.schedule(self, self._deadline)
         if data:
             self._take(sock, data)

@@ -38,6 +38,10 @@ class Caller(Protocol):
         """Every endpoint was tried in vain."""
         ...
 
+    def abort(self) -> None:
+        """The dial broke, or is to end: end the client's connection, and the dial with it."""
+        ...
+
     @property
     def connection(self) -> str:
         """The name of the client's connection in the log."""
@@ -108,10 +112,10 @@ class Dial:
                 sock.close()
                 why = self._blame(error)
                 continue
-            self.caller = None
             endpoint.resting_until = 0.0
             self._plane.connect_seconds.counts[_AT_ONCE] += 1
             caller.connected(sock, endpoint, sent)
+            self.caller = None
             return
         self._give_up(caller, why)
 
@@ -135,10 +139,10 @@ class Dial:
             self.start()
             return
         self._plane.reactor.unwatch(sock.fileno())
-        self.caller = None
         self._plane.connect_seconds.observe(self._plane.reactor.now - self._started)
         self._endpoint.resting_until = 0.0
         caller.connected(sock, self._endpoint, sent)
+        self.caller = None
 
     def check(self, now: float) -> float:
         """Give up on an endpoint that does not answer, and try the next."""
@@ -157,6 +161,11 @@ class Dial:
         return 0.0
 
     def abort(self) -> None:
+        """End what it dials for: its caller, while it dials, may be known to nobody else."""
+        if self.caller is not None:
+            self.caller.abort()
+
+    def cancel(self) -> None:
         """Stop dialling; the caller is not told."""
         self.caller = None
         sock = self._sock
@@ -169,8 +178,8 @@ class Dial:
         self._sock = None
 
     def _give_up(self, caller: Caller, why: Miss) -> None:
-        self.caller = None
         caller.unreachable(why)
+        self.caller = None
 
     def _blame(self, error: OSError) -> Miss:
         """Count a failure, if it is the endpoint's."""

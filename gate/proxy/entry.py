@@ -67,9 +67,9 @@ class Entry:
         self._guess = 1  # how many connections wait
 
     def open(self) -> None:
-        """Start accepting."""
-        self._paused = False
+        """Start accepting. Raises OSError where the kernel has no room for a watch."""
         self._plane.reactor.watch(self._sock.fileno(), IN, self.on_ready)
+        self._paused = False
 
     def close(self) -> None:
         """Stop accepting; the socket is the supervisor's, and stays open."""
@@ -79,7 +79,8 @@ class Entry:
     def resume(self) -> None:
         """Accept again after a pause, if there is one."""
         if self._paused:
-            self.open()
+            with contextlib.suppress(OSError):  # no memory yet: asked again after another pause
+                self.open()
 
     def stop(self) -> int:
         """Stop accepting; return how many connections wait in the kernel (see `serve`)."""

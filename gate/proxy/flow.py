@@ -2,8 +2,9 @@
 
 Small amounts go through one buffer that all flows of the worker share; a flow that keeps filling
 it is bulk, and bulk goes through a kernel pipe with `splice`, so that no byte of it is copied
-into the process. TCP's urgent byte is left out, as by whoever reads without MSG_OOB. Either way at most one buffer or pipe is on its way, and what the sink does not
-take stops the source: that is the back-pressure.
+into the process. TCP's urgent byte is left out, as by whoever reads without MSG_OOB. Either way
+at most one buffer or pipe is on its way, and what the sink does not take stops the source: that
+is the back-pressure.
 """
 
 from __future__ import annotations

@@ -98,13 +98,13 @@ class HttpConnection:
                 self._take_head(head, data)
             elif data:
                 self._first_bytes(data)
+            if self.events < 0 and self.state is not CLOSED:
+                self.want(IN)
         except Exception:
             self.abort("failed")  # nobody else knows of it yet, to count it out
             raise
         if self.state is not CLOSED:
             reactor = self.plane.reactor
-            if self.events < 0:
-                self.want(IN)
             reactor.schedule(self, self.next_check(reactor.now))
 
     def proxy_header(self, pool: Pool) -> bytes:

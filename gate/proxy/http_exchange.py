@@ -373,7 +373,7 @@ class Exchange:
     def abandon(self) -> None:
         """Let go of everything; the client's connection ends by itself."""
         if self._dial is not None:
-            self._dial.abort()
+            self._dial.cancel()
             self._dial = None
         self.drop_upstream()
         if self.upload is not None:

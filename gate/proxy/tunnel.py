@@ -147,8 +147,12 @@ class Tunnel:
         if down:
             self._down.hold(down)
         reactor = plane.reactor
-        reactor.update(client.fileno(), _BOTH, self.on_client)
-        reactor.update(upstream.fileno(), _BOTH, self.on_upstream)
+        try:
+            reactor.update(client.fileno(), _BOTH, self.on_client)
+            reactor.update(upstream.fileno(), _BOTH, self.on_upstream)
+        except OSError:  # no room for a watch, and nobody else knows of the tunnel
+            reactor.failed(self)
+            return
         reactor.schedule(self, reactor.now + plane.settings.limits.tunnel_idle_seconds)
 
     # Readiness.
@@ -273,7 +277,7 @@ class Tunnel:
         reactor = self._plane.reactor
         reactor.unschedule(self)
         if self._dial is not None:
-            self._dial.abort()
+            self._dial.cancel()
             self._dial = None
         if cut:
             reset(client)
