@@ -40,6 +40,8 @@ _NONE: Final = Framing.NONE  # globals: see http_parts.py
 _LENGTH: Final = Framing.LENGTH
 
 _READ_BYTES = 1 << 16
+# A 102 each second for longer than most response time-outs; who sends more is not at work.
+_MOST_INTERIMS = 100
 # RFC 9110 9.2.2: these may be sent again when a kept connection turns out to be dead.
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
@@ -47,8 +49,8 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 class Exchange:
     """The exchange of one client connection, used again for each of its requests."""
 
-    __slots__ = ("_data", "_dial", "_heard", "_pool", "client", "closes", "down", "head",
-                 "responding", "upload", "upstream", "usable")  # fmt: skip
+    __slots__ = ("_data", "_dial", "_heard", "_interims", "_pool", "client", "closes", "down",
+                 "head", "responding", "upload", "upstream", "usable")  # fmt: skip
 
     def __init__(self, client: HttpConnection) -> None:
         self.client = client
@@ -68,6 +70,7 @@ class Exchange:
         plane = client.plane
         self.head = head
         self._heard = b""  # bytes of a response head that is not complete yet
+        self._interims = 0  # responses before the final one (RFC 9110 15.2)
         self.responding = False  # whether the client has been sent a final response's head
         self.closes = not head.keep_alive or plane.draining
         self.usable = True  # whether the upstream connection can serve another request
@@ -243,6 +246,11 @@ class Exchange:
                 switch(self, upstream, head, data[end:])
                 return
             upstream.reused = False
+            self._interims += 1
+            if self._interims > _MOST_INTERIMS:
+                self.drop_upstream()
+                client.refuse(502, "the origin sent interim responses without end")
+                return
             if request.minor and client.held is None:
                 client.send_or_hold(serialise_response(head, close=False))
             self._heard = b""

@@ -233,3 +233,24 @@ def test_a_waiting_request_whose_body_can_never_be_complete_ends_at_once(
         assert got.data.count(b"HTTP/1.1 ") <= 1
         origin.close()
     assert running.plane.stats()["connections_ended"] == {"truncated": 1}
+
+
+@pytest.mark.parametrize(("count", "status"), [(100, b"200"), (101, b"502")])
+def test_an_origin_gets_no_more_than_a_hundred_interim_responses_for_one_request(
+    running: Running, upstream: socket.socket, count: int, status: bytes
+) -> None:
+    with running.client() as sock:
+        for number in (1, 2):  # each request has a hundred of its own
+            sock.send(GET % number)
+            if number == 1:
+                origin = accepted(running, upstream)
+                got, seen = Reader(sock), Reader(origin)
+            assert running.until(partial(heads, seen, number))
+            interims = count if number == 2 else 100
+            origin.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" * interims + OK)
+            assert running.until(lambda: got().data.count(b"\r\n\r\n") >= 101)  # noqa: B023
+            if number == 1:
+                got = Reader(sock)
+        origin.close()
+    assert got.data.count(b"HTTP/1.1 103 ") == 100
+    assert got.data[got.data.rindex(b"HTTP/1.1 ") :].split()[1] == status
