@@ -16,8 +16,8 @@ from aiohttp import web
 
 from gate.control.admin import admin_app
 from gate.control.api.operator import Operator
-from gate.control.door import CannotServe, Door
 from gate.control.notice import notice_app
+from gate.door import CannotServe, Door
 from gate.settings import AdminTls
 from gate.sync.tls import ServerContext, TlsError
 

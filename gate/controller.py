@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from gate.control import metrics
 from gate.control.audit import AuditLog
 from gate.control.damage import open_replica, put_aside
-from gate.control.door import CannotServe
 from gate.control.figures import Figures, Sample
 from gate.control.fleet import Fleet, Link
 from gate.control.health import Health
@@ -31,6 +30,7 @@ from gate.control.overrides import Overrides
 from gate.control.pulse import Pulse
 from gate.control.runtime import Runtime
 from gate.control.unfiled import UnfiledNames, UnfiledTable
+from gate.door import CannotServe
 from gate.replica import Replica, ReplicaError
 from gate.scoreboard import Board
 from gate.settings import NONE, Settings

@@ -16,12 +16,12 @@ from prometheus_client.registry import Collector
 
 from gate import __version__
 from gate.control import metrics
-from gate.control.door import Door
 from gate.control.fleet import Fleet, Link
 from gate.control.lines import Message
 from gate.control.metrics import WORKER_METRICS, Kind, Metric
 from gate.control.processes import Usage, usage
 from gate.control.tally import Path_, Tally
+from gate.door import Door
 from gate.histogram import BOUNDS
 from gate.replica import Replica
 from gate.scoreboard import Board

@@ -22,6 +22,7 @@ from typing import TypeGuard
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
 from gate.registry.errors import RegistryError
+from gate.registry.queries import import_progress
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor
 from gate.registry.views import ImportView
@@ -133,7 +134,7 @@ class Jobs:
         finally:
             if _waiting(started):
                 started.set_exception(RegistryError("busy"))  # the service is stopping
-            self._running.pop(path.name.partition(".")[0], None)
+            self._running.pop(_digest(path), None)
 
     async def _chunks(
         self,
@@ -144,17 +145,30 @@ class Jobs:
         actor: Actor,
         started: asyncio.Future[ImportView] | None,
     ) -> None:
+        if not _waiting(started) and await asyncio.to_thread(self._is_done, path):
+            _drop(path)  # done again, it would put back what was cancelled since
+            return
         progress = import_file(self._registry, path, actor=actor, form=form, name=name)
         try:
             while not self._stop.is_set():
-                state = await asyncio.to_thread(next, progress, None)
-                if state is None:
-                    _drop(path)
-                    return
+                state = await asyncio.to_thread(next, progress)
                 if _waiting(started):
                     started.set_result(state)
+                if state.state == "done":
+                    _drop(path)
+                    return
         finally:
             progress.close()
+
+    def _is_done(self, path: Path) -> bool:
+        """Whether a file was imported to its end by a service that then had no time to drop it."""
+        try:
+            with self._registry.database.read() as connection:
+                return import_progress(connection, _digest(path)).state == "done"
+        except RegistryError as error:
+            if error.code != "import_unknown":
+                raise
+            return False
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -163,6 +177,11 @@ class Jobs:
 
 def _waiting(started: asyncio.Future[ImportView] | None) -> TypeGuard[asyncio.Future[ImportView]]:
     return started is not None and not started.done()
+
+
+def _digest(path: Path) -> str:
+    """The digest that a spooled file is called by."""
+    return path.name.partition(".")[0]
 
 
 def _drop(path: Path) -> None:

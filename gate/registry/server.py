@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 import socket
+import ssl
 import sys
 from ipaddress import ip_address
 
 from aiohttp import web
 
+from gate.door import Door
 from gate.registry.api.app import make_app
 from gate.registry.api.service import CONNECTIONS, Service
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.settings import Registry as RegistrySettings
+from gate.sync.entrance import Entrance
+from gate.sync.errors import Cause
 from gate.sync.tls import ServerContext
 
 _log = logging.getLogger(__name__)
@@ -66,12 +72,36 @@ async def serve(
     )
     await runner.setup()
     try:
-        await web.SockSite(runner, listener, ssl_context=tls).start()
+        admitting = asyncio.create_task(_admit(service, runner, listener, tls))
+        admitting.add_done_callback(lambda task: stop.set())
         _log.info("the registry listens on %s", listener.getsockname())
-        await stop.wait()
+        try:
+            await stop.wait()
+        finally:
+            admitting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await admitting
+        listener.close()
         service.feed.stop()
     finally:
         await runner.cleanup()
+
+
+async def _admit(
+    service: Service, runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
+) -> None:
+    """Let clients in until cancelled; a quarter of the places is for those at their handshake."""
+    if runner.server is None:
+        raise RuntimeError("the runner has no server after its setup")
+    most = min(service.settings.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    door = Door(runner.server, most=max(most * 3 // 4, 1))
+    turned_away = service.turned_away
+
+    def refused(cause: Cause) -> None:
+        turned_away[cause] += 1
+
+    service.evicted = lambda: door.refused
+    await Entrance(door, most=most, tls=tls, refused=refused).serve(listener)
 
 
 def prefer_latency() -> None:

@@ -28,6 +28,13 @@ class Registry(Section):
         description="HOST:PORT of the registry's API.",
         json_schema_extra=restart,
     )
+    connections: int = Field(
+        2_000,
+        ge=4,
+        description="Connections to the API at a time, one for each gate that pulls; over it, the "
+        "longest silent ends. Never more than a quarter of the open files that are allowed.",
+        json_schema_extra=restart,
+    )
     database: str | None = Field(
         None,
         description="SQLite file, or postgresql://USER@HOST/NAME; null is `registry.db` in "

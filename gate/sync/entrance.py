@@ -1,8 +1,9 @@
-"""Who gets in at the push port: so many connections at a time, each with so long for its TLS.
+"""Who gets in at the push port and at the registry's: so many connections at a time, each with so
+long for its TLS.
 
 asyncio's own accept loop counts nothing before the handshake is over, so strangers could take
-every descriptor of the control process, and the admin port's and the sync's with them. Nor does
-it survive a lack of descriptors: it tries again for every place in its backlog.
+every descriptor of the process, and the admin port's and the sync's with them. Nor does it
+survive a lack of descriptors: it tries again for every place in its backlog.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Final
-
-from aiohttp import web
+from collections.abc import Callable, Sized
+from typing import Final, Protocol
 
 from gate.sync.errors import Cause
 
@@ -22,12 +21,21 @@ _HANDSHAKE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.25  # when a connection can't be accepted for want of descriptors
 
 
+class Server(Protocol):
+    """What makes a protocol for each connection, and knows how many are with it."""
+
+    @property
+    def connections(self) -> Sized: ...
+
+    def __call__(self) -> asyncio.BaseProtocol: ...
+
+
 class Entrance:
     """Accepts connections for `server`, `most` at a time and never a quarter of the descriptors."""
 
     def __init__(
         self,
-        server: web.Server,
+        server: Server,
         *,
         most: int,
         tls: ssl.SSLContext | None,
@@ -46,6 +54,8 @@ class Entrance:
         listener.setblocking(False)
         try:
             while True:
+                # `sock_accept` does not pause while connections wait: let those go in that can.
+                await asyncio.sleep(0)
                 try:
                     sock, _ = await loop.sock_accept(listener)
                 except OSError:

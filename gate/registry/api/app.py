@@ -45,7 +45,7 @@ _HEADERS: Final = {
 
 def make_app(service: Service) -> web.Application:
     """The API on a service, which the application starts and closes."""
-    metrics = Metrics(service.feed, service.distribution, service.certificates)
+    metrics = Metrics(service)
     app = web.Application(
         middlewares=[_middleware(metrics)], client_max_size=service.settings.body_bytes
     )

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gate.registry.distribution import Distribution
-from gate.registry.feed import Feed
-from gate.sync.expiry import Certificates
+from gate.registry.api.service import Service
+from gate.sync.errors import Cause
 
 
 class _State(Collector):
     """What is read off at the moment of a scrape."""
 
-    def __init__(self, feed: Feed, distribution: Distribution, certificates: Certificates) -> None:
-        self._certificates = certificates
-        self._feed = feed
-        self._distribution = distribution
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._certificates = service.certificates
+        self._feed = service.feed
+        self._distribution = service.distribution
 
     def describe(self) -> Iterator[Metric]:
         """Nothing beforehand: the feed may not have begun."""
@@ -55,6 +55,15 @@ class _State(Collector):
         for setting, end in self._certificates.ends():
             ends.add_metric([setting], end)
         yield ends
+        refused = CounterMetricFamily(
+            "gate_registry_connections_refused",
+            "Connections closed for others' sake (limit) or without a good handshake, by cause.",
+            labels=["cause"],
+        )
+        turned_away = self._service.turned_away
+        refused.add_metric(["limit"], turned_away[Cause.LIMIT] + self._service.evicted())
+        refused.add_metric(["handshake"], turned_away[Cause.HANDSHAKE])
+        yield refused
         published = self._distribution.published
         if published is not None:
             yield GaugeMetricFamily(
@@ -67,9 +76,9 @@ class _State(Collector):
 class Metrics:
     """Counters of one service, and its state."""
 
-    def __init__(self, feed: Feed, distribution: Distribution, certificates: Certificates) -> None:
+    def __init__(self, service: Service) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(feed, distribution, certificates))
+        self._registry.register(_State(service))
         self.requests = Counter(
             "gate_registry_requests",
             "Requests by endpoint (its name in the OpenAPI document) and status.",

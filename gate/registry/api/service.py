@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,7 @@ from gate.registry.sealing import Sealer
 from gate.registry.snapshots import Snapshots
 from gate.registry.tokens import Actor, authenticate
 from gate.settings import Registry as RegistrySettings
+from gate.sync.errors import Cause
 from gate.sync.expiry import Certificates
 
 _log = logging.getLogger(__name__)
@@ -72,6 +74,10 @@ class Service:
                 "registry.nats.tls": settings.nats.tls if settings.nats else None,
             }
         )
+        self.turned_away: Counter[Cause] = Counter()
+        """Connections that were closed before their first request."""
+        self.evicted: Callable[[], int] = lambda: 0
+        """Connections that had been silent for the longest time, and gave way to others."""
         self._beside: list[asyncio.Task[None]] = []
         self._asked: list[tuple[Request, asyncio.Future[tuple[Outcome, bool]]]] = []
         self._performer: asyncio.Task[None] | None = None

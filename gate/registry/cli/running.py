@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -23,6 +25,8 @@ from gate.settings import ConfigError, Settings, load
 from gate.settings import Registry as RegistrySettings
 from gate.sync.keys import KeyStoreError
 from gate.sync.tls import TlsError
+
+_OPEN_FILES: Final = 65_536
 
 
 class NotStarted(Refused):
@@ -67,11 +71,20 @@ def serve(config: Path | None, verbose: bool) -> None:
         await serve_registry(service, listener)
 
     prefer_latency()
+    _allow_open_files()
     with listener:
         try:
             asyncio.run(main())
         except (RegistryError, KeyStoreError, TlsError, OSError) as error:
             raise NotStarted(str(error)) from error
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as it goes: each gate that pulls holds a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @click.command()

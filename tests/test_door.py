@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from gate.control.door import Door
+from gate.door import Door
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -1,4 +1,5 @@
-"""Who gets in at a listener of the control process: so many at a time, each for so long.
+"""Who gets in at a listener of the control process or the registry: so many at a time, and for
+how long.
 
 The notice page is public and shares its process with the admin port and the registry's changes.
 aiohttp bounds neither the number of its connections nor the time for a first request, and
@@ -10,7 +11,7 @@ and a connection that has outlived its time is cut.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 
@@ -34,6 +35,11 @@ class Door:
         self._seconds = seconds
         self._inside: dict[asyncio.Transport, None] = {}  # the longest silent first
         self.refused = 0
+
+    @property
+    def connections(self) -> Collection[asyncio.Transport]:
+        """Those who are inside."""
+        return self._inside.keys()
 
     def __call__(self) -> asyncio.Protocol:
         """A protocol for one connection."""
