@@ -6,17 +6,15 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gate.proxy.entry import Entry
-from gate.proxy.reactor import Handler, Reactor, new_event_loop
+from gate.proxy.reactor import Handler, Reactor
 from gate.proxy.tunnel import Tunnel
 from gate.proxy.upstream import Endpoint
 from tests.harness.hello import real_hello
-from tests.harness.stage import Blackhole
 from tests.proxy.running import GET, POST, Reader, Running, accepted, push
 
 HELLO = real_hello("example.cn")
@@ -155,23 +153,3 @@ def test_accepting_that_cannot_be_watched_is_taken_up_again(
     with running.client() as sock:
         sock.send(GET % 1)
         accepted(running, upstream).close()
-
-
-def test_a_drain_that_is_over_counts_out_the_tunnels_that_are_being_opened(
-    tmp_path: Path,
-) -> None:
-    loop, blackhole = new_event_loop(), Blackhole()
-    running = Running(loop, tmp_path, blackhole.address)
-    plane = running.plane._plane
-    with running.client(1) as sock:
-        sock.send(HELLO)
-        assert running.until(lambda: plane.open == 1)
-        loop.run_until_complete(running.plane.stop_accepting())
-        loop.run_until_complete(running.plane.drain(lambda: 0.0))
-        got = Reader(sock)
-        assert running.until(lambda: got().end == "reset")
-    assert plane.open == 0
-    assert plane.ends == {"aborted": 1}
-    running.close()
-    loop.close()
-    blackhole.close()
