@@ -28,7 +28,8 @@ def put_aside(path: Path, why: Exception) -> None:
     kept = set_aside(path, time.time())
     _log.error(
         "%s; it is kept at %s, and the gate takes no traffic until a snapshot or an import has "
-        "filled a new one",
+        "filled a new one; operators' exemptions and suspensions were in it and are in force no "
+        "more: make them again, audit.jsonl tells which",
         why,
         kept,
     )

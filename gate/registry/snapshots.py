@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -38,6 +39,8 @@ _ROWS: Final = 20_000
 _LEVEL: Final = 1
 _SMALL: Final = 100_000
 """A set that is made in well under a second is made anew for every new revision."""
+_GIVEN: Final = 16
+"""Small snapshots that are kept behind the newest one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,6 +61,8 @@ class Snapshots:
         self._far = keep // 2
         self._lock = Lock()
         self._newest: SnapshotFile | None = None
+        # Given to somebody who may not have opened them yet.
+        self._given: deque[Path] = deque()
         self._made = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("snapshot-*"):
@@ -74,10 +79,17 @@ class Snapshots:
             if newest is None or self._is_old(newest, head):
                 made = self._make()
                 if newest is not None:
-                    newest.path.unlink(missing_ok=True)
+                    self._give_up(newest)
                 self._newest = newest = made
                 self._made = time.monotonic()
             return newest
+
+    def _give_up(self, snapshot: SnapshotFile) -> None:
+        """Remove a snapshot, a little later: small ones follow each other quickly."""
+        self._given.append(snapshot.path)
+        keep = _GIVEN if snapshot.manifest.count < _SMALL else 1
+        while len(self._given) > keep:
+            self._given.popleft().unlink(missing_ok=True)
 
     def _is_old(self, snapshot: SnapshotFile, head: Head) -> bool:
         manifest = snapshot.manifest

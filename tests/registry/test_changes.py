@@ -12,13 +12,22 @@ from typing import Any
 import pytest
 
 from gate.registry.bulk.importing import import_file
-from gate.registry.commands import Approve, CancelService, CancelSubject, ChangeService, Role
+from gate.registry.commands import (
+    Approve,
+    CancelService,
+    CancelSubject,
+    ChangeService,
+    Resume,
+    Role,
+    Suspend,
+)
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
 from gate.registry.log import Head
 from gate.registry.migrations import migrate
 from gate.registry.operations import carry_out
 from gate.registry.registry import LOCAL, Registry
+from gate.registry.snapshots import Snapshots
 from gate.replica import Replica, Status
 from gate.sync.batch import MAX_CHANGES, PAYLOAD_TYPE, Batch, decode
 from gate.sync.envelope import unseal
@@ -215,6 +224,23 @@ async def test_a_broken_download_goes_on(lite_api: Api) -> None:
     # There is another snapshot by now: its rest is of no use.
     other = await lite_api.call("GET", "/v1/snapshot", headers=headers)
     assert other.status == 412
+
+
+def test_a_snapshot_that_was_given_out_is_there_although_a_newer_one_is_made(
+    lite: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "snapshots"
+    snapshots = Snapshots(lite, folder, seconds=300.0, keep=1_000)
+    given = snapshots.current()  # and not opened yet
+    file_first(lite, "a.cn")
+    assert snapshots.current().path != given.path
+    assert list(read_filings(given.path, given.manifest)) == []
+    for number in range(100):
+        command = Resume(domain="a.cn") if number % 2 else Suspend(domain="a.cn", reason="x")
+        do(lite, command)
+        snapshots.current()
+    assert not given.path.exists()
+    assert len(list(folder.iterdir())) < 20
 
 
 async def test_the_log_is_compacted_while_serving(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 A real registry (SQLite), its real log, signatures and snapshots, and two gates with real replicas
 and workers that cache verdicts. What lies between is the adversary: batches are sent late, twice,
-out of order or not at all, acknowledgements are lost, and each side is restarted at any moment,
-which for the registry and the control process means everything but the disk is gone.
+out of order or not at all, several channels bring them at once and are cancelled, acknowledgements
+are lost, and each side is restarted at any moment, which for the registry and the control process
+means everything but the disk is gone.
 
 A record is kept of what the registry said at each revision. After each acknowledgement the gate's
 verdict for every domain is compared with it, and at rest the gates' with the registry's.
@@ -31,6 +32,7 @@ from hypothesis.stateful import (
 )
 
 from gate.registry import log
+from gate.registry.bulk.importing import import_file
 from gate.registry.commands import (
     AccessFiling,
     Approve,
@@ -38,6 +40,7 @@ from gate.registry.commands import (
     CancelService,
     CancelSubject,
     ChangeService,
+    ChangeSubject,
     Command,
     Resume,
     Suspend,
@@ -99,6 +102,7 @@ class Sync(RuleBasedStateMachine):
         self.places = Places.of(self.registry_settings, self.folder)
         self.said: dict[int, dict[str, str]] = {}
         self.flying: list[tuple[int, bytes]] = []
+        self.files = 0
 
     @initialize()
     def begin(self) -> None:
@@ -197,6 +201,29 @@ class Sync(RuleBasedStateMachine):
         if subject := self.subject(account):
             self.do(CancelSubject(licence=subject))
 
+    @rule(account=st.sampled_from(ACCOUNTS), serial=st.integers(1, 3))
+    def renumber(self, account: str, serial: int) -> None:
+        """Every domain of its services gets another licence number, in one batch."""
+        if subject := self.subject(account):
+            self.do(ChangeSubject(licence=subject, new_licence=f"鲁ICP备0000000{serial}号"))
+
+    @rule(
+        names=st.lists(st.sampled_from(DOMAINS), min_size=1, max_size=3, unique=True),
+        state=st.sampled_from(["filed", "filed_elsewhere", "suspended"]),
+        chunk=st.integers(1, 3),
+    )
+    def bring(self, names: list[str], state: str, chunk: int) -> None:
+        """An import, a batch for each chunk."""
+        self.files += 1
+        path = self.folder / f"{self.files}.csv"
+        rows = [
+            f"{name},京ICP备0000000{DOMAINS.index(name)}号-1,某某{DOMAINS.index(name)},{state}\n"
+            for name in names
+        ]
+        path.write_text("domain,licence,subject,status\n" + "".join(rows) + f"#{self.files}\n")
+        for _ in import_file(self.registry, path, actor=LOCAL, chunk_lines=chunk):
+            self.remember()
+
     @rule()
     def registry_restart(self) -> None:
         """It is killed: only what was committed is left."""
@@ -284,6 +311,54 @@ class Sync(RuleBasedStateMachine):
     def pull(self, number: int) -> None:
         gate = self.gates[number]
         self.catch_up(gate)
+
+    @rule(
+        number=st.integers(0, 1),
+        ways=st.lists(st.sampled_from(["push", "pull", "load"]), min_size=2, max_size=3),
+        first=st.integers(0, 2),
+        turns=st.integers(0, 9),
+    )
+    def at_the_same_time(self, number: int, ways: list[str], first: int, turns: int) -> None:
+        """Several channels at once, one of which is cancelled at any of its awaits."""
+        gate = self.gates[number]
+        works = [work for way in ways if (work := self.work(gate, way)) is not None]
+
+        async def race() -> list[int | BaseException]:
+            tasks = [asyncio.create_task(work) for work in works]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            tasks[first % len(tasks)].cancel()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        done = self.run(race()) if works else []
+        for outcome in done:
+            if isinstance(outcome, SyncError):
+                assert outcome.cause in {Cause.GAP, Cause.UNENFORCED, Cause.OLD_REVISION}, outcome
+            elif isinstance(outcome, int):
+                gate.acknowledged = max(gate.acknowledged, outcome)
+            else:
+                assert isinstance(outcome, asyncio.CancelledError), repr(outcome)
+        if not gate.fleet.broken:
+            self.run(gate.applier.settle())
+            position = gate.applier.position
+            assert position is not None
+            self.check_acknowledged(gate, position.revision)
+
+    def work(self, gate: ModelGate, way: str) -> Coroutine[Any, Any, int] | None:
+        """What a channel would do next; None if there is nothing for it."""
+        position = gate.applier.position
+        if position is None or position.epoch != self.registry.head().epoch:
+            way = "load"
+        if way == "load":
+            file = self.snapshots.current()
+            return gate.applier.load(file.manifest, read_filings(file.path, file.manifest))
+        assert position is not None
+        back = 1 if way == "push" else 0
+        try:
+            batch = self.batch_after(max(0, position.revision - back), 3)
+        except RegistryError:  # compacted
+            return None
+        return gate.applier.apply(batch)
 
     @rule(number=st.integers(0, 1), broken=st.booleans())
     def worker_hangs(self, number: int, broken: bool) -> None:
