@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,6 +12,7 @@ import pytest
 
 from gate.proxy.flow import Flow
 from gate.proxy.http_state import State
+from gate.proxy.reactor import Reactor, Timed
 from gate.proxy.tunnel import Tunnel
 from gate.proxy.upstream import Endpoint
 from gate.replica import Change, Status
@@ -253,6 +254,20 @@ def test_a_revocation_ends_what_was_judged(scene: Scene, state: Callable[[Scene]
     assert revoke(scene.running) == 1
     nothing_left(scene, before)
     assert scene.running.plane.stats()["connections_ended"] == {"revoked": 1}
+
+
+def test_a_change_that_revokes_nothing_looks_at_no_connection(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting_for_a_response(scene)
+
+    def walk(_: Reactor) -> Iterator[Timed]:
+        raise AssertionError("all connections were looked at")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reactor, "scheduled", walk)
+        assert scene.running.plane.cut([]) == 0
+    scene.close()
 
 
 @pytest.mark.parametrize("state", UNJUDGED)
