@@ -305,6 +305,11 @@ CATALOGUE: dict[str, Wording] = {
         "数据库繁忙，未做任何更改；请稍后重试",
         "the database is busy and nothing was changed; try again shortly",
     ),
+    "provider_differs": Wording(
+        _CONFLICT,
+        "该数据库属于接入商 {found}，而不是 {provider}；请用 --provider 指明",
+        "the database is of the provider {found}, not {provider}; name it with --provider",
+    ),
     "import_suspends": Wording(
         _CONFLICT,
         "{licence} 已有记录且未暂停；导入不会暂停服务，请使用“暂停”操作",

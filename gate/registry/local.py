@@ -12,6 +12,7 @@ from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Command, Outcome, Role
+from gate.registry.errors import RegistryError
 from gate.registry.queries import FilingQuery
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.unfiled import UnfiledQuery, UnfiledView
@@ -37,8 +38,21 @@ class Local:
         self.registry = registry
 
     def perform(self, command: Command) -> Outcome:
-        """Carry out an operation."""
+        """Carry out an operation. Raises RegistryError, also `provider_differs`."""
+        self._check_provider()
         return self.registry.perform(command, actor=LOCAL)[0]
+
+    def _check_provider(self) -> None:
+        """In another provider's name a change would close what is filed."""
+        with self.registry.database.read() as connection:
+            providers = queries.providers_of_filed(connection)
+        if providers and self.registry.provider not in providers:
+            raise RegistryError(
+                "provider_differs",
+                field="provider",
+                provider=self.registry.provider,
+                found=" / ".join(providers),
+            )
 
     def filing(self, domain: str) -> FilingView:
         """The record of a domain."""
@@ -79,7 +93,8 @@ class Local:
         return HeadView(epoch=at.epoch, revision=at.revision, oldest=at.oldest, domains=count)
 
     def import_file(self, path: Path, form: FileFormat) -> Iterator[ImportView]:
-        """Import a file, and tell how far it is."""
+        """Import a file, and tell how far it is. Raises RegistryError, also `provider_differs`."""
+        self._check_provider()
         return import_file(self.registry, path, actor=LOCAL, form=form)
 
     def refusals(self, digest: str) -> Iterator[RefusalView]:

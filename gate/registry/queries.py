@@ -42,6 +42,7 @@ from gate.registry.views import (
     SubjectDetail,
     SubjectView,
 )
+from gate.replica import Status
 
 _FEW: Final = 1_000
 
@@ -169,6 +170,17 @@ def find_refusals(
 def count_domains(connection: Connection) -> int:
     """How many domains are on record, absent ones included."""
     return connection.execute(select(func.count()).select_from(domains)).scalar_one()
+
+
+def providers_of_filed(connection: Connection) -> tuple[str, ...]:
+    """The providers of some domain that is `filed`; one of them is this registry's own."""
+    some = select(domains.c.service_id).where(domains.c.status == Status.FILED.value).limit(1)
+    found = connection.execute(
+        select(accesses.c.provider)
+        .where(accesses.c.service_id == some.scalar_subquery())
+        .order_by(accesses.c.provider)
+    )
+    return tuple(found.scalars())
 
 
 def _filings() -> Select[Any]:

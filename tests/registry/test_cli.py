@@ -96,6 +96,21 @@ def test_a_refusal_is_told_in_both_languages_with_status_1(run: Run) -> None:
     assert "材料不全" in good(run("applications", "--state", "rejected"))
 
 
+def test_a_database_of_another_provider_is_not_changed_in_the_wrong_name(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("domain,licence,subject\nb.cn,京ICP备00000001号-1,某某\n")
+    own, wrong = (("--db", str(tmp_path / "r.db"), "--provider", name) for name in ("acme", "gate"))
+    good(invoke(*FILE, "a.cn", "--approve", *own))
+    for refused in (("suspend", "a.cn", "--reason", "x"), ("import", str(path))):
+        result = invoke(*refused, *wrong)
+        assert (result.exit_code, "[provider_differs]" in result.stderr) == (1, True)
+        assert "acme" in result.stderr
+    assert "agree" in good(invoke("verify", *own))
+    good(invoke("suspend", "a.cn", "--reason", "x", *own))
+    good(invoke("resume", "a.cn", *own))
+    assert json.loads(good(invoke("show", "a.cn", "--json", *wrong)))["status"] == "filed"
+
+
 def test_an_import_reports_the_refused_lines(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text(
