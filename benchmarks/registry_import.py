@@ -23,9 +23,9 @@ from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
 from gate.registry.database import Database
+from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.migrations import migrate
 from gate.registry.registry import LOCAL, Registry
-from gate.registry.snapshots import Snapshots
 
 PROVINCES = "京沪粤鲁浙苏川"
 SUFFIXES = ("com", "cn", "net", "com.cn")
@@ -70,7 +70,9 @@ def one_round(path: Path, folder: Path, filings: int) -> dict[str, Cost]:
         assert (state.accepted, state.unchanged) == (accepted, unchanged), state
 
     def snapshot() -> None:
-        made = Snapshots(registry, folder / "snapshots", seconds=0, keep=1).current()
+        made = Snapshots(
+            registry, folder / "snapshots", seconds=0, keep=1, max_shrink=1.0
+        ).current()
         assert made.manifest.count == filings
 
     def export() -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.sync.gates import GateProcess, free_port
-from gate.replica import LOCAL_EPOCH, Filing, Replica, Status
+from gate.filings import Filing, Status
+from gate.replica import LOCAL_EPOCH, Replica
 from gate.settings import EMBEDDED, NONE
 
 _SCRAPES: Final = 100

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from gate.wire.http1 import (
     ChunkedBody,
+    ForwardingRules,
     RequestHead,
     RequestParser,
     ResponseHead,
     ResponseParser,
-    forwarded_part,
     serialise_request,
     serialise_response,
 )
 from gate.wire.tls import parse_client_hello
 
 _BATCH = 400
-_FORWARDED = forwarded_part("203.0.113.9", "http")
+_FORWARDED = ForwardingRules().client("203.0.113.9")
 
 REQUESTS = {
     "wrk, 1 field": b"GET /index.html HTTP/1.1\r\nHost: www.example.com.cn\r\n\r\n",

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from gate.settings import Log
+from gate.settings import LogSettings
 
 
 class _Console(logging.Formatter):
@@ -32,8 +32,8 @@ class _Json(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def set_up(settings: Log) -> None:
-    """Sends every log line of this process to standard error as `settings` want it."""
+def set_up(settings: LogSettings) -> None:
+    """Send every log line of this process to standard error as `settings` want it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.format == "json" else _Console())
     root = logging.getLogger()
@@ -44,12 +44,12 @@ def set_up(settings: Log) -> None:
 
 
 def set_level(level: str) -> None:
-    """Writes from now on what is at least as severe as `level`, a name as in the settings."""
+    """Write from now on what is at least as severe as `level`, a name as in the settings."""
     logging.getLogger().setLevel(level.upper())
 
 
 def level() -> int:
-    """The least severity that this process writes, as `logging` counts."""
+    """Return the least severity that this process writes, as `logging` counts."""
     return logging.getLogger().level
 
 

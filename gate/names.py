@@ -1,12 +1,15 @@
 """Host text to canonical domain name: pure, no I/O, no configuration.
 
 Strategy.  Nearly every host on the wire is plain lower- or upper-case ASCII, and one
-regular expression settles it (`_PLAIN`).  Everything else (U-labels, A-labels,
-underscores, odd hyphens, numbers, brackets) takes the strict path, which follows what
-browsers do, because a name means what the client that asked for it thinks it means:
+regular expression settles it (`_PLAIN`).  Everything else (U-labels, underscores, odd
+hyphens, numbers, brackets) takes the strict path, which follows what browsers do, because
+a name means what the client that asked for it thinks it means:
 
-* U-labels and A-labels by UTS 46, non-transitional, CheckHyphens off (as in the WHATWG
-  URL standard), with the tables of the `idna` library; an A-label must survive decoding,
+* a host that is all ASCII is lower-cased, whatever its A-labels would decode to (URL
+  standard, "domain to ASCII"): browsers send `xn--a.example.com` as it stands.  Only what
+  is filed needs valid A-labels (`check_fileable`).
+* any other host by UTS 46, non-transitional, CheckHyphens off (as in the WHATWG URL
+  standard), with the tables of the `idna` library; an A-label in it must survive decoding,
   validation and encoding unchanged.
 * a host whose last label is a number is an IPv4 address in one of inet_aton's forms, or
   nothing (WHATWG URL, "ends in a number checker" and "IPv4 parser").
@@ -44,6 +47,7 @@ class NameFault(StrEnum):
     ENCODING = "encoding"
     BAD_IDN = "bad_idn"
     BAD_PORT = "bad_port"
+    URL = "url"
     BAD_IP = "bad_ip"
     IS_IP = "is_ip"
     NOT_CANONICAL = "not_canonical"
@@ -72,11 +76,23 @@ class Host(NamedTuple):
     name: str
     ip: IPv4Address | IPv6Address | None = None
 
+    @property
+    def text(self) -> str:
+        """The host as a Host field has it: an IPv6 address in brackets."""
+        if self.ip is None:
+            return self.name
+        return str(self.ip) if self.ip.version == 4 else f"[{self.ip}]"
 
-# Labels of letters and digits joined by single dots or hyphens: no empty label, no hyphen
-# at an end, no "--" (so no A-label either).  Length and a numeric end are checked apart.
-_PLAIN = re.compile(rb"([a-z0-9]+(?:[.-][a-z0-9]+)*)\.?(?::([0-9]{0,5}))?").fullmatch
-# The same for a whole domain in canonical form, its last label no number.
+
+# A host that is its own canonical name, as most are: labels of lower-case letters, digits and
+# hyphens joined by dots, no empty one, no hyphen at an end, and the last begins with a letter, so
+# that it is no number. Length is checked apart.
+_CANONICAL = re.compile(
+    rb"(?:[a-z0-9]++(?:-++[a-z0-9]++)*+\.)*+[a-z][a-z0-9]*+(?:-++[a-z0-9]++)*+"
+).fullmatch
+# The same in any case, with a dot or a port behind it. A numeric end is checked apart, too.
+_PLAIN = re.compile(rb"([a-z0-9]++(?:(?:\.|-++)[a-z0-9]++)*+)\.?+(?::([0-9]{0,5}+))?+").fullmatch
+# A whole domain in canonical form without A-labels, its last label no number.
 _PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9]+[.-])*[a-z0-9]+\.[a-z](?:-?[a-z0-9])*").fullmatch
 _LABEL = re.compile(r"[a-z0-9_-]+").fullmatch
 _PORT = re.compile(r"[0-9]{0,5}").fullmatch
@@ -98,7 +114,9 @@ def canonical(host: bytes) -> Host:
 
 
 def plain_name(host: bytes) -> str | None:
-    """What `canonical` makes of a host that is nothing but plain; None for any other."""
+    """Return what `canonical` makes of a host that is nothing but plain; None for any other."""
+    if len(host) <= MAX_LABEL and _CANONICAL(host) is not None:
+        return host.decode()
     plain = _PLAIN(host.lower())
     if plain is None:
         return None
@@ -112,7 +130,7 @@ def plain_name(host: bytes) -> str | None:
 
 
 def _strict(host: bytes) -> Host:
-    """Every host that is not plain; see the module's strategy."""
+    """Return every host that is not plain; see the module's strategy."""
     if not host:
         raise InvalidName(NameFault.EMPTY, "the host is empty")
     if len(host) > _MAX_HOST_BYTES:
@@ -151,14 +169,11 @@ def _ipv6(text: str) -> IPv6Address:
 def _to_ascii(text: str) -> str:
     """Domain to ASCII, UTS 46 section 4, without checking what LDH labels hold."""
     if text.isascii():
-        mapped = text.lower()
-    else:
-        try:
-            mapped = idna.uts46_remap(text, std3_rules=False)
-        except (UnicodeError, ValueError) as error:
-            raise InvalidName(NameFault.BAD_IDN, f"not a valid IDN: {error}") from error
-    if mapped.endswith("."):
-        mapped = mapped[:-1]
+        return text.lower().removesuffix(".")
+    try:
+        mapped = idna.uts46_remap(text, std3_rules=False).removesuffix(".")
+    except (UnicodeError, ValueError) as error:
+        raise InvalidName(NameFault.BAD_IDN, f"not a valid IDN: {error}") from error
     # No label gets shorter: leave what must end up too long before the costly checks.
     if len(mapped) > MAX_NAME:
         raise InvalidName(NameFault.TOO_LONG, _TOO_LONG)
@@ -166,7 +181,7 @@ def _to_ascii(text: str) -> str:
 
 
 def _label_to_ascii(label: str) -> str:
-    """One mapped label as an A-label or as it is; raises InvalidName (UTS 46 section 4.1)."""
+    """Return a mapped label as an A-label or as it is (UTS 46, 4.1). Raises InvalidName."""
     if len(label) > MAX_LABEL:  # Punycode never makes it shorter, and takes quadratic time
         raise InvalidName(NameFault.LABEL_TOO_LONG, _LABEL_TOO_LONG)
     if label.startswith("xn--"):
@@ -186,7 +201,7 @@ def _check_a_label(label: str) -> None:
         encoded = decoded.encode("punycode").decode()
     except (UnicodeError, ValueError, OverflowError) as error:
         raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not Punycode") from error
-    if decoded.isascii() or encoded != label[4:]:
+    if decoded.isascii() or encoded != label[4:] or decoded.startswith("xn--"):
         raise InvalidName(NameFault.BAD_IDN, f"{label!r} is not a true A-label")
     _check_unicode(decoded)
 
@@ -268,7 +283,7 @@ def _ipv4_number(part: str) -> int:
 
 
 def parents(name: str) -> Iterator[str]:
-    """The canonical `name` itself, then each parent, while two labels are left.
+    """Yield the canonical `name` itself, then each parent, while two labels are left.
 
     A filing of any of them covers `name`.
     """
@@ -280,10 +295,14 @@ def parents(name: str) -> Iterator[str]:
 
 
 class _Suffixes(PublicSuffixList):
-    """The public suffix list as it comes with the library, private section included."""
+    """The public suffix list as it comes with the library, its ICANN section alone.
+
+    The private section holds registered names whose owners give out names below them
+    (`sinaapp.com`): they are filed like any other, and such a filing covers what is below.
+    """
 
     def holds(self, name: str) -> bool:
-        """What `is_public` says of a name with two labels or more, at a quarter of its cost.
+        """Return what `is_public` says of a name with two labels or more, at a quarter of its cost.
 
         A rule for all labels of a name is the longest that can match it, so only those
         count: the name itself, a wildcard in place of its first label, and (as the library
@@ -297,24 +316,31 @@ class _Suffixes(PublicSuffixList):
 
 @cache
 def _suffixes() -> _Suffixes:
-    return _Suffixes()
+    return _Suffixes(only_icann=True)
 
 
 def registrable(name: str) -> str | None:
-    """The registrable domain of a canonical name: public suffix plus one label, or None."""
+    """Return the registrable domain of a canonical name: public suffix plus one label, or None."""
     return _suffixes().privatesuffix(name)
 
 
 def to_display(name: str) -> str:
-    """U-label form of a canonical name for people; a label that has none stays as it is."""
+    """U-label form of a canonical name for people, which `canonical` reads as this name.
+
+    A label that has no such form stays as it is; in a name with a bogus A-label all do.
+    """
     if "xn--" not in name:
         return name
-    return ".".join([_label_to_display(label) for label in name.split(".")])
+    try:
+        return ".".join([_label_to_display(label) for label in name.split(".")])
+    except InvalidName:
+        return name
 
 
 def _label_to_display(label: str) -> str:
     if not label.startswith("xn--"):
         return label
+    _check_a_label(label)
     try:
         return idna.ulabel(label)
     except (UnicodeError, ValueError):  # judged by UTS 46 but not IDNA 2008: emoji and the like
@@ -324,33 +350,43 @@ def _label_to_display(label: str) -> str:
 def check_fileable(name: str) -> None:
     """Make sure that `name` can be filed: a canonical, registrable domain or below one.
 
-    Raises InvalidName for IP addresses, top-level domains, public suffixes (ICANN and
-    private section), underscores, invalid IDNs (IDNA 2008, stricter than what is judged)
-    and any spelling that is not canonical.
+    Raises InvalidName for IP addresses, top-level domains, public suffixes (of the ICANN
+    section), underscores, invalid IDNs (IDNA 2008, stricter than what is judged) and any
+    spelling that is not canonical.
     """
     if len(name) > MAX_LABEL or not _PLAIN_DOMAIN(name):
-        _check_canonical(name)
+        check_host_name(name)
+        _check_a_labels(name)
         _check_strict(name)
-    if _suffixes().holds(name):
-        raise InvalidName(
-            NameFault.PUBLIC_SUFFIX,
-            "a public suffix cannot be filed: the names below it belong to many owners",
-        )
+    _check_no_suffix(name)
+
+
+def check_overridable(name: str) -> None:
+    """Make sure that `name` can be exempted or suspended: as hosts are judged, and no suffix.
+
+    Raises InvalidName.
+    """
+    check_host_name(name)
+    _check_no_suffix(name)
 
 
 def check_domain(name: str) -> None:
-    """Make sure that `name` is a canonical name of two labels or more.
+    """Make sure that `name` is a canonical name of two labels or more, its A-labels valid.
 
     That is all a replica asks of a domain: whether it may be filed is decided once, by the
     registry or the importer (`check_fileable`). A gate whose list of public suffixes is a week
     newer must not come to a halt over it. Raises InvalidName.
     """
     if len(name) > MAX_LABEL or not _PLAIN_DOMAIN(name):
-        _check_canonical(name)
+        check_host_name(name)
+        _check_a_labels(name)
 
 
-def _check_canonical(name: str) -> None:
-    """`check_domain` for names of any form."""
+def check_host_name(name: str) -> None:
+    """Make sure that `name` is what a host of two labels or more is judged by.
+
+    Raises InvalidName.
+    """
     try:
         host = canonical(name.encode())
     except UnicodeEncodeError as error:
@@ -361,6 +397,21 @@ def _check_canonical(name: str) -> None:
         raise InvalidName(NameFault.NOT_CANONICAL, f"write it as {host.name!r}")
     if "." not in name:
         raise InvalidName(NameFault.TOP_LEVEL, "a top-level domain cannot be filed")
+
+
+def _check_a_labels(name: str) -> None:
+    """What a filing asks of labels that begin like an A-label: to be one."""
+    for label in name.split("."):
+        if label.startswith("xn--"):
+            _check_a_label(label)
+
+
+def _check_no_suffix(name: str) -> None:
+    if _suffixes().holds(name):
+        raise InvalidName(
+            NameFault.PUBLIC_SUFFIX,
+            "a public suffix cannot be filed: the names below it belong to many owners",
+        )
 
 
 def _check_strict(name: str) -> None:

@@ -2,18 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import gc
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-from tests.harness import filings
+from tests.harness import examples, filings, planes, programs, turns
 from tests.harness.certificates import Certificates, make_certificates
-from tests.harness.stage import Stage, fresh_path
+from tests.harness.planes import PLANES, Plane
+from tests.harness.stage import Stage, Stages, fresh_path
 
-# How fast an example runs says more about the machine than about the code.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+_TURNS = pytest.StashKey[turns.Turns]()
+_SHARED = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    names = [plane.name for plane in PLANES]
+    parser.addoption("--plane", choices=names, help="test no other data plane than this one")
+    parser.addoption("--quick", action="store_true", help="try fewer examples of properties")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    examples.configure(quick=config.getoption("--quick"))
+    if name := config.getoption("--plane"):
+        planes.choose(name)
+    if folder := getattr(config, "workerinput", {}).get("turns"):
+        config.stash[_TURNS] = turns.Turns(Path(folder))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import nothing in a quick run of which no test would run."""
+    return (config.getoption("--quick") and programs.left_out(collection_path)) or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Keep the garbage collector off what stays for the whole run: modules, ten thousand tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist where it finds the others."""
+    shared = node.config.stash.setdefault(_SHARED, tempfile.TemporaryDirectory())
+    node.workerinput["turns"] = shared.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    programs.mark(items)
+    items.sort(key=_needs_the_machine)  # at the end, so that others wait once
+
+
+def _needs_the_machine(item: pytest.Item) -> bool:
+    return item.get_closest_marker(turns.MARK) is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    run = item.config.stash.get(_TURNS, None)
+    with run.turn(alone=_needs_the_machine(item)) if run else contextlib.nullcontext():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with _watched(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with _watched(item):
+        return (yield)
+
+
+def _watched(item: pytest.Item) -> contextlib.AbstractContextManager[None]:
+    quick = item.config.getoption("--quick")
+    return programs.none_started(item) if quick else contextlib.nullcontext()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "plane" in metafunc.fixturenames:
+        some = planes.chosen()
+        if metafunc.definition.get_closest_marker("python_plane"):
+            some = tuple(plane for plane in some if plane is planes.PYTHON)
+        metafunc.parametrize("plane", some, ids=str, scope="session")
+
+
+@pytest.fixture(scope="session")
+def plane() -> Plane:
+    """The data plane of a shared gate; a test that comes to need it runs on each of PLANES."""
+    return planes.default()
 
 
 @pytest.fixture(scope="session")
@@ -24,33 +112,27 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="session")
-def shared_stage(
+def stages(
     tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[Stage]:
-    """One gate with two workers for every test that needs no settings of its own."""
-    stage = Stage(tmp_path_factory.mktemp("gate"), certificates)
-    try:
-        yield stage
-    finally:
-        stage.close()
+) -> Iterator[Stages]:
+    """The gates that tests share, each started for the first test that asks for it."""
+    with contextlib.closing(Stages(tmp_path_factory.mktemp, certificates)) as stages:
+        yield stages
 
 
 @pytest.fixture
-def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """The shared gate; afterwards no origin may have been sent anything uncanonical."""
-    before = len(shared_stage.violations())
-    yield shared_stage
-    assert shared_stage.violations()[before:] == []
+def stage(stages: Stages, plane: Plane) -> Iterator[Stage]:
+    """One gate with two workers for every test that needs no settings of its own."""
+    with stages.canonical("gate", plane) as stage:
+        yield stage
 
 
-@pytest.fixture(scope="session")
-def shared_impatient_stage(
-    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[Stage]:
+@pytest.fixture
+def impatient_stage(stages: Stages, plane: Plane) -> Iterator[Stage]:
     """A gate of one worker whose every time limit is short."""
-    stage = Stage(
-        tmp_path_factory.mktemp("impatient"),
-        certificates,
+    with stages.canonical(
+        "impatient",
+        plane,
         workers=1,
         limits={
             "head_seconds": 1.0,
@@ -60,19 +142,8 @@ def shared_impatient_stage(
             "tunnel_idle_seconds": 1.0,
         },
         upstreams={"connect_timeout": 0.5, "response_timeout": 1.0, "idle_timeout": 1.0},
-    )
-    try:
+    ) as stage:
         yield stage
-    finally:
-        stage.close()
-
-
-@pytest.fixture
-def impatient_stage(shared_impatient_stage: Stage) -> Iterator[Stage]:
-    """The gate with short time limits."""
-    before = len(shared_impatient_stage.violations())
-    yield shared_impatient_stage
-    assert shared_impatient_stage.violations()[before:] == []
 
 
 @pytest.fixture

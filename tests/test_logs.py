@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gate import logs
-from gate.settings import Log
+from gate.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def root_logger_as_before() -> Iterator[None]:
 
 
 def test_a_console_line_has_time_level_logger_and_text(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_up(Log())
+    logs.set_up(LogSettings())
     logging.getLogger("gate.x").warning("%d domains", 3)
     line = capsys.readouterr().err
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning gate\.x: 3 domains\n", line)
@@ -32,7 +32,7 @@ def test_a_console_line_has_time_level_logger_and_text(capsys: pytest.CaptureFix
 def test_a_json_line_is_one_object_also_with_line_ends_and_an_exception(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.set_up(Log(format="json"))
+    logs.set_up(LogSettings(format="json"))
     try:
         raise ValueError("坏\n值")
     except ValueError:
@@ -48,6 +48,6 @@ def test_a_json_line_is_one_object_also_with_line_ends_and_an_exception(
 def test_the_level_is_the_least_that_is_written(
     level: str, shown: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_up(Log.model_validate({"level": level}))
+    logs.set_up(LogSettings.model_validate({"level": level}))
     logging.getLogger("gate.x").debug("detail")
     assert ("detail" in capsys.readouterr().err) is shown

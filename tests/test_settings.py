@@ -33,6 +33,79 @@ def problems(tmp_path: Path, text: str, **environ: str) -> list[str]:
     return [line.removeprefix(f"{tmp_path}/") for line in lines]
 
 
+def routes(*matches: str) -> str:
+    lines = [f"    - match: {json.dumps(m)}\n      upstream: {{}}\n" for m in matches]
+    return "upstreams:\n  routes:\n" + "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("match", "canonical"),
+    [
+        ("example.cn", "example.cn"),
+        ("Example.CN.", "example.cn"),
+        (".Example.cn", ".example.cn"),
+        ("*.EXAMPLE.cn.", "*.example.cn"),
+        ("例子.中国", "xn--fsqu00a.xn--fiqs8s"),
+        ("*.例子。中国", "*.xn--fsqu00a.xn--fiqs8s"),
+        (".XN--fiqs8s", ".xn--fiqs8s"),
+        ("xn--a.example.cn", "xn--a.example.cn"),
+        ("_a.example.cn", "_a.example.cn"),
+        ("localhost", "localhost"),
+        (".cn", ".cn"),
+        ("0x7f.1", "127.0.0.1"),
+        ("[2001:DB8::1]", "[2001:db8::1]"),
+        ("2001:db8::1", "[2001:db8::1]"),
+    ],
+)
+def test_a_route_matches_a_name_as_it_is_judged(tmp_path: Path, match: str, canonical: str) -> None:
+    settings = load_text(tmp_path, routes(match))
+    assert settings.upstreams.routes[0].match == canonical
+
+
+@pytest.mark.parametrize(
+    ("match", "text"),
+    [
+        ("", "matches no name; write example.cn"),
+        (".", "matches no name; write example.cn"),
+        ("*", "is every name: put the pool under upstreams.default"),
+        ("*.", "matches no name; write example.cn"),
+        ("http://example.cn/", "is a URL; write the name alone: example.cn"),
+        ("https://user@Example.cn:8443/a?b", "is a URL; write the name alone: example.cn"),
+        ("https://[::1]/", "is a URL; write the name alone: [::1]"),
+        ("https://*.example.cn/", "is a URL; write the name alone: *.example.cn"),
+        ("//example.cn", "is a URL; write the name alone: example.cn"),
+        ("example.cn/path", "is a URL; write the name alone: example.cn"),
+        ("://", "is a URL; write the name alone"),
+        ("example.cn:8080", "has a port; a route is for all ports: write example.cn"),
+        (".example.cn:80", "has a port; a route is for all ports: write .example.cn"),
+        ("[::1]:80", "has a port; a route is for all ports: write [::1]"),
+        ("www.*.cn", "has a * that is not in front, as in *.example.cn"),
+        ("a*.example.cn", "has a * that is not in front, as in *.example.cn"),
+        ("*example.cn", "has a * that is not in front, as in *.example.cn"),
+        ("*.*.example.cn", "has a * that is not in front, as in *.example.cn"),
+        ("..example.cn", "the name has an empty label"),
+        (".1.2.3.4", "is an address, which has no names below it: write 1.2.3.4"),
+        ("*.[::1]", "is an address, which has no names below it: write [::1]"),
+        ("my_shop.cn", "an underscore is allowed only below the filed domain"),
+        ("two words.cn", "only letters, digits, hyphens and dots are allowed"),
+        ("xn--a.中国", "is no name: "),
+        ("a" * 64 + ".cn", "a label is longer than 63 octets"),
+    ],
+)
+def test_a_route_that_would_never_match_is_an_error(tmp_path: Path, match: str, text: str) -> None:
+    (line,) = problems(tmp_path, routes("ok.cn", match))
+    assert line.startswith(f"gate.yaml:5: upstreams.routes[1].match: {match!r} ")
+    assert text in line
+
+
+def test_two_routes_for_one_match_are_an_error(tmp_path: Path) -> None:
+    text = routes("例子.cn", "example.cn", ".example.cn", "*.example.cn", "Example.cn.")
+    assert problems(tmp_path, text) == [
+        "gate.yaml:1: upstreams: routes[1] and routes[4] both match 'example.cn'; keep one"
+    ]
+    assert len(load_text(tmp_path, text.replace("Example.cn.", "other.cn")).upstreams.routes) == 5
+
+
 # The file with every key
 
 
@@ -92,8 +165,8 @@ def test_the_example_in_the_shipped_file_is_valid(tmp_path: Path) -> None:
             "gate.yaml:2: limits.idle_seconds: must be more than 0.0, not 0",
         ),
         (
-            "limits:\n  idle_seconds: 1m",
-            "gate.yaml:2: limits.idle_seconds: must be a number, not '1m'",
+            "limits:\n  idle_seconds: soon",
+            "gate.yaml:2: limits.idle_seconds: must be a number, not 'soon'",
         ),
         (
             "limits: {head_bytes: 12}",
@@ -132,6 +205,33 @@ def test_the_example_in_the_shipped_file_is_valid(tmp_path: Path) -> None:
             "write [::1]:8080",
         ),
         (
+            "admin:\n  listen: http://10.0.0.1:80",
+            "gate.yaml:2: admin.listen: 'http://10.0.0.1:80' is no address but a URL or path; "
+            "write HOST:PORT alone, 10.0.0.1:80",
+        ),
+        (
+            "admin:\n  listen: a..b:80",
+            "gate.yaml:2: admin.listen: 'a..b:80': 'a..b' is neither an IP address nor a host's "
+            "name",
+        ),
+        (
+            "upstreams:\n  default: {tls: ['a b:443']}",
+            "gate.yaml:2: upstreams.default.tls[0]: 'a b:443': 'a b' is neither an IP address nor "
+            "a host's name",
+        ),
+        (
+            "limits: {head_seconds: 10 minutes}",
+            "gate.yaml:1: limits.head_seconds: must be a number, not '10 minutes'",
+        ),
+        (
+            "limits: {head_bytes: 64kb}",
+            "gate.yaml:1: limits.head_bytes: must be a whole number, not '64kb'",
+        ),
+        (
+            "limits: {head_seconds: 0s}",
+            "gate.yaml:1: limits.head_seconds: must be more than 0.0, not 0.0",
+        ),
+        (
             "admin:\n  listen: 127.0.0.1:70000",
             "gate.yaml:2: admin.listen: '127.0.0.1:70000': a port is at most 65535",
         ),
@@ -157,6 +257,37 @@ def test_an_error_says_where_which_key_what_and_what_to_do(
     tmp_path: Path, text: str, line: str
 ) -> None:
     assert problems(tmp_path, text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("limits.idle_seconds", "60s", 60.0),
+        ("limits.idle_seconds", "1h30m", 5400.0),
+        ("limits.idle_seconds", "60", 60.0),
+        ("process.drain_delay", "2m", 120.0),
+        ("sync.unready_seconds", "1d", 86400.0),
+        ("limits.head_bytes", "64KiB", 65536),
+        ("limits.head_bytes", "32 KiB", 32768),
+        ("limits.head_bytes", "32768", 32768),
+        ("registry.upload_bytes", "2GiB", 2 << 30),
+    ],
+)
+def test_durations_and_sizes_are_numbers_or_texts_with_a_unit(
+    tmp_path: Path, key: str, text: str, value: float
+) -> None:
+    section, _, name = key.partition(".")
+    path = tmp_path / "gate.yaml"
+    path.write_text(f"{section}:\n  {name}: {text}\n")
+    environ = {f"GATE_{section}__{name}".upper(): text}
+    for settings in (load(path, {}), load(None, environ)):
+        assert getattr(getattr(settings, section), name) == value
+
+
+@pytest.mark.parametrize("address", ["a..b:1", ".:1", "a b:1", "[::g]:1", "a" * 64 + ".cn:1"])
+def test_what_no_resolver_can_be_asked_for_is_no_host(tmp_path: Path, address: str) -> None:
+    (found,) = problems(tmp_path, f"admin:\n  listen: '{address}'\n")
+    assert "is neither an IP address nor a host's name" in found
 
 
 def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
@@ -247,10 +378,11 @@ def test_the_environment_wins_over_the_file(
     assert settings == expected
 
 
-def test_a_list_from_the_environment_is_yaml(tmp_path: Path) -> None:
-    settings = load_text(
-        tmp_path, "", GATE_UPSTREAMS__DEFAULT__HTTP="['10.0.0.1:80', '10.0.0.2:80']"
-    )
+@pytest.mark.parametrize(
+    "value", ["['10.0.0.1:80', '10.0.0.2:80']", "- 10.0.0.1:80\n- 10.0.0.2:80"]
+)
+def test_a_list_from_the_environment_is_yaml(tmp_path: Path, value: str) -> None:
+    settings = load_text(tmp_path, "", GATE_UPSTREAMS__DEFAULT__HTTP=value)
     assert [str(item) for item in settings.upstreams.default.http] == [
         "10.0.0.1:80",
         "10.0.0.2:80",
@@ -312,7 +444,7 @@ def test_a_reload_changes_a_listeners_mode_and_not_its_address(tmp_path: Path) -
     text = "listeners:\n- {name: %s, kind: http, address: '127.0.0.1:%d', mode: %s}\n"
     running = load_text(tmp_path, text % ("a", 80, "enforce"))
     merged, kept = merge(running, load_text(tmp_path, text % ("a", 81, "monitor")))
-    assert kept == ["listeners (a: kind or address)"]
+    assert kept == ["listeners (a: address)"]
     assert merged.listeners[0].mode is Mode.MONITOR
     assert merged.listeners[0].address.port == 80
     merged, kept = merge(running, load_text(tmp_path, text % ("b", 80, "enforce")))
@@ -340,6 +472,43 @@ def test_settings_that_are_hardly_meant_are_named(tmp_path: Path) -> None:
         "notice: {url: 'http://notice.example.cn/'}\n",
     )
     assert list(advice(good)) == []
+
+
+@pytest.mark.parametrize(
+    ("registry", "warned"),
+    [("embedded", True), ("https://registry.example.cn", False)],
+)
+@pytest.mark.parametrize(
+    "channel", ["push: {listen: '127.0.0.1:9470'}", "nats: {servers: ['nats://127.0.0.1']}"]
+)
+def test_changes_of_a_registry_that_has_no_name_are_named(
+    tmp_path: Path, channel: str, registry: str, warned: bool
+) -> None:
+    found = load_text(tmp_path, f"sync:\n  registry: {registry}\n  {channel}\n")
+    told = [line for line in advice(found) if line.startswith(f"sync.{channel[:4]} brings")]
+    assert bool(told) is warned
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "warned"),
+    [
+        ("0.0.0.0:80", "http://127.0.0.1/", True),
+        ("10.0.0.5:8080", "http://10.0.0.5:8080/page", True),
+        ("0.0.0.0:80", "http://127.0.0.1:8081/", False),
+        ("0.0.0.0:80", "https://127.0.0.1/", False),
+        ("0.0.0.0:80", "http://notice.example.cn/", False),
+    ],
+)
+def test_a_notice_page_that_is_a_listener_is_named(
+    tmp_path: Path, address: str, url: str, warned: bool
+) -> None:
+    text = (
+        f"listeners: [{{name: http, kind: http, address: '{address}'}}]\n"
+        f"upstreams: {{default: {{http: ['10.0.0.1:80']}}}}\nnotice: {{url: '{url}'}}\n"
+    )
+    own = "the listener 'http' itself"
+    found = [line for line in advice(load_text(tmp_path, text)) if own in line]
+    assert bool(found) is warned
 
 
 # masking
@@ -384,3 +553,82 @@ def test_a_bad_token_is_refused_and_not_shown(token: str, tmp_path: Path) -> Non
     assert "admin.token: " in str(refused.value)
     assert "16 or more letters, digits" in str(refused.value)
     assert token not in str(refused.value)
+
+
+TRANSPARENT = "listeners:\n- {name: a, kind: %s, address: '0.0.0.0:80', %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "why"),
+    [
+        ("http", "transparent: tproxy", "transparent: tproxy needs destinations"),
+        ("http", "destinations: [10.0.0.0/8]", "destinations is for a transparent listener"),
+        ("http", "client_source: address", "client_source is for transparent: tproxy"),
+        (
+            "http",
+            "transparent: redirect, client_source: address, destinations: [10.0.0.0/8]",
+            "client_source needs transparent: tproxy",
+        ),
+        (
+            "quic",
+            "transparent: redirect, destinations: [10.0.0.0/8]",
+            "redirect is for TCP; a quic listener takes transparent: tproxy",
+        ),
+        (
+            "tls",
+            "transparent: tproxy, destinations: [10.0.0.0/8], proxy_protocol_from: [10.0.0.1/32]",
+            "takes no PROXY header",
+        ),
+        ("http", "transparent: tproxy, destinations: [10.0.0.0/8, 10.0.0.0/8]", "twice; keep one"),
+        *(
+            ("http", f"transparent: tproxy, destinations: ['{network}']", why)
+            for network, why in (
+                ("127.0.0.0/8", "loopback"),
+                ("::1", "loopback"),
+                ("169.254.1.0/24", "link-local"),
+                ("fe80::/64", "link-local"),
+                ("224.0.0.0/4", "multicast"),
+                ("ff02::/16", "multicast"),
+                ("0.0.0.0/32", "unspecified"),
+                ("::ffff:10.0.0.0/104", "IPv4-mapped"),
+                ("10.0.0.1/8", "has host bits set"),
+            )
+        ),
+    ],
+)
+def test_destinations_that_no_host_can_have_are_errors(
+    tmp_path: Path, kind: str, words: str, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"gate\.yaml") as caught:
+        load_text(tmp_path, TRANSPARENT % (kind, words))
+    assert why in str(caught.value)
+
+
+def test_a_destination_is_a_network_or_one_with_a_mode(tmp_path: Path) -> None:
+    words = "transparent: tproxy, destinations: [10.0.0.0/8, {network: 10.1.0.0/16, mode: pass}]"
+    (listener,) = load_text(tmp_path, TRANSPARENT % ("http", words)).listeners
+    assert [(item.network, item.mode) for item in listener.destinations] == [
+        ("10.0.0.0/8", None),
+        ("10.1.0.0/16", "pass"),
+    ]
+
+
+def test_a_reload_changes_the_destinations_and_not_how_they_are_taken(tmp_path: Path) -> None:
+    words = "transparent: %s, destinations: [%s]"
+    running = load_text(tmp_path, TRANSPARENT % ("http", words % ("tproxy", "10.0.0.0/8")))
+    wanted = load_text(tmp_path, TRANSPARENT % ("http", words % ("redirect", "10.1.0.0/16")))
+    merged, kept = merge(running, wanted)
+    assert kept == ["listeners (a: transparent)"]
+    assert merged.listeners[0].transparent == "tproxy"
+    assert merged.listeners[0].destinations[0].network == "10.1.0.0/16"
+    # A listener that goes on being transparent is not left without any.
+    merged, _ = merge(running, load_text(tmp_path, TRANSPARENT % ("http", "mode: enforce")))
+    assert merged.listeners[0].destinations == running.listeners[0].destinations
+
+
+def test_a_proxy_header_may_name_the_upstream_within_destinations_alone(tmp_path: Path) -> None:
+    text = TRANSPARENT % ("http", "proxy_protocol_from: [10.0.0.1/32]%s")
+    text += "upstreams: {proxy_destination: true}\n"
+    with pytest.raises(ConfigError, match="proxy_destination needs destinations"):
+        load_text(tmp_path, text % "")
+    assert load_text(tmp_path, text % ", destinations: [10.1.0.0/16]")

@@ -12,6 +12,7 @@ import tldextract
 from cachetools import LRUCache
 
 from benchmarks.lookup.hosts import WARM, Hosts
+from benchmarks.lookup.report import INTERPRETED
 from benchmarks.lookup.timing import Call, Contender
 from gate.policy import Decider
 from gate.replica import Replica
@@ -39,12 +40,12 @@ def on_misses(replica: Replica, hosts: Hosts) -> list[Contender]:
     """Nothing is in the cache: names are read and looked up.
 
     A first miss of a full cache is judged and forgotten, a second one enters the cache and
-    evicts another host.
+    evicts another host. The interpreted ones are what a gate without a compiler has.
     """
 
-    def second(asked: Sequence[bytes]) -> Callable[[], Call]:
+    def second(asked: Sequence[bytes], *, native: bool = True) -> Callable[[], Call]:
         def make() -> Call:
-            decider = _warm(replica, hosts)
+            decider = _warm(replica, hosts, native=native)
             for host in asked:
                 decider.decide(host)
             return decider.decide
@@ -56,6 +57,14 @@ def on_misses(replica: Replica, hosts: Hosts) -> list[Contender]:
         Contender("filed, second miss", second(hosts.filed), hosts.filed),
         Contender("unfiled, first miss", lambda: _warm(replica, hosts).decide, hosts.unfiled),
         Contender("unfiled, second miss", second(hosts.unfiled), hosts.unfiled),
+        Contender(
+            f"filed, first miss, {INTERPRETED}",
+            lambda: _warm(replica, hosts, native=False).decide,
+            hosts.filed,
+        ),
+        Contender(
+            f"filed, second miss, {INTERPRETED}", second(hosts.filed, native=False), hosts.filed
+        ),
         Contender("filed, an empty cache fills", lambda: Decider(replica).decide, hosts.filed),
     ]
 
@@ -84,9 +93,9 @@ def on_sets(names: Sequence[str], hosts: Hosts) -> list[Contender]:
     """All names in this process's memory, exact look-ups and by tldextract's registrable part."""
     listed = frozenset(names)
     table = dict.fromkeys([name.encode() for name in names], True)
-    # Offline: the snapshot that comes with the library, private suffixes as in the gate.
+    # Offline: the snapshot that comes with the library, its ICANN section as in the gate.
     extract = tldextract.TLDExtract(
-        suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
+        suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False
     )
 
     def by_registrable_part(host: bytes) -> bool:
@@ -105,8 +114,8 @@ def size_of_sets(names: Sequence[str]) -> dict[str, Any]:
     return {"set_bytes": sys.getsizeof(listed) + sum(map(sys.getsizeof, listed))}
 
 
-def _warm(replica: Replica, hosts: Hosts) -> Decider:
-    decider = Decider(replica, size=WARM)
+def _warm(replica: Replica, hosts: Hosts, *, native: bool = True) -> Decider:
+    decider = Decider(replica, size=WARM, native=native)
     for host in hosts.known:
         decider.decide(host)
     return decider

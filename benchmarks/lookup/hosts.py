@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.side_by_side.dataset import SEED, allowlist, filed_hosts, real_names, skewed
 from benchmarks.side_by_side.dataset import unfiled_hosts as look_alikes
-from gate.replica import Filing, Status
+from gate.filings import Filing, Status
 
 WARM = 100_000
 """Different hosts in the skewed mix, and the size of every cache."""

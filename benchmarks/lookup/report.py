@@ -6,9 +6,12 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-MISS_TARGET_US = 6.0
-HIT_TARGET = 1.5
+FIRST_MISS_TARGET = 4000
+SECOND_MISS_TARGET = 5000
+HIT_TARGET = 0.9
 MEMORY_TARGET = 1 << 30
+INTERPRETED = "interpreted"
+"""In the name of what runs without anything compiled."""
 
 
 def report(document: Mapping[str, Any]) -> str:
@@ -30,9 +33,16 @@ def _timings(results: Mapping[str, Any]) -> str:
     rows.append(("miss", "ns", "spread", "to lmdb: begin, get", "target"))
     base = results["lmdb"]["lmdb: begin, get"]
     for name, figures in (results["misses"] | results["lmdb"] | results.get("sets", {})).items():
-        target = f"< {MISS_TARGET_US * 1000:.0f} ns" if name in results["misses"] else ""
+        target = _miss_target(name) if name in results["misses"] else ""
         rows.append((name, *_figures(figures), f"{_ratio(figures, base):.2f}", target))
     return _table(rows)
+
+
+def _miss_target(name: str) -> str:
+    """The target of the plane that ships; without a compiler there is none for misses."""
+    if INTERPRETED in name:
+        return ""
+    return f"<= {FIRST_MISS_TARGET if 'first' in name else SECOND_MISS_TARGET} ns"
 
 
 def _figures(figures: Sequence[float]) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from benchmarks.lookup import contenders
 from benchmarks.lookup.hosts import filings, listed_names, make_hosts
 from benchmarks.lookup.memory import measure_workers
 from benchmarks.lookup.timing import time_rounds
-from gate.replica import Change, Replica, Status
+from gate.filings import Change, Status
+from gate.replica import Replica
 
 WORKERS = 2
 _BATCH = 1000

@@ -40,7 +40,7 @@ def _time(contender: Contender) -> float:
     call = contender.make()
     hosts = off_the_wire(contender.hosts)
     gc.collect()
-    gc.disable()  # workers collect rarely, too; see gate.worker
+    gc.disable()  # workers collect rarely, too; see gate.worker.process
     try:
         began = time.thread_time_ns()
         for host in hosts:

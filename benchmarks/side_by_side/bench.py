@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +56,8 @@ class Bench:
     unfiled: list[str]
     workers: int = 1
     concurrency: int = 64
+    beside_clients: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Within it, what is started is where the clients are."""
     _running: dict[tuple[str, Variant], Running] = field(default_factory=dict)
 
     @staticmethod
@@ -78,6 +82,10 @@ class Bench:
         if key not in self._running:
             self._running[key] = self.start(name, variant, self.listed)
         return self._running[key]
+
+    def admit(self, running: Running) -> None:
+        """Have a server take part that was started elsewhere."""
+        self._running[running.name, running.setup.variant] = running
 
     def start(self, name: str, variant: Variant, listed: list[str]) -> Running:
         """Start a server of its own with the given list."""
@@ -131,6 +139,7 @@ class Bench:
             max(1, count),
             self.concurrency,
             rate,
+            running.setup.place.dialled,
         )
         plan_path, result = self.folder / "plan", self.folder / "outcome"
         plan_path.write_bytes(pickle.dumps(plan))
@@ -162,6 +171,7 @@ class Bench:
     def run_http(self, running: Running, requests: Path, seconds: float) -> HttpResult:
         """Run wrk against a server. Raises BenchError when one answer was an error."""
         result = run_wrk(
+            running.setup.place.dialled,
             running.setup.http_port,
             requests,
             connections=self.concurrency,

@@ -17,24 +17,33 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from gate.replica import Change, Filing, Replica, Status
-from gate.sync.batch import PAYLOAD_TYPE, Batch
-from gate.sync.envelope import seal
-from gate.sync.keys import KeyStore
+from gate.changes.batch import PAYLOAD_TYPE, Batch
+from gate.changes.envelope import seal
+from gate.changes.keys import KeyStore
+from gate.filings import Change, Filing, Status
+from gate.replica import Replica
 
-from .process import BenchError, accepts, holds, listening_inodes, spawn, wait_until
-from .servers import NOTICE, Running, Setup, Variant
+from .process import (
+    BenchError,
+    accepts,
+    cpu_seconds,
+    holds,
+    listening_inodes,
+    spawn,
+    wait_until,
+)
+from .servers import NOTICE, Front, Running, Setup, Variant
 
 _CONFIG = """
 workers: {workers}
 state_dir: {folder}/state
 listeners:
-  - {{name: http, kind: http, address: "127.0.0.1:{http_port}"}}
-  - {{name: tls, kind: tls, address: "127.0.0.1:{tls_port}"}}
+  - {{name: http, kind: http, address: "{listen}:{http_port}"{front}}}
+  - {{name: tls, kind: tls, address: "{listen}:{tls_port}"{front}}}
 upstreams:
   default:
-    http: ["127.0.0.1:{http_upstream}"]
-    tls: ["127.0.0.1:{tls_upstream}"]
+    http: ["{host}:{http_upstream}"]
+    tls: ["{host}:{tls_upstream}"]
 notice:
   url: {notice}
   listen: "127.0.0.1:{notice_port}"
@@ -42,6 +51,12 @@ admin:
   listen: "127.0.0.1:{admin_port}"
 """
 
+_TRANSPARENT = ", transparent: tproxy, destinations: [{host}]"
+_FRONTS = {
+    Front.DIALLED: "",
+    Front.TRANSPARENT: _TRANSPARENT,
+    Front.TRANSPARENT_CLIENT: f"{_TRANSPARENT}, client_source: address",
+}
 _SYNC = """
 sync:
   registry: http://127.0.0.1:9
@@ -50,6 +65,11 @@ sync:
   push:
     listen: "127.0.0.1:{push_port}"
 """
+
+_LOADED_BY_SECONDS = 6.0  # gate/supervisor/loop.py begins after 5
+_SETTLING_SECONDS = 0.5
+_MOST_SETTLING_SECONDS = 20.0
+_IDLE_CPU_SECONDS = 0.02
 
 PROGRAM = str(Path(sys.executable).with_name("gate"))
 
@@ -83,7 +103,9 @@ def _load_names(path: Path, names: Path) -> None:
 
 def start(setup: Setup) -> Running:
     """Import the list and run the gate. Raises BenchError when it does not come up."""
-    folder = setup.folder
+    folder, place = setup.folder, setup.place
+    if setup.front not in _FRONTS:
+        raise BenchError(f"the gate has no set-up {setup.front}")
     shutil.rmtree(folder / "state", ignore_errors=True)
     (folder / "state").mkdir()
     config = folder / "gate.yaml"
@@ -91,6 +113,9 @@ def start(setup: Setup) -> Running:
         _CONFIG.format(
             workers=setup.workers,
             folder=folder,
+            listen=place.listen,
+            host=place.host,
+            front=_FRONTS[setup.front].format(host=place.host),
             http_port=setup.http_port,
             tls_port=setup.tls_port,
             http_upstream=setup.http_upstream,
@@ -121,13 +146,27 @@ def start(setup: Setup) -> Running:
     )
     running = Running("gate", setup, child, took)
     running.worker_pids = lambda: _workers(running)
+    if setup.settle:
+        _settle(running)
     return running
+
+
+def _settle(running: Running) -> None:
+    """Wait until the supervisor has loaded what later processes will need: a start's work."""
+    supervisor, began = running.pids()[0], time.monotonic()
+    used = cpu_seconds(supervisor)
+    while time.monotonic() < began + _MOST_SETTLING_SECONDS:
+        time.sleep(_SETTLING_SECONDS)
+        before, used = used, cpu_seconds(supervisor)
+        if used - before < _IDLE_CPU_SECONDS and time.monotonic() > began + _LOADED_BY_SECONDS:
+            return
 
 
 def _workers(running: Running) -> list[int]:
     """The processes that accept on the TLS port; the supervisor keeps it open but accepts none."""
-    sockets = listening_inodes(running.setup.tls_port)
-    return [pid for pid in running.pids()[1:] if holds(pid, sockets)]
+    supervisor, *others = running.pids()
+    sockets = listening_inodes(running.setup.tls_port, supervisor)
+    return [pid for pid in others if holds(pid, sockets)]
 
 
 def change(running: Running, added: Iterable[str], removed: Iterable[str]) -> None:

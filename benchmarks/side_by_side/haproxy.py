@@ -18,8 +18,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from .process import accepts, spawn, wait_until
-from .servers import NOTICE, Running, Setup, Variant
+from .process import BenchError, accepts, spawn, wait_until
+from .servers import NOTICE, Front, Running, Setup, Variant
 
 _CONFIG = """
 global
@@ -39,7 +39,7 @@ defaults
 
 frontend tls
     mode tcp
-    bind 127.0.0.1:{tls_port} defer-accept
+    bind {listen}:{tls_port} defer-accept
     timeout client 1h
     tcp-request inspect-delay 5s
     acl filed2 req.ssl_sni,lower,field(-1,.,2) -m str -f {names}
@@ -52,32 +52,38 @@ frontend tls
 backend tls
     mode tcp
     timeout server 1h
-    server upstream 127.0.0.1:{tls_upstream}
+    server upstream {host}:{tls_upstream}{source}
 
 frontend http
     mode http
-    bind 127.0.0.1:{http_port} defer-accept
+    bind {listen}:{http_port} defer-accept
     {close}
-    option forwardfor
+    {forwardfor}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
     acl filed2 var(txn.host),field(-1,.,2) -m str -f {names}
     acl filed3 var(txn.host),field(-1,.,3) -m str -f {names}
     acl filed4 var(txn.host),field(-1,.,4) -m str -f {names}
     http-request return status 302 hdr Location {notice} hdr Cache-Control no-store \
 if !filed2 !filed3 !filed4
-    http-request set-header X-Forwarded-Proto http
-    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    {forwarded}
     default_backend http
 
 backend http
     mode http
     http-reuse always
-    server upstream 127.0.0.1:{http_upstream}
+    server upstream {host}:{http_upstream}{source}
 """
+
+
+_FORWARDED = """http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]"""
 
 
 def start(setup: Setup) -> Running:
     """Run HAProxy in the foreground. Raises BenchError when it does not come up."""
+    if setup.front not in (Front.DIALLED, Front.CLIENT):
+        raise BenchError(f"HAProxy has no set-up {setup.front}")
+    seen = setup.front is Front.CLIENT  # then a host needs no field that tells the client
     config = setup.folder / "haproxy.cfg"
     config.write_text(
         _CONFIG.format(
@@ -87,6 +93,11 @@ def start(setup: Setup) -> Running:
             names=setup.names,
             notice=NOTICE,
             close="option httpclose" if setup.variant is Variant.CLOSE else "",
+            listen=setup.place.listen,
+            host=setup.place.host,
+            source=" source 0.0.0.0 usesrc clientip" if seen else "",
+            forwardfor="" if seen else "option forwardfor",
+            forwarded="" if seen else _FORWARDED,
             http_port=setup.http_port,
             tls_port=setup.tls_port,
             http_upstream=setup.http_upstream,

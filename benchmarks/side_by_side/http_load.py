@@ -105,15 +105,15 @@ def write_requests(path: Path, requests: Iterable[bytes]) -> Path:
 
 
 def run_wrk(
-    port: int, requests: Path, *, connections: int, seconds: float, script: Path
+    host: str, port: int, requests: Path, *, connections: int, seconds: float, script: Path
 ) -> HttpResult:
-    """Drive the port with the stored requests. Raises BenchError when wrk itself fails."""
+    """Drive a server with the stored requests. Raises BenchError when wrk itself fails."""
     if not script.exists():
         script.write_text(_SCRIPT, encoding="ascii")
     command: Sequence[str] = [
         "taskset", "-c", str(LOAD_CORE),
         "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
-        "--latency", "-s", str(script), f"http://127.0.0.1:{port}/", "--", str(requests),
+        "--latency", "-s", str(script), f"http://{host}:{port}/", "--", str(requests),
     ]  # fmt: skip
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     found = re.search(r"^\{.*\}$", run.stdout, re.MULTILINE)

@@ -58,7 +58,7 @@ class Generator:
         self.failures: Counter[str] = Counter()
         self.latency: list[float] = []
         self._targets = [
-            ("127.0.0.1", plan.tls_port if kind < Kind.SERVED else plan.http_port) for kind in Kind
+            (plan.host, plan.tls_port if kind < Kind.SERVED else plan.http_port) for kind in Kind
         ]
 
     def run(self) -> Outcome:

@@ -14,6 +14,7 @@ from .process import LOAD_CORE, accepts, free_ports, spawn, stop, wait_until
 
 SMALL_BODY = "A small page of thirty-six octets.\r\n"
 LARGE_SIZE = 65536
+CHUNKED_SIZE = 16384  # in chunks of 4 kB
 
 _CONFIG = """
 daemon off;
@@ -35,13 +36,21 @@ http {{
     uwsgi_temp_path {folder}/origin-uwsgi;
     scgi_temp_path {folder}/origin-scgi;
     server {{
-        listen 127.0.0.1:{port} backlog=8192 deferred;
+        listen {host}:{port} backlog=8192 deferred;
         default_type text/plain;
         location / {{ return 200 "{body}"; }}
         location = /large {{ alias {folder}/large.bin; }}
+        location = /chunked {{
+            alias {folder}/chunked.txt;
+            ssi on;
+            ssi_types *;
+            sendfile off;
+            tcp_nopush off;
+            output_buffers 4 4k;
+        }}
     }}
     server {{
-        listen 127.0.0.1:{status_port};
+        listen {host}:{status_port};
         location / {{ stub_status; }}
     }}
 }}
@@ -58,11 +67,12 @@ class Origins:
     counters: CounterFile
     _status_port: int
     _children: list[subprocess.Popen[bytes]]
+    _host: str = "127.0.0.1"
     _asked: int = 0
 
     def http_requests(self) -> int:
         """Requests that nginx has taken since its start, without those for this number."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._status_port}/") as answer:
+        with urllib.request.urlopen(f"http://{self._host}:{self._status_port}/") as answer:
             text = answer.read().decode()
         found = re.search(r"requests\s+(\d+)\s+(\d+)\s+(\d+)", text)
         assert found is not None
@@ -75,13 +85,23 @@ class Origins:
             stop(child)
 
 
-def start(folder: Path) -> Origins:
-    """Run both upstreams on the load's core. Raises BenchError when one does not come up."""
-    http_port, status_port, tls_port, sink_port = free_ports(4)
+def start(
+    folder: Path, *, host: str = "127.0.0.1", http_port: int = 0, tls_port: int = 0
+) -> Origins:
+    """Run both upstreams on the load's core, on free ports where none are named.
+
+    Raises BenchError when one does not come up.
+    """
+    free = free_ports(4)
+    status_port, sink_port = free[:2]
+    http_port, tls_port = http_port or free[2], tls_port or free[3]
     (folder / "large.bin").write_bytes(bytes(range(256)) * (LARGE_SIZE // 256))
+    (folder / "chunked.txt").write_bytes(b"x" * CHUNKED_SIZE)
     config = folder / "origin.conf"
     config.write_text(
-        _CONFIG.format(folder=folder, port=http_port, status_port=status_port, body=SMALL_BODY)
+        _CONFIG.format(
+            folder=folder, host=host, port=http_port, status_port=status_port, body=SMALL_BODY
+        )
     )
     cores = {LOAD_CORE}
     nginx = spawn(
@@ -90,10 +110,10 @@ def start(folder: Path) -> Origins:
     counters = CounterFile(folder / "counters")
     module = [sys.executable, "-m", "benchmarks.side_by_side.upstream"]
     own = spawn(
-        [*module, str(tls_port), str(sink_port), str(folder / "counters")],
+        [*module, host, str(tls_port), str(sink_port), str(folder / "counters")],
         cores=cores,
         log=folder / "upstream.log",
     )
-    wait_until(lambda: accepts(http_port), seconds=10, what="origin nginx", child=nginx)
-    wait_until(lambda: accepts(sink_port), seconds=10, what="upstream", child=own)
-    return Origins(http_port, tls_port, sink_port, counters, status_port, [nginx, own])
+    wait_until(lambda: accepts(http_port, host), seconds=10, what="origin nginx", child=nginx)
+    wait_until(lambda: accepts(sink_port, host), seconds=10, what="upstream", child=own)
+    return Origins(http_port, tls_port, sink_port, counters, status_port, [nginx, own], host)

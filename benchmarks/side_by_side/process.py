@@ -124,10 +124,10 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def listening_inodes(port: int) -> set[str]:
-    """The sockets that listen on a port (IPv4), as `/proc/PID/fd` names them."""
+def listening_inodes(port: int, pid: int) -> set[str]:
+    """The sockets that listen on a port (IPv4) in a process's network, as `/proc/PID/fd` has it."""
     found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[1].endswith(f":{port:04X}") and fields[3] == "0A":
             found.add(f"socket:[{fields[9]}]")
@@ -177,8 +177,8 @@ def wait_until(
     return time.monotonic() - began
 
 
-def accepts(port: int) -> bool:
-    """Whether something listens on the loopback port."""
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0

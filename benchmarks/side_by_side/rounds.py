@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .bench import Bench, Sample
@@ -55,15 +55,23 @@ class Cell:
 def run_workload(
     bench: Bench, workload: Workload, servers: Sequence[str], rounds: int, say: Say
 ) -> dict[str, Cell]:
-    """Warm each server up, then measure it once in each round; the first place goes round."""
+    """Prepare a workload and run it on servers that share a bench."""
     workload.prepare(bench)
-    cells: dict[str, Cell] = {name: Cell() for name in servers}
+    return run_in_turn(dict.fromkeys(servers, bench), workload, rounds, say)
+
+
+def run_in_turn(
+    benches: Mapping[str, Bench], workload: Workload, rounds: int, say: Say
+) -> dict[str, Cell]:
+    """Warm each server up, then measure it once in each round; the first place goes round."""
+    cells: dict[str, Cell] = {name: Cell() for name in benches}
     alive: list[str] = []
-    full = bench.scale
-    for name in servers:
+    for name, bench in benches.items():
+        full = bench.scale
         bench.scale = full * 0.25
         try:
-            workload.run(bench, bench.server(name, workload.variant))
+            with bench.beside_clients():
+                workload.run(bench, bench.server(name, workload.variant))
             alive.append(name)
         except NotOffered as error:
             cells[name].note = str(error)
@@ -76,8 +84,10 @@ def run_workload(
     for turn in range(rounds):
         shift = turn % len(alive) if alive else 0
         for name in alive[shift:] + alive[:shift]:
+            bench = benches[name]
             try:
-                sample = workload.run(bench, bench.server(name, workload.variant))
+                with bench.beside_clients():
+                    sample = workload.run(bench, bench.server(name, workload.variant))
             except BenchError as error:
                 cells[name].failures.append(str(error))
                 say(f"  {workload.name:<20} {name:<8} round {turn + 1} failed: {error}")

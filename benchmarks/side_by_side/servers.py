@@ -30,8 +30,35 @@ class Variant(StrEnum):
     """A redirect closes the connection."""
     SINK = "sink"
     """HTTP goes to the upstream that takes posted bodies."""
+    HALF = "half"
+    """A side of a tunnel that has ended still gets what the other one sends, as the gate has it."""
     FED = "fed"
     """As KEEP, and the list can be changed while the server runs."""
+
+
+class Front(StrEnum):
+    """How connections come to a server, and from which address it dials the host."""
+
+    DIALLED = "dialled"
+    """Clients dial the server, which dials one host from its own address."""
+    CLIENT = "client"
+    """The host sees the client's address."""
+    TRANSPARENT = "transparent"
+    """Clients dial the hosts (tproxy), which see the server's address; the gate alone has it."""
+    TRANSPARENT_CLIENT = "transparent-client"
+    """Clients dial the hosts, which see the client's address; the gate alone has it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """The addresses of a set-up: all on the loopback interface, or as networks are laid."""
+
+    listen: str = "127.0.0.1"
+    """Where the server listens."""
+    dialled: str = "127.0.0.1"
+    """Where clients connect to."""
+    host: str = "127.0.0.1"
+    """Where the upstreams are."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +76,10 @@ class Setup:
     http_upstream: int
     tls_upstream: int
     cores: frozenset[int]
+    place: Place = Place()
+    front: Front = Front.DIALLED
+    settle: bool = True
+    """Wait until the work of a start is over."""
 
 
 @dataclass(slots=True)

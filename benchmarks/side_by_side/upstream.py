@@ -1,6 +1,6 @@
 """The upstream for TLS and for POST bodies: one epoll loop, as few system calls as can be.
 
-    python -m benchmarks.side_by_side.upstream TLS_PORT SINK_PORT COUNTERS
+    python -m benchmarks.side_by_side.upstream ADDRESS TLS_PORT SINK_PORT COUNTERS
 
 A TLS client of ours says in its hello what it wants (see `hello`): so many bytes and a close,
 a bulk transfer, or a connection that stays. Bodies that are posted are counted and dropped in
@@ -26,12 +26,12 @@ _REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def listen(port: int) -> socket.socket:
-    """A loopback listener that hands over a connection once its first bytes are there."""
+def listen(address: str, port: int) -> socket.socket:
+    """A listener that hands over a connection once its first bytes are there."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
-    listener.bind(("127.0.0.1", port))
+    listener.bind((address, port))
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
@@ -40,12 +40,12 @@ def listen(port: int) -> socket.socket:
 class Upstream:
     """All connections of the upstream process."""
 
-    def __init__(self, tls_port: int, sink_port: int, counters: Path) -> None:
+    def __init__(self, address: str, tls_port: int, sink_port: int, counters: Path) -> None:
         self.counts = Counts()
         self._file = CounterFile(counters)
         self._poll = select.epoll()
-        self._tls = listen(tls_port)
-        self._sink = listen(sink_port)
+        self._tls = listen(address, tls_port)
+        self._sink = listen(address, sink_port)
         self._poll.register(self._tls.fileno(), select.EPOLLIN)
         self._poll.register(self._sink.fileno(), select.EPOLLIN)
         self._fresh: dict[int, socket.socket] = {}
@@ -198,4 +198,4 @@ class Upstream:
 
 
 if __name__ == "__main__":
-    Upstream(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])).run()
+    Upstream(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])).run()

@@ -58,6 +58,7 @@ class Plan:
     count: int
     concurrency: int
     rate: float = 0.0
+    host: str = "127.0.0.1"
 
 
 @dataclass(slots=True)

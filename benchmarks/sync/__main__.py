@@ -74,12 +74,16 @@ def _plan(
             lambda number: catch_up.run(folder / f"catch-up-{number}", changes=100_000),
         )
     if "fleet" in options.only:
-        yield (
-            "200 gates on one NATS server",
-            lambda number: fleet.run(
-                folder / f"fleet-{number}", gates=200, changes=30, interval=1.0
-            ),
-        )
+        for gates in options.gates:
+            yield (
+                f"{gates:,} gates on one NATS server",
+                lambda number, gates=gates: fleet.run(  # type: ignore[misc]
+                    folder / f"fleet-{gates}-{number}",
+                    gates=gates,
+                    changes=30,
+                    interval=max(1.0, gates / 300),
+                ),
+            )
     if "snapshot" in options.only:
         for filings in options.filings:
             with snapshots.offered(folder / f"snapshot-{filings}", filings) as offered:
@@ -135,6 +139,12 @@ def _options() -> argparse.Namespace:
         type=lambda text: [int(size) for size in text.split(",")],
         default=[1_000_000],
         help="domains in a snapshot, separated by commas",
+    )
+    parser.add_argument(
+        "--gates",
+        type=lambda text: [int(number) for number in text.split(",")],
+        default=[200],
+        help="gates of a fleet, separated by commas",
     )
     parser.add_argument("--directory", help="where everything is kept (default: the system's)")
     parser.add_argument("--publish", action="store_true", help="keep the results as the latest")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.sync.gates import GateProcess
 from benchmarks.sync.registries import fill, service
-from gate.settings import Registry as RegistrySettings
+from gate.settings import RegistrySettings
 
 
 def run(folder: Path, *, changes: int) -> dict[str, float]:

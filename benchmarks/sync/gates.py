@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -10,11 +11,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
+
+from benchmarks.side_by_side.process import cpu_seconds, waited_cpu_seconds
 
 _GATE = str(Path(sys.executable).parent / "gate")
 _WAIT_SECONDS = 900
@@ -45,14 +49,19 @@ class GateProcess:
     """`gate serve` with two workers, in `folder`."""
 
     def __init__(
-        self, folder: Path, sync: dict[str, Any], origin: str, registry: str | None = None
+        self,
+        folder: Path,
+        sync: dict[str, Any],
+        origin: str,
+        registry: str | None = None,
+        upstreams: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """`registry` is where the one inside listens, if there is one."""
+        """`registry` is where the one inside listens, if there is one; `upstreams` are settings."""
         folder.mkdir(parents=True, exist_ok=True)
         self.http, self.admin = free_port(), free_port()
         self._log = folder / "gate.log"
-        self._config = folder / "gate.yaml"
-        self._config.write_text(
+        self.config = folder / "gate.yaml"
+        self.config.write_text(
             yaml.safe_dump(
                 {
                     "state_dir": str(folder),
@@ -60,7 +69,7 @@ class GateProcess:
                     "listeners": [
                         {"name": "http", "kind": "http", "address": f"127.0.0.1:{self.http}"}
                     ],
-                    "upstreams": {"default": {"http": [origin]}},
+                    "upstreams": {"default": {"http": [origin]}, **upstreams},
                     "admin": {"listen": f"127.0.0.1:{self.admin}"},
                     "notice": {"listen": None, "url": "http://127.0.0.1/"},
                     "process": {"drain_seconds": 0},
@@ -77,7 +86,7 @@ class GateProcess:
         began = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_GATE, "serve", "--config", str(self._config)],
+                [_GATE, "serve", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
                 preexec_fn=usual_priority,
@@ -101,6 +110,25 @@ class GateProcess:
         """One unlabelled figure; -1 if it can't be had."""
         found = re.search(rf"^{name} (\S+)$", self._get("/metrics") or "", re.MULTILINE)
         return float(found[1]) if found else -1.0
+
+    def log_text(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its processes, also of those that have ended."""
+        if self._process is None:
+            return 0.0
+        own = self._process.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        living = sum(map(cpu_seconds, [own, *map(int, children)]))
+        return living + waited_cpu_seconds(own)
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers that serve."""
+        status = json.loads(self._get("/v1/status") or "{}")
+        found = status.get("processes", ())
+        return [process["pid"] for process in found if process["name"].startswith("worker-")]
 
     def seconds_logged(self, pattern: str) -> float:
         """A number of seconds in the newest log line that matches."""

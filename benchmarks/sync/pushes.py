@@ -11,13 +11,13 @@ from pathlib import Path
 
 from benchmarks.sync.gates import GateProcess, first_priority, free_port, usual_priority
 from benchmarks.sync.registries import fill, service
-from gate.registry.api.service import Service
+from gate.filings import Change
+from gate.registry.api.service import RegistryService
 from gate.registry.commands import Resume, Suspend
 from gate.registry.log import Head
 from gate.registry.registry import LOCAL
 from gate.registry.server import prefer_latency
-from gate.replica import Change
-from gate.settings import Registry as RegistrySettings
+from gate.settings import RegistrySettings
 
 _DOMAINS = 200
 
@@ -77,7 +77,7 @@ def _spread(seconds: list[float]) -> list[tuple[str, float]]:
     ]
 
 
-async def _measure(made: Service, rate: float, seconds: float) -> list[tuple[float, float]]:
+async def _measure(made: RegistryService, rate: float, seconds: float) -> list[tuple[float, float]]:
     """Seconds from each change's commit, and from its request, to the acknowledgement."""
     (gate,) = made.distribution.gates
     asked: dict[int, float] = {}

@@ -15,18 +15,18 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from gate.registry.api.service import Service
-from gate.registry.binding import bind
+from gate.changes.envelope import seal
+from gate.changes.keys import KeyStore
+from gate.changes.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, MEDIA_TYPE, Manifest
+from gate.net.bind import listen
+from gate.registry.api.service import RegistryService
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Role
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
 from gate.registry.server import make_service, serve
-from gate.settings import Registry as RegistrySettings
-from gate.sync.envelope import seal
-from gate.sync.keys import KeyStore
-from gate.sync.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, MEDIA_TYPE, Manifest
+from gate.settings import Address, RegistrySettings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -59,11 +59,13 @@ def fill(folder: Path, settings: RegistrySettings, filings: int, first: int = 0)
 
 
 @contextlib.asynccontextmanager
-async def service(folder: Path, settings: RegistrySettings) -> AsyncIterator[tuple[Service, str]]:
+async def service(
+    folder: Path, settings: RegistrySettings
+) -> AsyncIterator[tuple[RegistryService, str]]:
     """The registry's service on a free port of this process; gives it and its URL."""
     made = make_service(Places.of(settings, folder), settings)
     stop = asyncio.Event()
-    with bind("127.0.0.1", 0) as listener:
+    with listen(Address(host="127.0.0.1", port=0), "registry.listen") as listener:
         task = asyncio.create_task(serve(made, listener, stop=stop))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
@@ -120,7 +122,7 @@ def snapshot_server(path: Path, manifest: Manifest, keys: KeyStore) -> Iterator[
     app.router.add_get("/v1/snapshot", snapshot)
     app.router.add_get("/v1/changes", changes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    with bind("127.0.0.1", 0) as listener:
+    with listen(Address(host="127.0.0.1", port=0), "registry.listen") as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         loop.run_until_complete(runner.setup())
         loop.run_until_complete(web.SockSite(runner, listener).start())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.sync.gates import GateProcess
 from benchmarks.sync.registries import snapshot_server, write_snapshot
-from gate.sync.keys import KeyStore
+from gate.changes.keys import KeyStore
 
 
 @dataclass(slots=True, frozen=True)

@@ -5,53 +5,112 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gate.cli.failure import config_option, fail, in_utf8, load_settings
+from gate.cli.options import TlsFiles, json_option, tls_options
+from gate.cli.ways import PASSES, ip_of, lines_of, outcome_of, ways_in
 from gate.names import to_display
 from gate.policy import Decider, Policy, Verdict
+from gate.proxy.counters import SCHEMES
 from gate.replica import Replica, ReplicaError
-from gate.settings import Settings
+from gate.settings import Settings, route_of
 
 
 @click.command()
 @click.argument("host", callback=in_utf8)
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(host: str, config: Path | None, as_json: bool) -> None:
-    """Say what the gate would do with HOST, and why.
+@click.option(
+    "--url",
+    help="Ask the running gate whose admin port is at http(s)://HOST:PORT, with the modes and "
+    "overrides that it has now.",
+)
+@click.option(
+    "--token",
+    envvar="GATE_ADMIN_TOKEN",
+    help="With --url: the admin token, or @FILE, if it wants one.",
+)
+@tls_options("the admin port", given="With --url")
+@click.option("--scheme", type=click.Choice(SCHEMES), help="What the client speaks.")
+@click.option("--from", "source", metavar="ADDRESS", help="The client's IP address.")
+@click.option("--to", "destination", metavar="ADDRESS", help="The IP address that it asks.")
+@json_option
+def check(
+    host: str,
+    config: Path | None,
+    url: str | None,
+    token: str | None,
+    files: TlsFiles,
+    scheme: str | None,
+    source: str | None,
+    destination: str | None,
+    as_json: bool,
+) -> None:
+    """Say what the gate would do with HOST, why, and where it would send it.
 
     HOST is written as a client sends it: a name (also in Unicode) or an IP address, with or
-    without a port. The answer comes from the replica of this machine, which is only read.
+    without a port. The answer comes from the replica and the settings of this machine, which are
+    only read; with --url from a running gate. With --scheme, --to or --from it says what becomes of
+    the connection, and what each listener does that it may come in by.
 
-    Exit status: 0 allowed, 1 blocked, 2 no answer.
+    Exit status: 0 allowed, or let through all the same; 1 blocked, 2 no answer.
     """
-    verdict = judge(load_settings(config), host)
-    if as_json:
-        click.echo(json.dumps(_fields(host, verdict), ensure_ascii=False))
+    asked = bool(scheme or source or destination)
+    if url is not None:
+        if asked:
+            raise click.UsageError("give --scheme, --from and --to without --url")
+        from gate.cli.admin.client import find_client
+
+        found = find_client(config, url, token, files).get("/v1/check", host=host)
     else:
-        click.echo(_text(verdict, host))
-    sys.exit(0 if verdict.allowed else 1)
+        settings = load_settings(config)
+        found = judge(settings, host)
+    text, passes = _text(found), found["allowed"]
+    if asked:
+        scheme = scheme or "http"
+        ways = ways_in(settings, scheme, ip_of(source, "--from"), ip_of(destination, "--to"))
+        outcome = outcome_of(found["allowed"], found["reason"], scheme, settings, ways)
+        passes = outcome == PASSES
+        found |= {"scheme": scheme, "outcome": outcome, "ways": [asdict(way) for way in ways]}
+        text = "\n".join([text, *lines_of(outcome, scheme, ways)])
+    click.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+    sys.exit(0 if passes else 1)
 
 
-def judge(settings: Settings, host: str) -> Verdict:
-    """The verdict on `host` by the replica on disk; Failure where there is none."""
+def judge(settings: Settings, host: str) -> dict[str, Any]:
+    """Return what is said of `host`, by the replica on disk and the settings.
+
+    Fields as of `GET /v1/check`. Failure where there is no replica.
+    """
     try:
         with closing(Replica.open(settings.replica_path, writable=False)) as replica:
-            if replica.position() is None:
+            position = replica.position()
+            if position is None:
                 fail(
                     f"the replica {settings.replica_path} has never been filled; import a list "
                     "with `gate import FILE` or connect a registry"
                 )
             policy = Policy(ip_hosts_allowed=settings.policy.ip_hosts == "allow")
-            return Decider(replica, size=1, policy=policy).decide(host.encode())
+            verdict = Decider(replica, size=1, policy=policy).decide(host.encode())
+            entries = replica.count()
+            return {
+                **_verdict(host, verdict),
+                **_way(settings, verdict),
+                "replica": {
+                    "epoch": position.epoch,
+                    "revision": position.revision,
+                    "entries": entries,
+                },
+            }
     except ReplicaError as error:
         fail(str(error))
 
 
-def _fields(host: str, verdict: Verdict) -> dict[str, object]:
+def _verdict(host: str, verdict: Verdict) -> dict[str, Any]:
     return {
         "host": host,
         "name": verdict.name,
@@ -62,13 +121,44 @@ def _fields(host: str, verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _text(verdict: Verdict, host: str) -> str:
-    outcome = "allowed" if verdict.allowed else "blocked"
-    lines = [f"{_shown(verdict.name) or host}: {outcome} ({verdict.reason.value})"]
-    if verdict.domain:
-        lines.append(f"  filing   {_shown(verdict.domain)}")
-    if verdict.licence:
-        lines.append(f"  licence  {verdict.licence}")
+def _way(settings: Settings, verdict: Verdict) -> dict[str, Any]:
+    """Return which route a name takes, and which origins it has on each listener."""
+    route, pool = route_of(settings.upstreams, verdict.name)
+    return {
+        "route": route,
+        "listeners": [
+            {
+                "listener": item.name,
+                "mode": item.mode.value,
+                "transparent": item.transparent != "off",
+                "origins": [str(address) for address in pool.origins(item.kind)]
+                if item.transparent == "off"
+                else [],
+            }
+            for item in settings.listeners
+        ],
+    }
+
+
+def _text(found: dict[str, Any]) -> str:
+    outcome = "allowed" if found["allowed"] else "blocked"
+    lines = [f"{_shown(found['name']) or found['host']}: {outcome} ({found['reason']})"]
+    if found.get("problem"):
+        lines.append(f"  problem  {found['problem']}")
+    if found["domain"]:
+        lines.append(f"  filing   {_shown(found['domain'])}")
+    if found["licence"]:
+        lines.append(f"  licence  {found['licence']}")
+    lines.append(f"  route    {found['route']}")
+    for item in found["listeners"]:
+        mode = item["mode"]
+        if mode == "monitor" and not found["allowed"]:
+            mode = "monitor: passes all the same"
+        nowhere = "the connection's own destination" if item["transparent"] else "no origin"
+        origins = ", ".join(item["origins"]) or nowhere
+        lines.append(f"  {item['listener']:<8} {mode}, to {origins}")
+    replica = found["replica"]
+    lines.append(f"  revision {replica['revision']}, {replica['entries']} domains")
     return "\n".join(lines)
 
 

@@ -11,24 +11,24 @@ import click
 from gate.settings import ConfigError, Settings, load
 
 
-class Failure(click.ClickException):
+class CommandFailed(click.ClickException):
     """Ends the program with exit status 2 and one `gate: ...` line for each line of the text."""
 
     exit_code = 2
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Prints the lines."""
+        """Print the lines."""
         for line in self.message.splitlines():
             click.echo(f"gate: {line}", file=file or sys.stderr)
 
 
 def fail(text: str) -> NoReturn:
-    """Raises Failure."""
-    raise Failure(text)
+    """Raises CommandFailed."""
+    raise CommandFailed(text)
 
 
 def in_utf8(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The callback of a parameter that is text: fails where its bytes are not UTF-8."""
+    """Return the callback of a parameter that is text: fails where its bytes are not UTF-8."""
     if value is not None and not value.isascii():
         try:
             value.encode()
@@ -48,9 +48,9 @@ config_option = click.option(
 )
 
 
-def load_settings(config: Path | None) -> Settings:
-    """The settings, or Failure."""
+def load_settings(config: Path | None, *, routes: bool = True) -> Settings:
+    """Return the settings, or CommandFailed; without `routes` their file is not looked at."""
     try:
-        return load(config)
+        return load(config, routes=routes)
     except ConfigError as error:
-        raise Failure(str(error)) from None
+        raise CommandFailed(str(error)) from None

@@ -14,7 +14,7 @@ _FLOCK: Final = struct.Struct("@hhqqi0q")  # Linux, struct flock: type, whence, 
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds the lock on `path` (see Settings.lock_path); None where nobody does.
+    """Return the process that holds the lock `path` (see Settings.lock_path), None for nobody.
 
     The lock is only asked about, so that a gate which starts just now is not in the way of it.
     """

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
+from gate.cli.asking import WaitsForWord, may_go_on
 from gate.cli.failure import config_option, fail, load_settings
-from gate.control.refresh import RefreshError, refresh
-from gate.filing_list import FilingList, ListError, Refusal, read_list
-from gate.replica import Change, Replica, ReplicaError, Status
+from gate.cli.filing_list import FilingList, RefusedLine, read_list
+from gate.cli.list_changes import Changes, changes_of
+from gate.cli.share import max_shrink_option
+from gate.filings import Change, Status
+from gate.ipc.refresh import RefreshError, refresh
+from gate.lists import Found, ListError, ListRow, read_file
+from gate.replica import Replica, ReplicaError, ReplicaMissing
 from gate.settings import Settings
 
 
 @dataclass(slots=True, frozen=True)
 class Summary:
-    """What an import did."""
+    """What an import did, or (`dry_run`) would do."""
 
+    dry_run: bool
     imported: int
     refused: int
+    warned: int
     repeated: int
+    opened: int
+    """Domains that are filed now and were not."""
+    closed: int
+    """Domains that were filed and are not any more."""
+    changed: int
+    """Domains whose record is another one, those two included."""
     entries: int
     """Domains in the replica afterwards."""
     revision: int
@@ -36,11 +47,33 @@ class Summary:
     """A gate was running, and the list is in force in all its workers."""
 
 
+@dataclass(slots=True, frozen=True)
+class Options:
+    """How a list is taken."""
+
+    merge: bool = False
+    strict: bool = False
+    registrable: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    max_shrink: float = 0.1
+    show: bool = False
+    """Print each change, in a dry run."""
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @config_option
 @click.option("--merge", is_flag=True, help="Add to the set instead of replacing it.")
 @click.option("--strict", is_flag=True, help="Take nothing when a line is refused.")
+@click.option(
+    "--registrable",
+    is_flag=True,
+    help="Take example.cn where the list has www.example.cn or another name below it.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@max_shrink_option
+@click.option("--yes", is_flag=True, help="Go on without asking, whatever closes.")
 @click.option(
     "--format",
     "form",
@@ -48,102 +81,168 @@ class Summary:
     default="text",
     help="Form of the summary.",
 )
-def import_list(file: Path, config: Path | None, merge: bool, strict: bool, form: str) -> None:
+def import_list(
+    file: Path,
+    config: Path | None,
+    merge: bool,
+    strict: bool,
+    registrable: bool,
+    dry_run: bool,
+    max_shrink: float,
+    yes: bool,
+    form: str,
+) -> None:
     """Fill the replica from FILE (- for standard input).
 
-    FILE is text, a domain a line, or CSV (a name that ends in .csv, or a first line with a
-    comma) with the header `domain,licence,status`, where licence and status may be left out.
-    A line that cannot be taken is reported on standard error, with its number and the reason;
-    the others are taken. A gate that runs on this replica has the new set in force when the
-    command ends.
+    FILE is text, a domain a line, or a table: CSV, xlsx, or what `gate registry export` writes.
+    A table's header names a domain column, and may name licence and status, in English or in
+    Chinese (域名, 网站备案号, 备案状态 …); other columns do not count. Encoding (UTF-8, UTF-16,
+    GB18030) and separator (comma, semicolon, full-width comma, tab) are found out and said. A row
+    that cannot be taken is reported on standard error, with its place and the reason; the others
+    are taken. A gate that runs on this replica has the new set in force when the command ends.
 
-    Exit status: 0 when the list has been taken, 2 when nothing has been changed.
+    A list that would close many domains (--max-shrink) waits for a person's word: the command
+    asks on a terminal, and elsewhere ends with status 3 unless --yes is given. --dry-run shows
+    each domain that opens (+), closes (-) or changes (~).
+
+    Exit status: 0 when the list has been taken, 1 when it has been taken but for refused lines,
+    2 when nothing has been changed, 3 when nothing has been changed because too much would close.
+    With --dry-run, what it would be.
     """
-    summary = take(load_settings(config), file, merge=merge, strict=strict)
+    options = Options(merge, strict, registrable, dry_run, yes, max_shrink, show=form == "text")
+    summary = take(load_settings(config), file, options)
     click.echo(json.dumps(asdict(summary)) if form == "json" else _text(file, summary))
+    sys.exit(1 if summary.refused else 0)
 
 
-def take(settings: Settings, file: Path, *, merge: bool = False, strict: bool = False) -> Summary:
-    """Puts the list in `file` into the replica, and in force. Raises Failure."""
+def take(settings: Settings, file: Path, options: Options) -> Summary:
+    """Put the list in `file` into the replica, and in force. Raises Failure."""
     started = time.monotonic()
-    listed = _read(file, strict=strict)
+    listed = _read(file, strict=options.strict, registrable=options.registrable)
     try:
-        with closing(Replica.open(settings.replica_path, writable=True)) as replica:
-            _store(replica, listed, merge=merge)
-            position = replica.position()
-            entries = replica.count()
+        with _opened(settings, writable=not options.dry_run) as replica:
+            changes = _look(replica, listed, file, options)
+            if replica is not None and not options.dry_run:
+                _store(replica, listed, merge=options.merge)
+            position = replica.position() if replica is not None else None
+            entries = replica.count() if replica is not None else 0
     except ReplicaError as error:
         fail(str(error))
     return Summary(
+        dry_run=options.dry_run,
         imported=len(listed.filings),
         refused=listed.refused,
+        warned=listed.warned,
         repeated=listed.repeated,
+        opened=changes.difference.opening,
+        closed=changes.difference.closing,
+        changed=changes.count,
         entries=entries,
         revision=position.revision if position else 0,
         seconds=round(time.monotonic() - started, 3),
-        in_force=_put_in_force(settings),
+        in_force=False if options.dry_run else _put_in_force(settings),
     )
 
 
-def _read(path: Path, *, strict: bool) -> FilingList:
-    def refuse(refusal: Refusal) -> None:
+def _read(path: Path, *, strict: bool, registrable: bool) -> FilingList:
+    def refuse(refusal: RefusedLine) -> None:
         click.echo(f"gate: {path}: {refusal}", err=True)
 
+    def warn(doubt: RefusedLine) -> None:
+        click.echo(f"gate: {path}: warning: {doubt}", err=True)
+
     try:
-        with _open(path) as raw, _watched(raw, path) as lines:
-            first = next(lines, "")
-            is_csv = path.suffix.lower() == ".csv" or "," in first
-            listed = read_list(_again(first, lines), is_csv=is_csv, refuse=refuse)
+        found = read_file(_bytes_of(path), headed=path.suffix.lower() == ".csv")
     except OSError as error:
         fail(f"{path}: cannot be read: {error.strerror}; check path and rights")
     except ListError as error:
         fail(f"{path}: {error}")
+    if found.kind != "UTF-8":
+        click.echo(f"gate: {path}: read as {found.kind}", err=True)
+    with _watched(found):
+        listed = read_list(found, registrable=registrable, refuse=refuse, warn=warn)
     if strict and listed.refused:
         fail(f"{path}: {listed.refused} lines refused, and --strict takes all or nothing")
     if not listed.filings:
         fail(f"{path}: holds no domain that can be taken; the replica is left as it was")
+    _offer(path, listed)
     return listed
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-@contextmanager
-def _watched(raw: BinaryIO, path: Path) -> Iterator[Iterator[str]]:
-    """The lines of `raw`, with a progress bar where a person is watching."""
-    if not sys.stderr.isatty() or raw is sys.stdin.buffer:
-        yield _decoded(raw)
+def _watched(found: Found) -> Iterator[None]:
+    """Show a progress bar where a person is watching."""
+    if not sys.stderr.isatty():
+        yield
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=path.stat().st_size)
+        task = progress.add_task("reading", total=found.size)
+        rows = found.rows
 
-        def counted() -> Iterator[str]:
-            for number, line in enumerate(_decoded(raw)):
+        def counted() -> Iterator[ListRow]:
+            for number, row in enumerate(rows):
                 if number % 4096 == 0:
-                    progress.update(task, completed=raw.tell())
-                yield line
+                    progress.update(task, completed=row.number)
+                yield row
 
-        yield counted()
-
-
-def _decoded(raw: BinaryIO) -> io.TextIOWrapper:
-    """The lines as text; what is not UTF-8 is kept apart, and its line refused later."""
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape")
+        found.rows = counted()
+        yield
 
 
-def _again(first: str, rest: Iterable[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from rest
+def _bytes_of(path: Path) -> bytes:
+    """Return what is in a file, or on standard input. Raises OSError."""
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    return path.read_bytes()
+
+
+def _offer(path: Path, listed: FilingList) -> None:
+    """Tell of names that are hardly filed by themselves: a filing of what is above covers them."""
+    for line in listed.below:
+        click.echo(f"gate: {path}: note: {line}", err=True)
+    if listed.below_count:
+        click.echo(
+            f"gate: {path}: {listed.below_count} names lie below a registrable domain, as above; "
+            "each opens itself and what is below it alone. Give --registrable to take the "
+            "registrable domains instead",
+            err=True,
+        )
+
+
+@contextmanager
+def _opened(settings: Settings, *, writable: bool) -> Iterator[Replica | None]:
+    """The replica; None where there is none to read. Raises ReplicaError."""
+    try:
+        replica = Replica.open(settings.replica_path, writable=writable)
+    except ReplicaMissing:
+        yield None
+        return
+    with closing(replica):
+        yield replica
+
+
+def _look(replica: Replica | None, listed: FilingList, path: Path, options: Options) -> Changes:
+    """Return what the list changes: shown for a dry run, and asked about where too much closes.
+
+    Raises WaitsForWord.
+    """
+    if replica is not None:
+        replica.check_local()
+    changes = Changes()
+    for change in changes_of(replica, listed.filings, merge=options.merge, changes=changes):
+        if options.dry_run and options.show:
+            click.echo(str(change))
+    if not options.yes and changes.difference.shrinks(options.max_shrink):
+        warning = f"{path}: {changes.warning()}"
+        if options.dry_run or not may_go_on(warning):
+            raise WaitsForWord(
+                f"{warning}; more than {options.max_shrink:.0%} closes by a person's word only: "
+                "nothing was changed. Look with --dry-run, and take it with --yes"
+            )
+    return changes
 
 
 def _store(replica: Replica, listed: FilingList, *, merge: bool) -> None:
@@ -163,10 +262,16 @@ def _put_in_force(settings: Settings) -> bool:
 
 
 def _text(path: Path, summary: Summary) -> str:
-    parts = [f"{path}: {summary.imported} domains imported in {summary.seconds:.1f} s"]
+    done = "would be imported" if summary.dry_run else "imported"
+    parts = [f"{path}: {summary.imported} domains {done} in {summary.seconds:.1f} s"]
     if summary.repeated:
         parts.append(f"{summary.repeated} repeated")
+    if summary.warned:
+        parts.append(f"{summary.warned} with a licence number that cannot be read")
     if summary.refused:
         parts.append(f"{summary.refused} lines refused")
+    parts.append(f"{summary.opened} open, {summary.closed} close")
+    if summary.dry_run:
+        return f"{', '.join(parts)}; nothing was changed"
     state = "in force" if summary.in_force else "no gate is running on it"
     return f"{', '.join(parts)}; {summary.entries} in the replica, {state}"

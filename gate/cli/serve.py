@@ -9,7 +9,7 @@ import click
 
 from gate.cli.failure import config_option, fail, load_settings
 from gate.settings import load
-from gate.supervisor import REHEARSAL, Program, Refused, rehearse
+from gate.supervisor import REHEARSAL, CannotStart, Program, rehearse
 from gate.supervisor import serve as run
 
 
@@ -28,6 +28,6 @@ def serve(config: Path | None, rehearsal: bool) -> None:
             rehearse(settings)
             return
         status = run(settings, lambda: load(config), program=Program.present())
-    except Refused as error:
+    except CannotStart as error:
         fail(str(error))
     sys.exit(status)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from cachetools import Cache, LRUCache
 
@@ -26,7 +26,7 @@ _SAMPLE: Final = 15
 _TAGS: Final = 1 << 18
 _TAG_MASK: Final = _TAGS - 1
 
-_SHARED: Final = frozenset(
+SHARED: Final = frozenset(
     f"{label}.cn"
     for labels in (
         "ac com edu gov mil net org",
@@ -45,6 +45,13 @@ _remove = LRUCache.__delitem__
 _peek = Cache.__getitem__  # does not count as use
 
 
+class Seen(Protocol):
+    """Who is told of verdicts as they are made."""
+
+    def add(self, verdict: Verdict) -> None:
+        """Note a verdict that was not in the cache, and lets pass."""
+
+
 class VerdictCache(LRUCache[bytes, Verdict]):
     """A mapping that judges what it does not hold; `misses` and `evictions` count.
 
@@ -57,6 +64,8 @@ class VerdictCache(LRUCache[bytes, Verdict]):
         self._room = size
         self._tags = bytearray(_TAGS)
         self._index: dict[str, bytes | set[bytes]] = {}
+        self.seen: Seen | None = None
+        """Is told of every verdict that is made and lets pass, if there is anybody."""
         self.misses = 0
         self.evictions = 0
         self.seconds = Histogram()  # of one miss in 16
@@ -69,6 +78,8 @@ class VerdictCache(LRUCache[bytes, Verdict]):
             began = perf_counter()
             verdict = self._judge(host)
             self.seconds.observe(perf_counter() - began)
+        if self.seen is not None and verdict.allowed:
+            self.seen.add(verdict)
         if verdict.name and len(host) <= _MAX_KEY:
             if self._room:
                 self._room -= 1
@@ -130,8 +141,8 @@ class VerdictCache(LRUCache[bytes, Verdict]):
         return dropped
 
     def _at_or_below(self, anchor: str, domains: set[str]) -> list[tuple[bytes, Verdict]]:
-        """What is cached for names at or below domains that have one anchor."""
-        if anchor in _SHARED:  # the suffix itself: its names hang on many anchors
+        """Return what is cached for names at or below domains that have one anchor."""
+        if anchor in SHARED:  # the suffix itself: its names hang on many anchors
             hosts: Iterable[bytes] = self
         else:
             held = self._index.get(anchor)
@@ -143,7 +154,7 @@ class VerdictCache(LRUCache[bytes, Verdict]):
 
 
 def _anchor(name: str) -> str:
-    """The last two labels of a name, or three if the two are a shared suffix.
+    """Return the last two labels of a name, or three if the two are a shared suffix.
 
     A domain and all names below it have one anchor, unless the domain is a shared suffix.
     """
@@ -151,6 +162,6 @@ def _anchor(name: str) -> str:
     if second == -1:
         return name
     anchor = name[second + 1 :]
-    if anchor in _SHARED:
+    if anchor in SHARED:
         return name[name.rfind(".", 0, second) + 1 :]
     return anchor

@@ -21,9 +21,12 @@ class Reason(StrEnum):
     IP_HOST = "ip_host"
     NO_HOST = "no_host"
     NO_SNI = "no_sni"
+    ECH = "ech"
     MALFORMED = "malformed"
     TIMEOUT = "timeout"
     LIMIT = "limit"
+    NOT_INTERCEPTED = "not_intercepted"
+    ACME = "acme"
 
     @property
     def code(self) -> int:
@@ -46,7 +49,8 @@ class Verdict:
     `name` is the canonical name asked for ("" if there is none), as it may go upstream: an
     IP host is its address, IPv6 in brackets.  `domain` is the filing or override that
     decided, or "".  `record` is the filing's stored value, or b"".  `anchor` is the cache's:
-    what its index has the verdict under.
+    what its index has the verdict under.  `fault` is the kind of what is malformed, where a
+    reader told it.
     """
 
     allowed: bool
@@ -56,6 +60,7 @@ class Verdict:
     domain: str = ""
     record: bytes = b""
     anchor: str = ""
+    fault: str = ""
 
     @property
     def licence(self) -> str:
@@ -63,6 +68,6 @@ class Verdict:
         return licence_of(self.record) if self.record else ""
 
 
-def nameless(reason: Reason, *, allowed: bool = False) -> Verdict:
-    """The verdict on a connection that names no host."""
-    return Verdict(allowed, reason, reason.code)
+def nameless(reason: Reason, *, allowed: bool = False, fault: str = "") -> Verdict:
+    """Return the verdict on a connection that names no host."""
+    return Verdict(allowed, reason, reason.code, fault=fault)

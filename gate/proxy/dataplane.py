@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from gate.policy import Decider, Reason, Verdict
-from gate.proxy.answers import Answers
+from gate.ipc.siblings import Siblings
+from gate.net.local_addresses import LocalAddresses
+from gate.policy import Decider
+from gate.proxy.accept import PAUSE_SECONDS, Entry
+from gate.proxy.admission import Admission, Budget
+from gate.proxy.connection import Connection
 from gate.proxy.dial import Dial
-from gate.proxy.entry import PAUSE_SECONDS, Entry
-from gate.proxy.http import HttpConnection
-from gate.proxy.http_ending import end_if_idle, hurry_if_idle
-from gate.proxy.http_upstream import close_idle
-from gate.proxy.plane import LINGER_SECONDS, ListenerState, Observer, Plane
-from gate.proxy.reactor import ReactorLoop
+from gate.proxy.first_bytes import FirstBytes
+from gate.proxy.host_listener import HostListener
+from gate.proxy.hosts import HOSTS, Hosts
+from gate.proxy.http import HttpConnection, HttpPlane
+from gate.proxy.listener import ListenerState, Observe, observe_nothing
+from gate.proxy.native import HTTP_CLIENTS, TUNNELS, BatchObserver, NativeSide
+from gate.proxy.plane import Plane
+from gate.proxy.reactor import IN, ReactorLoop
+from gate.proxy.resolution import Lookup, Resolver, look_up
 from gate.proxy.tunnel import Tunnel
-from gate.proxy.upstream import Router
+from gate.proxy.upstream import OriginEndpoint, Pool, Router
 from gate.settings import Listener, Mode, Settings
-from gate.wire.http1 import RequestParser, ResponseParser
+
+if TYPE_CHECKING:
+    from gate.proxy.udp.plane import QuicPlane
+
+_log = logging.getLogger(__name__)
 
 _DRAIN_POLL_SECONDS = 0.05
-_NAMELESS = frozenset(
-    (Reason.NO_HOST, Reason.NO_SNI, Reason.MALFORMED, Reason.TIMEOUT, Reason.LIMIT)
+_TOLD = 100  # cut connections of one change that get a log line of their own
+# What is looked at for a cut or a drain, on either plane.
+_TUNNELS: Final[tuple[Any, ...]] = (Tunnel, *TUNNELS)
+_HTTP: Final[tuple[Any, ...]] = (HttpConnection, *HTTP_CLIENTS)
+_JUDGED: Final[tuple[Any, ...]] = (*_TUNNELS, *_HTTP, Dial)
+
+_MOST_ADDRESSES: Final = 500
+"""Addresses of the settings that have figures of their own; those beyond are summed up."""
+_OTHERS: Final = "others"
+_OF_FILE: Final = "routes_file"
+_UPSTREAM_FIGURES: Final = (
+    "upstream_connects",
+    "upstream_failures",
+    "upstream_idle",
+    "upstream_responses_refused",
+    "upstream_resting",
 )
-_SCHEMES = ("http", "tls")
-
-
-def _ignore(
-    listener: str, scheme: str, address: str, verdict: Verdict, passed: bool, number: int
-) -> None:
-    """Observe nothing."""
 
 
 class DataPlane:
@@ -45,52 +65,142 @@ class DataPlane:
         *,
         loop: ReactorLoop,
         run: str = "",
-        observe: Observer = _ignore,
+        observe: Observe = observe_nothing,
         observing: bool = False,
+        observer: BatchObserver | None = None,
+        tells: bool = True,
+        lookup: Lookup = look_up,
+        siblings: Siblings | None = None,
+        router: Router | None = None,
     ) -> None:
         """`run` tells this process's connections from others' in the log; `observing` has allowed
-        decisions observed, too."""
-        limits, upstreams = settings.limits, settings.upstreams
+        decisions observed, too; `observer` is who `observe` is a method of, for the native plane,
+        which notes in batches; `siblings` are the gate's other workers, for QUIC;
+        `router` is one that somebody else has a use for, too.
+        """
         self._loop = loop
         self._plane = Plane(
             settings=settings,
             run=run,
             reactor=loop.reactor,
             decider=decider,
-            router=Router(upstreams),
-            observe=observe,
-            observing=observing,
-            answers=Answers(settings.notice),
-            requests_parser=RequestParser(max_head=limits.head_bytes),
-            responses_parser=ResponseParser(),
-            response_timeout=upstreams.response_timeout,
-            blocks_ech=settings.policy.ech == "block",
-            shortest=min(
-                LINGER_SECONDS,
-                limits.head_seconds,
-                limits.idle_seconds,
-                limits.body_idle_seconds,
-                upstreams.response_timeout,
-            ),
+            router=router or router_of(settings, listeners),
+            admission=Admission(settings.limits),
+            budget=Budget(settings.limits.pending_bytes),
         )
+        self._local = self._know_hosts(listeners)
+        self._resolver = Resolver(
+            self._plane.router,
+            again_seconds=settings.upstreams.resolve_seconds,
+            retry_seconds=settings.upstreams.rest_seconds,
+            tells=tells,
+            lookup=lookup,
+        )
+        self._http = HttpPlane(self._plane)
+        first_bytes = FirstBytes(self._http)
+        self._native = self._native_side(observer, observing=observing)
+        if self._plane.hosts is not None:
+            self._plane.hosts.on_gone = self._forget_host
+        self._plane.router.on_gone = self._forget_pool
         self._listeners: dict[str, ListenerState] = {}
         self._entries: list[Entry] = []
+        datagrams: list[tuple[ListenerState, socket.socket]] = []
         for listener, sock in listeners:
-            state = self._listeners.setdefault(listener.name, ListenerState(listener))
-            self._entries.append(Entry(self._plane, state, sock))
+            state = self._listeners.get(listener.name)
+            if state is None:
+                state = ListenerState(listener, observe, observing=observing)
+                self._listeners[listener.name] = state
+            if listener.kind == "quic":
+                datagrams.append((state, sock))
+            elif self._native is None or not self._native.takes(state):
+                self._entries.append(Entry(self._plane, state, sock, first_bytes))
+            else:
+                self._entries.append(self._native.entry(state, sock, first_bytes))
+        self._quic = self._quic_planes(datagrams, siblings)
         self._housekeeping: asyncio.TimerHandle | None = None
+        file = self._plane.router.file
+        # Also before there is traffic: who changes routes waits until each worker has them.
+        self._following = None if file is None else loop.create_task(file.follow())
+
+    def _know_hosts(
+        self, listeners: Sequence[tuple[Listener, socket.socket]]
+    ) -> LocalAddresses | None:
+        """Have a table of hosts, if connections may be sent on to their own destinations."""
+        if not any(listener.destinations for listener, _ in listeners):
+            return None
+        local = LocalAddresses()
+        self._plane.hosts = Hosts(self._plane.settings.limits.destinations, local)
+        return local
+
+    async def resolve(self) -> None:
+        """Resolve the names of origins, before `start`; those that take too long come later."""
+        await self._resolver.start(self._plane.settings.upstreams.connect_timeout)
+
+    def _native_side(self, observer: BatchObserver | None, *, observing: bool) -> NativeSide | None:
+        plane = self._plane
+        engine, ring = plane.reactor.engine, plane.decider.ring
+        if engine is None or ring is None:
+            return None
+        return NativeSide(plane, self._http, engine, ring, observer, observing=observing)
+
+    def _quic_planes(
+        self, listeners: Sequence[tuple[ListenerState, socket.socket]], siblings: Siblings | None
+    ) -> list[QuicPlane]:
+        """Return the plane of the QUIC listeners, if there are any: it takes long to load."""
+        if not listeners:
+            return []
+        from gate.proxy.udp.plane import QuicPlane
+
+        return [QuicPlane(self._plane, listeners, siblings)]
+
+    @property
+    def native(self) -> bool:
+        """Whether connections come in through the compiled data plane."""
+        return self._native is not None
 
     def start(self) -> None:
         """Accept connections from now on."""
+        if self._local is not None:
+            self._plane.reactor.watch(self._local.fileno(), IN, self._local.on_ready)
         for entry in self._entries:
             entry.open()
         self._keep_house()
 
+    def change_routes(
+        self, path: str, base: str, stamp: str, changes: Mapping[str, str | None] | None
+    ) -> bool:
+        """Take changes to the routes of a file (see RouteFile.change); return whether they are in
+        force. A worker that other settings have started has nothing to do."""
+        file = self._plane.router.file
+        if file is None or str(file.path) != path:
+            return True
+        if file.stamp != stamp:
+            file.change(base, stamp, changes)
+        return file.stamp == stamp
+
+    def _forget_pool(self, pool: Pool) -> None:
+        """Close what is kept for a route that is gone."""
+        for endpoint in pool.endpoints:
+            self._http.idle.close_of(endpoint)
+        if self._native is not None:
+            self._native.forget(pool)
+
+    def _forget_host(self, endpoint: OriginEndpoint) -> None:
+        """Close what is kept for a host that has left the table."""
+        self._http.idle.close_of(endpoint)
+        if self._native is not None:
+            self._native.forget_host(endpoint)
+
+    async def start_datagrams(self) -> None:
+        """Take datagrams from now on, and what a predecessor has open."""
+        for quic in self._quic:
+            await quic.start()
+
     def _keep_house(self) -> None:
-        plane = self._plane
-        oldest = plane.reactor.now - plane.settings.upstreams.idle_timeout
-        for endpoint in plane.router.endpoints:
-            close_idle(endpoint, oldest)
+        self._http.close_idle()
+        if self._native is not None:
+            plane = self._plane
+            self._native.close_idle(plane.reactor.now - plane.settings.upstreams.idle_timeout)
         for entry in self._entries:
             entry.resume()
         self._housekeeping = self._loop.call_later(PAUSE_SECONDS, self._keep_house)
@@ -106,54 +216,74 @@ class DataPlane:
         enforcing = mode is Mode.ENFORCE
         switched = [state for state in chosen if state.enforcing is not enforcing]
         for state in switched:
-            state.enforcing = enforcing
+            state.enforce(enforcing)
         if enforcing and self._plane.settings.policy.revoked_connections == "reset":
-            self._end_waved(switched)
+            self._end_monitored(switched)
+            for quic in self._quic:
+                quic.end_monitored(switched)
 
-    def _end_waved(self, listeners: Collection[ListenerState]) -> None:
+    def _end_monitored(self, listeners: Collection[ListenerState]) -> None:
         """Reset the tunnels of these listeners that are not allowed as of now."""
-        judge = self._plane.decider.judge
         for timed in self._plane.reactor.scheduled() if listeners else ():
-            open_ = timed.caller if isinstance(timed, Dial) else timed
-            if not isinstance(open_, Tunnel) or open_.listener not in listeners:
+            tunnel = timed.caller if isinstance(timed, Dial) else timed
+            if not isinstance(tunnel, _TUNNELS):
                 continue
-            if open_.verdict.name:
-                open_.verdict = judge(open_.verdict.name.encode())
-            if not open_.verdict.allowed:
-                open_.abort("not_allowed")
+            listener = tunnel.connection.listener
+            state = listener.state if isinstance(listener, HostListener) else listener
+            if state not in listeners:
+                continue
+            if not _enforces(tunnel.connection):
+                continue
+            if not tunnel.connection.judge_again():
+                tunnel.abort("not_allowed")
 
-    def cut(self, domains: Iterable[str]) -> int:
+    def cut(self, domains: Iterable[str], *, revision: int = 0) -> int:
         """Reset what is open at or below these domains and no longer allowed; return how many.
+
+        `revision` is that of the change, for the log; 0 for one that has none.
 
         A name below a revoked domain may have a filing of its own, and stays.
         """
         gone = frozenset(domains)
         # Most changes revoke nothing, and a look at 16,000 connections takes some 13 ms.
-        return self._end_blocked(lambda name: _at_or_below(name, gone)) if gone else 0
+        if not gone:
+            return 0
+        why = f"revision {revision}" if revision else "a change of this gate's own"
+        return self._end_blocked(lambda name: _at_or_below(name, gone), why)
 
     def recheck(self) -> int:
         """Reset whatever is open and no longer allowed, after a whole new set."""
-        return self._end_blocked(lambda name: True)
+        return self._end_blocked(lambda name: True, "a whole new set")
 
-    def _end_blocked(self, concerned: Callable[[str], bool]) -> int:
+    def _end_blocked(self, concerned: Callable[[str], bool], why: str) -> int:
         judge = self._plane.decider.judge
-        count = 0
+        cuts = _Cuts(why)
+        for quic in self._quic:
+            quic.end_blocked(concerned, cuts.add)
         for timed in self._plane.reactor.scheduled():
-            # A tunnel that is being opened is not scheduled itself yet, but its dial is.
-            open_ = timed.caller if isinstance(timed, Dial) else timed
-            if not isinstance(open_, (Tunnel, HttpConnection)) or not open_.listener.enforcing:
+            # What is being opened is not scheduled itself yet, but its dial is.
+            if not isinstance(timed, _JUDGED):
+                continue  # not judged yet
+            connection = timed.connection
+            if connection is None or not _enforces(connection):
                 continue
-            verdict = open_.verdict
+            verdict = connection.verdict
             if verdict is None or not verdict.allowed or not verdict.name:
-                continue  # not judged yet, let through by monitor mode, or by a policy
-            if concerned(verdict.name) and not judge(verdict.name.encode()).allowed:
-                open_.abort("revoked")
-                count += 1
-        return count
+                continue  # let through by monitor mode, or by a policy
+            name = verdict.name
+            if concerned(name) and not judge(name.encode()).allowed:
+                timed.abort("revoked")
+                cuts.add(connection, name)
+        cuts.sum_up()
+        return cuts.count
 
     async def stop_accepting(self) -> None:
         """Accept no more; the connections that wait in the kernel by now are served first."""
-        self._plane.draining = True
+        self._plane.drain()
+        for quic in self._quic:
+            quic.drain()
+        if self._native is not None:
+            self._native.drain()
         waiting = [(entry, entry.stop()) for entry in self._entries]
         while waiting:
             # A turn each, and then those that are open have theirs.
@@ -167,86 +297,141 @@ class DataPlane:
         """
         plane = self._plane
         for timed in plane.reactor.scheduled():
-            if isinstance(timed, HttpConnection):
-                hurry_if_idle(timed)
-        while plane.open and self._loop.time() < until():  # noqa: ASYNC110 (cheaper than an event)
+            if isinstance(timed, _HTTP):
+                timed.hurry_now()
+        while self._busy() and self._loop.time() < until():  # noqa: ASYNC110 (cheaper than an event)
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for timed in plane.reactor.scheduled():
-            if isinstance(timed, HttpConnection):
-                end_if_idle(timed)
+            if isinstance(timed, _HTTP):
+                timed.end_if_idle()
         for timed in plane.reactor.scheduled():
             timed.abort()
+
+    def _busy(self) -> bool:
+        return bool(self._plane.admission.open or any(map(len, self._quic)))
 
     def close(self) -> None:
         """Stop at once."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        if self._following is not None:
+            self._following.cancel()
+        self._resolver.close()
         plane = self._plane
         for entry in self._entries:
             entry.close()
+        for quic in self._quic:
+            quic.close()
         for timed in plane.reactor.scheduled():
             timed.abort()
-        for endpoint in plane.router.endpoints:
-            close_idle(endpoint, float("inf"))
+        self._http.idle.close_unused()
+        if self._local is not None:
+            plane.reactor.unwatch(self._local.fileno())
+            self._local.close()
+        if self._native is not None:
+            self._native.close()
         plane.pipes.close()
-
-    def route(self, name: str) -> str:
-        """The `match` of the route that a canonical name would take; "default" for none."""
-        return self._plane.router.route(name)
 
     # Figures.
 
+    def _fold(self) -> None:
+        if self._native is not None:
+            self._native.fold()
+
+    def _idle(self, endpoint: OriginEndpoint) -> int:
+        native = 0 if self._native is None else self._native.idle(endpoint)
+        return self._http.idle.count(endpoint) + native
+
+    def _host_figures(self, hosts: Hosts) -> dict[str, Any]:
+        """Return what all hosts together count: one series, however many there are."""
+        idle = sum(map(self._idle, hosts.endpoints()))
+        return hosts.totals.figures() | {"upstream_idle": idle}
+
     def named_decisions(self) -> int:
-        """How often the decider was asked about a host."""
-        return sum(
-            sum(counts[reason.code] for reason in Reason if reason not in _NAMELESS)
-            for state in self._listeners.values()
-            for pair in (state.passed, state.blocked, state.waved)
-            for counts in pair
-        )
+        """Return how often the decider was asked about a host."""
+        self._fold()
+        return sum(state.named_decisions() for state in self._listeners.values())
 
     def stats(self) -> dict[str, Any]:
-        """All figures as nested dictionaries of plain ints."""
+        """Return all figures as nested dictionaries of plain ints."""
+        self._fold()
         plane = self._plane
-        endpoints = list(plane.router.endpoints)
         now = plane.reactor.now
-        return {
-            "decisions": {name: _decisions(state) for name, state in self._listeners.items()},
-            "connections_accepted": {n: state.accepted for n, state in self._listeners.items()},
-            "connections_open": plane.open,
-            "connections_limit": plane.settings.limits.connections_per_worker,
-            "connections_ended": dict(plane.ends),
-            "pending_bytes": plane.pending,
-            "pending_bytes_limit": plane.settings.limits.pending_bytes,
-            "requests": plane.requests,
-            "responses": {f"{c}xx": plane.responses[c] for c in range(1, 5)}
-            # RFC 9110 15: what is above 599 is to be taken for a 5xx.
-            | {"5xx": sum(plane.responses[5:])},
-            "bytes": {"up": plane.bytes_up, "down": plane.bytes_down},
-            "upstream_connects": {e.name: e.connects for e in endpoints},
-            "upstream_failures": {e.name: e.failures for e in endpoints},
-            "upstream_resting": {e.name: int(e.resting_until > now) for e in endpoints},
-            "upstream_idle": {e.name: len(e.idle) for e in endpoints},
-            "upstream_connect_seconds": plane.connect_seconds.figures(),
-            "first_bytes_seconds": plane.first_bytes_seconds.figures(),
-            "ech_hellos": plane.ech,
-            "handler_failures": plane.reactor.failures,
-        }
+        upstreams: dict[str, dict[str, Any]] = {key: {} for key in _UPSTREAM_FIGURES}
+        others = FigureSum()
+        for number, origin in enumerate(plane.router.origins):
+            figures = origin.figures(now)
+            figures["upstream_idle"] = sum(map(self._idle, origin.endpoints))
+            if number >= _MOST_ADDRESSES:
+                others.add(figures)
+                continue
+            for key, value in figures.items():
+                upstreams[key][str(origin)] = value
+        for key, value in others.figures.items():
+            upstreams[key][_OTHERS] = value
+        if plane.router.file is not None:
+            for key, value in plane.router.of_file.figures().items():
+                upstreams[key][_OF_FILE] = value
+        if plane.hosts is not None:
+            for key, value in self._host_figures(plane.hosts).items():
+                upstreams[key][HOSTS] = value
+        return (
+            plane.counters.figures()
+            | upstreams
+            | {
+                "decisions": {name: state.decisions() for name, state in self._listeners.items()},
+                "connections_accepted": {n: state.accepted for n, state in self._listeners.items()},
+                "connections_open": plane.admission.open,
+                "connections_limit": plane.admission.limit,
+                "pending_bytes": plane.budget.held,
+                "pending_bytes_limit": plane.budget.limit,
+                "handler_failures": plane.reactor.failures,
+                "routes_behind": int(plane.router.file is not None and plane.router.file.is_behind),
+                "workers": {"native": int(self.native), "python": int(not self.native)},
+            }
+            | ({"quic": self._quic[0].figures()} if self._quic else {})
+        )
 
 
-def _decisions(state: ListenerState) -> dict[str, dict[str, dict[str, int]]]:
-    """Scheme, then verdict (`pass`, `block`, `monitor`), then reason, to a count; no zeros."""
-    return {
-        scheme: {
-            verdict: {reason.value: counts[reason.code] for reason in Reason if counts[reason.code]}
-            for verdict, counts in (
-                ("pass", state.passed[index]),
-                ("block", state.blocked[index]),
-                ("monitor", state.waved[index]),
-            )
-        }
-        for index, scheme in enumerate(_SCHEMES)
-    }
+class FigureSum:
+    """The sum of the figures of several origins."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, Any] = {}
+
+    def add(self, figures: Mapping[str, Any]) -> None:
+        """Add those of one."""
+        for key, value in figures.items():
+            if isinstance(value, dict):
+                self.figures[key] = dict(Counter(self.figures.get(key, {})) + Counter(value))
+            else:
+                self.figures[key] = self.figures.get(key, 0) + value
+
+
+def _enforces(connection: Any) -> bool:
+    """Return whether what is not allowed is blocked on a connection of either plane."""
+    if isinstance(connection, Connection):
+        return connection.enforcing
+    return bool(connection.listener.enforcing)
+
+
+class _Cuts:
+    """What one change cuts: a log line for each, or for the first ones and how many there were."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+        self.count = 0
+
+    def add(self, connection: object, name: str) -> None:
+        """Note a connection that was let through by a name."""
+        self.count += 1
+        if self.count <= _TOLD:
+            _log.info("%s: cut %s, %s is not allowed any more", self._why, connection, name)
+
+    def sum_up(self) -> None:
+        """Tell how many there were, if not all have a line."""
+        if self.count > _TOLD:
+            _log.info("%s: cut %d connections in all", self._why, self.count)
 
 
 def _at_or_below(name: str, domains: frozenset[str]) -> bool:
@@ -255,3 +440,11 @@ def _at_or_below(name: str, domains: frozenset[str]) -> bool:
             return True
         _, _, name = name.partition(".")
     return False
+
+
+def router_of(
+    settings: Settings, listeners: Sequence[tuple[Listener, socket.socket]], *, tells: bool = True
+) -> Router:
+    """Return the routes to the origins of these listeners."""
+    quic = any(listener.kind == "quic" for listener, _ in listeners)
+    return Router(settings.upstreams, quic=quic, tells=tells)

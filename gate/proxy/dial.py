@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from enum import Enum, auto
 from select import EPOLLERR, EPOLLHUP
 from socket import SocketType
 from typing import Protocol
 
-from gate.histogram import BOUNDS
+from gate.proxy.connection import Connection
+from gate.proxy.failure import CONNECT_TIMEOUT, EXHAUSTED, UNREACHABLE, Failure
 from gate.proxy.plane import Plane
 from gate.proxy.reactor import OUT
-from gate.proxy.upstream import EXHAUSTED, Endpoint, Pool
+from gate.proxy.upstream import OUT_OF_RESOURCES, OriginEndpoint, Pool
 
-# Bucket of a connection that was there before its first bytes were sent, which takes the kernel
-# less than that bucket's bound; the clock is not read for it.
-_AT_ONCE = bisect_left(BOUNDS, 0.000_1)
 _BROKEN = EPOLLERR | EPOLLHUP
 
 
-class Miss(Enum):
-    """Why no endpoint could be had; of several reasons, that of the last one tried."""
-
-    FAILED = auto()  # refused, or broke off
-    TIMED_OUT = auto()
-    EXHAUSTED = auto()  # the gate is out of descriptors, memory or local ports
-
-
-class Caller(Protocol):
+class Dialler(Protocol):
     """Who dials. Exactly one of these is called, possibly before `Dial.start` returns."""
 
-    def connected(self, sock: SocketType, endpoint: Endpoint, sent: int) -> None:
+    def connected(self, sock: SocketType, endpoint: OriginEndpoint, sent: int) -> None:
         """`sock` is connected, not watched, and has taken `sent` bytes of the first ones."""
         ...
 
-    def unreachable(self, why: Miss) -> None:
-        """Every endpoint was tried in vain."""
+    def unreachable(self, failure: Failure) -> None:
+        """Every endpoint was tried in vain; `failure` is that of the last one."""
         ...
 
-    def abort(self) -> None:
+    def abort(self, cause: str = "aborted") -> None:
         """The dial broke, or is to end: end the client's connection, and the dial with it."""
         ...
 
     @property
-    def connection(self) -> str:
-        """The name of the client's connection in the log."""
+    def connection(self) -> Connection:
+        """The client's connection."""
         ...
 
 
@@ -64,11 +52,11 @@ class Dial:
         "caller",
     )
 
-    def __init__(self, plane: Plane, pool: Pool, first: bytes, caller: Caller) -> None:
+    def __init__(self, plane: Plane, pool: Pool, first: bytes, caller: Dialler) -> None:
         self._plane = plane
         self._pool = pool
         self._first = first
-        self.caller: Caller | None = caller  # None once it was told
+        self.caller: Dialler | None = caller  # None once it was told
         self._tries = len(pool.endpoints)
         self._sock: SocketType | None = None
         self._endpoint = pool.endpoints[0]
@@ -77,14 +65,15 @@ class Dial:
         self.bucket = 0
 
     @property
-    def connection(self) -> str:
-        """The name of the connection that it dials for, in the log; "" once it was told."""
-        return "" if self.caller is None else self.caller.connection
+    def connection(self) -> Connection | None:
+        """The client's connection that it dials for; None once its caller was told."""
+        return None if self.caller is None else self.caller.connection
 
-    def start(self, why: Miss = Miss.FAILED) -> None:
+    def start(self, endpoint: OriginEndpoint | None = None, failure: Failure = UNREACHABLE) -> None:
         """Try endpoints until one is connected, one is under way, or all have failed.
 
-        `why` is what befell the last one that was tried.
+        `endpoint` is tried first, if one is given; else whose turn it is. `failure` is that of
+        the last one that was tried.
         """
         caller = self.caller
         if caller is None:
@@ -92,11 +81,14 @@ class Dial:
         reactor = self._plane.reactor
         while self._tries > 0:
             self._tries -= 1
-            self._endpoint = endpoint = self._pool.single or self._pool.pick(reactor.now)
+            if endpoint is None:
+                endpoint = self._pool.single or self._pool.pick(reactor.now)
+            self._endpoint = endpoint
             try:
                 sock = endpoint.connect()
             except OSError as error:
-                why = self._blame(error)
+                failure = self._failed(error)
+                endpoint = None
                 continue
             try:
                 # An upstream that is near has accepted by now: no need to wait for readiness.
@@ -110,14 +102,15 @@ class Dial:
                 return
             except OSError as error:
                 sock.close()
-                why = self._blame(error)
+                failure = self._failed(error)
+                endpoint = None
                 continue
-            endpoint.resting_until = 0.0
-            self._plane.connect_seconds.counts[_AT_ONCE] += 1
+            endpoint.works()
+            self._plane.counters.connected_at_once()
             caller.connected(sock, endpoint, sent)
             self.caller = None
             return
-        self._give_up(caller, why)
+        self._give_up(caller, failure)
 
     def on_ready(self, events: int) -> None:
         """The socket is connected or has failed."""
@@ -131,7 +124,7 @@ class Dial:
             sent = 0
         except OSError as error:
             self._plane.reactor.retire(sock)
-            self.start(self._blame(error))
+            self.start(failure=self._failed(error))
             return
         if events & _BROKEN:
             self._plane.reactor.retire(sock)
@@ -139,8 +132,8 @@ class Dial:
             self.start()
             return
         self._plane.reactor.unwatch(sock.fileno())
-        self._plane.connect_seconds.observe(self._plane.reactor.now - self._started)
-        self._endpoint.resting_until = 0.0
+        self._plane.counters.connected(self._plane.reactor.now - self._started)
+        self._endpoint.works()
         caller.connected(sock, self._endpoint, sent)
         self.caller = None
 
@@ -157,13 +150,13 @@ class Dial:
         if self._tries:
             self.start()
         elif caller is not None:
-            self._give_up(caller, Miss.TIMED_OUT)
+            self._give_up(caller, CONNECT_TIMEOUT)
         return 0.0
 
-    def abort(self) -> None:
+    def abort(self, cause: str = "aborted") -> None:
         """End what it dials for: its caller, while it dials, may be known to nobody else."""
         if self.caller is not None:
-            self.caller.abort()
+            self.caller.abort(cause)
 
     def cancel(self) -> None:
         """Stop dialling; the caller is not told."""
@@ -177,16 +170,16 @@ class Dial:
         self._plane.reactor.unschedule(self)
         self._sock = None
 
-    def _give_up(self, caller: Caller, why: Miss) -> None:
-        caller.unreachable(why)
+    def _give_up(self, caller: Dialler, failure: Failure) -> None:
+        caller.unreachable(failure)
         self.caller = None
 
-    def _blame(self, error: OSError) -> Miss:
-        """Count a failure, if it is the endpoint's."""
-        if error.errno in EXHAUSTED:
-            return Miss.EXHAUSTED
+    def _failed(self, error: OSError) -> Failure:
+        """Return what a failed try is to be called, and count it if it is the endpoint's fault."""
+        if error.errno in OUT_OF_RESOURCES:
+            return EXHAUSTED
         self._count_failure()
-        return Miss.FAILED
+        return UNREACHABLE
 
     def _count_failure(self) -> None:
         rest = self._plane.settings.upstreams.rest_seconds

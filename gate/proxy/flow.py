@@ -131,6 +131,15 @@ class Flow:
         self.bulk = True
         return _MORE
 
+    def flush(self) -> bool:
+        """Send what was put in front, and read nothing; return whether the sink has it all."""
+        if self._held is not None:
+            self._held = self._send(self._held)
+            if self._held is not None:
+                return False
+            self.blocked = False
+        return True
+
     def end_sink(self) -> None:
         """Tell the sink that nothing more comes (half-close)."""
         self.sink.shutdown(SHUT_WR)

@@ -37,7 +37,7 @@ class PipePool:
         self._free: list[Pipe] = []
 
     def take(self) -> Pipe:
-        """An empty pipe. Raises OSError when the process is out of descriptors."""
+        """Return an empty pipe. Raises OSError when the process is out of descriptors."""
         return self._free.pop() if self._free else Pipe()
 
     def give(self, pipe: Pipe) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from socket import SocketType
 
-from gate.proxy.plane import Peer
+from gate.proxy.connection import Connection, unmapped
 from gate.proxy.upstream import Pool
-from gate.wire.proxy_protocol import Endpoint, ProxyHeader, serialise
+from gate.wire.proxy_protocol import HeaderEndpoint, ProxyHeader, serialise
 
 
-def header_for(pool: Pool, client: SocketType, peer: Peer) -> bytes:
-    """The header for a new connection to `pool` on behalf of `client`; empty if none is wanted."""
+def header_for(pool: Pool, connection: Connection) -> bytes:
+    """Return what goes first on a new connection to `pool`; empty where no header is wanted."""
     if not pool.speaks_proxy:
         return b""
-    host, port = client.getsockname()[:2]
+    peer = connection.peer
+    destination = connection.sent_to
+    if destination is None or destination.ip.version != ip_address(peer[0]).version:
+        host, port = unmapped(connection.sock.getsockname())[:2]
+        destination = HeaderEndpoint(ip_address(host), port)
     return serialise(
         ProxyHeader(
             version=1 if pool.send_proxy == "v1" else 2,
-            source=Endpoint(ip_address(peer[0]), peer[1]),
-            destination=Endpoint(ip_address(host), port),
+            source=HeaderEndpoint(ip_address(peer[0]), peer[1]),
+            destination=destination,
         )
     )

@@ -25,7 +25,10 @@ import selectors
 import time
 from collections.abc import Callable, Iterator, Mapping
 from socket import SocketType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from gate.native.engine import Engine
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
@@ -39,7 +42,7 @@ TICK_SECONDS = 0.25
 _MAX_EVENTS = 512
 _LAP_SECONDS = 0.01
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[int], None]
 
@@ -72,8 +75,10 @@ class Reactor(selectors.BaseSelector):
     `now` is the monotonic clock in seconds, read once for each batch of events.
     """
 
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
+    def __init__(self, engine: Engine | None = None) -> None:
+        """With a native `engine`, its connections are served and looked at, too."""
+        self.engine = engine
+        self._epoll: select.epoll | Engine = engine or select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._retired: list[SocketType] = []
@@ -81,6 +86,8 @@ class Reactor(selectors.BaseSelector):
         self._last_tick = int(time.monotonic() / TICK_SECONDS)
         self.now = time.monotonic()
         self.failures = 0
+        if engine is not None:
+            engine.attach(self)
 
     # The data plane's side.
 
@@ -130,12 +137,16 @@ class Reactor(selectors.BaseSelector):
             bucket.discard(timed)
 
     def scheduled(self) -> Iterator[Timed]:
-        """Everything that is scheduled, which is every live connection."""
+        """Yield everything that is scheduled, which is every live connection."""
         for bucket in list(self._wheel.values()):
             yield from list(bucket)
+        if self.engine is not None:
+            yield from self.engine.scheduled()
 
     def sweep(self) -> None:
         """Look at everything whose time has come. Called once in each tick."""
+        if self.engine is not None:
+            self.engine.sweep()
         self.now = now = time.monotonic()
         tick = int(now / TICK_SECONDS)
         last, self._last_tick = self._last_tick, tick
@@ -160,12 +171,12 @@ class Reactor(selectors.BaseSelector):
         For use where the exception is caught.
         """
         self.failures += 1
-        log.exception("a handler of connection %s failed; it is cut", _name(owner))
+        _log.exception("a handler of connection %s failed; it is cut", _name(owner))
         if isinstance(owner, Abortable):
             try:
                 owner.abort()
             except Exception:
-                log.exception("connection %s could not be cut", _name(owner))
+                _log.exception("connection %s could not be cut", _name(owner))
 
     # asyncio's side: the interface of selectors.BaseSelector.
 
@@ -210,7 +221,9 @@ class Reactor(selectors.BaseSelector):
                 events = poll(wait, _MAX_EVENTS)
             except InterruptedError:
                 return ready
-            self.now = now = time.monotonic()
+            if self.engine is None:  # which has set it for its own handlers
+                self.now = time.monotonic()
+            now = self.now
             for fd, event in events:
                 handler = handlers.get(fd)
                 if handler is not None:
@@ -263,8 +276,8 @@ class Reactor(selectors.BaseSelector):
 
 
 def _name(owner: object) -> str:
-    """What the log calls the connection that an object works for."""
-    return getattr(owner, "connection", "") or "?"
+    """Return what the log calls the connection that an object works for, or is."""
+    return str(getattr(owner, "connection", owner) or "?")
 
 
 def _to_epoll(events: int) -> int:
@@ -282,8 +295,8 @@ def _from_epoll(event: int) -> int:
 class ReactorLoop(asyncio.SelectorEventLoop):
     """An asyncio loop with a reactor inside; `reactor` serves the data plane."""
 
-    def __init__(self) -> None:
-        self.reactor = Reactor()
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.reactor = Reactor(engine)
         super().__init__(self.reactor)
         self.call_later(TICK_SECONDS, self._tick)
 
@@ -294,6 +307,6 @@ class ReactorLoop(asyncio.SelectorEventLoop):
             self.call_later(TICK_SECONDS, self._tick)
 
 
-def new_event_loop() -> ReactorLoop:
-    """The loop that a worker runs in."""
-    return ReactorLoop()
+def new_event_loop(engine: Engine | None = None) -> ReactorLoop:
+    """Return the loop that a worker runs in, with a native engine if there is one."""
+    return ReactorLoop(engine)

@@ -1,18 +1,19 @@
 """What can be asked of the registry: one model for each filing operation, and its outcome.
 
 These models are the API's request bodies, the command line's requests, and the source of the
-OpenAPI document. They check shapes; `gate.registry.rules` and the operations check meaning.
+OpenAPI document. They check shapes; `gate.registry.fields` and the operations check meaning.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gate.registry.licence import ServiceKind
+from gate.licence import ServiceKind
+from gate.net.model import Model
 
 
 class SubjectKind(StrEnum):
@@ -23,16 +24,44 @@ class SubjectKind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a token may do; each includes the ones before it."""
+    """What a token may do (see `includes`)."""
 
+    OWNER = "owner"
+    """An account's own: its orders, and nothing else."""
+    VERIFIER = "verifier"
+    """The provider's SMS gateway: reports who is verified."""
     READER = "reader"
     REGISTRAR = "registrar"
+    REVIEWER = "reviewer"
+    """初审: passes and returns orders for the provider."""
+    AUTHORITY = "authority"
+    """管局审核: approves and returns orders."""
     ADMIN = "admin"
 
     def includes(self, needed: Role) -> bool:
-        """Whether this role may do what `needed` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
+        """Return whether this role may do what `needed` may."""
+        return needed in _INCLUDES[self]
+
+
+_INCLUDES: Final[dict[Role, frozenset[Role]]] = {
+    Role.OWNER: frozenset({Role.OWNER}),
+    Role.VERIFIER: frozenset({Role.VERIFIER}),
+    # What an owner sees of its own orders, these see of all.
+    Role.READER: frozenset({Role.OWNER, Role.READER}),
+    Role.REGISTRAR: frozenset({Role.OWNER, Role.READER, Role.REGISTRAR}),
+    Role.REVIEWER: frozenset({Role.OWNER, Role.READER, Role.REVIEWER}),
+    Role.AUTHORITY: frozenset({Role.OWNER, Role.READER, Role.AUTHORITY}),
+    Role.ADMIN: frozenset(Role),
+}
+
+
+class Grant(StrEnum):
+    """What a sub-user of an account may do with its orders."""
+
+    VIEW = "view"
+    EDIT = "edit"
+    SUBMIT = "submit"
+    VERIFY = "verify"
 
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
@@ -71,12 +100,6 @@ ServiceLicence = Annotated[
 ]
 
 
-class Model(BaseModel):
-    """Closed and immutable: an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class SubjectData(Model):
     """主体 / who files."""
 
@@ -88,7 +111,7 @@ class SubjectData(Model):
 
 
 class ServiceData(Model):
-    """服务 / a website, which has one domain, or an app."""
+    """服务 / a website, which has one domain, or an app, mini-program or quick app."""
 
     name: Text = Field(description="服务名称 / name of the website or app")
     kind: ServiceKind = ServiceKind.WEBSITE
@@ -148,8 +171,8 @@ class NewService(Command):
 class Approve(Command):
     """审核通过: the authority approves an application; its domains become `filed`.
 
-    `licence` is the number that the authority gives: a subject's, or a service's. Without it the
-    registry gives the next free one.
+    `licence` is the number that the authority gives: a subject's, or a service's. A number is the
+    authority's to give: with `generate` the registry makes up the next free one, for trying out.
     """
 
     operation = "approve"
@@ -158,6 +181,9 @@ class Approve(Command):
 
     application: int = Field(ge=1, le=2**53)
     licence: ServiceLicence | None = None
+    generate: bool = Field(
+        False, description="编造下一个号码，仅供演示 / make up the next number, for demonstrations"
+    )
 
     @property
     def target(self) -> str:
@@ -237,6 +263,7 @@ class ChangeService(_OneService):
 
     name: Text | None = None
     domains: tuple[Domain, ...] | None = Field(None, min_length=1, max_length=20)
+    reason: Text | None = Field(None, description="原因，记入审计 / why, for the audit trail")
 
 
 class CancelService(_OneService):
@@ -244,6 +271,8 @@ class CancelService(_OneService):
 
     operation = "cancel_service"
     title = "注销服务 / cancel a service"
+
+    reason: Text | None = Field(None, description="原因，记入审计 / why, for the audit trail")
 
 
 class CancelSubject(Command):
@@ -253,6 +282,7 @@ class CancelSubject(Command):
     title = "注销主体 / cancel a subject"
 
     licence: SubjectLicence
+    reason: Text | None = Field(None, description="原因，记入审计 / why, for the audit trail")
 
     @property
     def target(self) -> str:
@@ -266,6 +296,7 @@ class CancelAccess(_OneService):
     title = "取消接入 / cancel access"
 
     provider: Provider | None = None
+    reason: Text | None = Field(None, description="原因，记入审计 / why, for the audit trail")
 
 
 class Suspend(_OneService):
@@ -286,6 +317,61 @@ class Resume(_OneService):
     role = Role.ADMIN
 
 
+Seconds = Annotated[
+    int, Field(ge=60, le=366 * 86_400, strict=True, description="有效秒数 / how long, in seconds")
+]
+
+
+class ExemptDomain(Command):
+    """临时放行: a domain and all names below it pass at every gate, filed or not, for a time."""
+
+    operation = "exempt_domain"
+    title = "在所有网关临时放行域名 / exempt a domain at every gate"
+    role = Role.ADMIN
+
+    domain: Domain
+    seconds: Seconds
+    reason: Text
+
+    @property
+    def target(self) -> str:
+        return self.domain
+
+
+class SuspendDomain(Command):
+    """临时封禁: a domain and all names below it are blocked at every gate, though filed.
+
+    Without `seconds` until it is ended.
+    """
+
+    operation = "suspend_domain"
+    title = "在所有网关封禁域名 / suspend a domain at every gate"
+    role = Role.ADMIN
+
+    domain: Domain
+    seconds: Seconds | None = None
+    reason: Text
+
+    @property
+    def target(self) -> str:
+        return self.domain
+
+
+class EndOverride(Command):
+    """结束放行或封禁: gates get what the records say of the domain."""
+
+    operation = "end_override"
+    title = "结束放行或封禁 / end an exemption or a suspension at every gate"
+    role = Role.ADMIN
+
+    domain: Domain
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+    @property
+    def target(self) -> str:
+        return self.domain
+
+
 COMMANDS: tuple[type[Command], ...] = (
     FirstFiling,
     NewService,
@@ -299,6 +385,9 @@ COMMANDS: tuple[type[Command], ...] = (
     CancelAccess,
     Suspend,
     Resume,
+    ExemptDomain,
+    SuspendDomain,
+    EndOverride,
 )
 
 
@@ -320,3 +409,6 @@ class Outcome(Model):
     changes: tuple[ChangeOut, ...] = ()
     application: int | None = None
     licence: str | None = Field(None, description="number of the subject or service concerned")
+    dry_run: bool = Field(False, description="nothing was changed; this is what would be")
+    state: str | None = Field(None, description="an order's state after it")
+    accepted: bool = Field(True, description="false for a wrong code, which is counted")

@@ -10,6 +10,7 @@ A commit is durable when it returns: SQLite with `synchronous=FULL`, PostgreSQL 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from gate.files import PRIVATE
 from gate.registry.errors import RegistryError
 
 BUSY_SECONDS = 10
@@ -36,17 +38,18 @@ BUSY_SECONDS = 10
 class Database:
     """Connections to one registry database, by URL or by path of an SQLite file."""
 
-    def __init__(self, where: str | Path, *, readers: int = 4) -> None:
-        """Raises RegistryError `database_unavailable`; SQLite's folder is made if need be."""
+    def __init__(self, where: str | Path, *, readers: int = 4, create: bool = True) -> None:
+        """Open `where`, a path or URL; with `create` an SQLite file and its folder are made.
+
+        Raises RegistryError `database_unavailable`, or `database_missing` without `create`.
+        """
         self.url = database_url(where)
         self.embedded = self.url.get_backend_name() == "sqlite"
+        self.shown = self.url.render_as_string(hide_password=True)
+        """Which database it is, for people."""
         if self.embedded and self.url.database:
-            folder = Path(self.url.database).parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                detail = f"can't make the folder {folder}: {error.strerror}"
-                raise RegistryError("database_unavailable", detail=detail) from error
+            self.shown = self.url.database
+            _provide_file(Path(self.url.database), create=create)
         self._write_lock = Lock()
         self.writer = self._engine(1, begin="BEGIN IMMEDIATE")
         self.readers = self._engine(readers, begin="BEGIN")
@@ -140,6 +143,22 @@ def database_url(where: str | Path) -> URL:
     return url.set(drivername=drivers[backend])
 
 
+def _provide_file(path: Path, *, create: bool) -> None:
+    """Make an SQLite file, for its owner alone: it holds personal data."""
+    if not create:
+        if not path.exists():
+            raise RegistryError("database_missing", where=path)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_EXCL, PRIVATE))
+    except FileExistsError:
+        return
+    except OSError as error:
+        detail = f"can't make {path}: {error.strerror}"
+        raise RegistryError("database_unavailable", detail=detail) from error
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by us, not by the driver
     for pragma in (
@@ -154,7 +173,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
 
 
 def is_database_at_fault(error: DBAPIError) -> bool:
-    """Whether it is no broken constraint or statement: those are faults of this program."""
+    """Return whether it is no broken constraint or statement: those are faults of this program."""
     # The base class itself is what sqlite3 raises for a file that is no database.
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 

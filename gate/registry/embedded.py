@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gate.registry.binding import bind
-from gate.registry.errors import RegistryError
+from gate.changes.files import PUBLIC
+from gate.files import replace_file
+from gate.net.bind import listen
+from gate.registry.errors import RegistryError, RegistryFailure
 from gate.registry.places import ACCESS_FILE, Places
-from gate.settings import Registry as RegistrySettings
-from gate.sync.files import PUBLIC
+from gate.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from gate.registry.commands import Role
@@ -32,7 +33,7 @@ _READER: Final = "reader.token"
 _ADMIN: Final = "admin.token"
 
 
-class CannotRun(Exception):
+class CannotRun(RegistryFailure):
     """The registry inside can't be run; says why and what to do."""
 
 
@@ -74,10 +75,10 @@ def prepare(
 
     `listener` is a socket that listens on its port already.
 
-    Raises OSError when the port is taken, CannotRun for the database or the keys.
+    Raises BindError when the port is taken, CannotRun for the database or the keys.
     """
     places = Places.of(settings, state_dir)
-    listener = listener or bind(settings.listen.host, settings.listen.port)
+    listener = listener or listen(settings.listen, "registry.listen")
     embedded = Embedded(places, settings, listener)
     try:
         if not _is_provided(embedded):
@@ -94,23 +95,31 @@ def load() -> None:
     import gate.registry.server  # noqa: F401 - loaded, and taken by `run`
 
 
-def run(embedded: Embedded) -> None:
+def run(
+    embedded: Embedded, *, beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
     """Serve a prepared registry in this process until TERM or INT.
 
-    Raises CannotRun when it can't start.
+    `beside` runs in the same event loop while it serves. Raises CannotRun when it can't start.
     """
+    from gate.changes.keys import KeyStoreError
+    from gate.net.tls import TlsError
     from gate.registry.server import make_service, prefer_latency, serve
-    from gate.sync.keys import KeyStoreError
-    from gate.sync.tls import TlsError
 
     async def main() -> None:
-        await serve(make_service(embedded.places, embedded.settings), embedded.listener)
+        service = make_service(embedded.places, embedded.settings)
+        task = None if beside is None else asyncio.create_task(beside())
+        try:
+            await serve(service, embedded.listener)
+        finally:
+            if task is not None:
+                task.cancel()
 
     _provide(embedded)
     prefer_latency()
     try:
         asyncio.run(main())
-    except (RegistryError, KeyStoreError, TlsError) as error:
+    except (RegistryError, KeyStoreError, TlsError, OSError) as error:
         raise CannotRun(str(error)) from error
 
 
@@ -126,10 +135,10 @@ def _is_provided(embedded: Embedded) -> bool:
 def _provide(embedded: Embedded) -> None:
     """Bring the database up to date, and make the keys, tokens and notes that are missing."""
     load()
+    from gate.changes.keys import KeyStoreError
     from gate.registry.commands import Role
+    from gate.registry.distribution.sealing import Sealer
     from gate.registry.opening import open_registry
-    from gate.registry.sealing import Sealer
-    from gate.sync.keys import KeyStoreError
 
     places = embedded.places
     try:
@@ -144,16 +153,16 @@ def _provide(embedded: Embedded) -> None:
     except (RegistryError, KeyStoreError) as error:
         raise CannotRun(str(error)) from error
     access = json.dumps({"url": embedded.url, "token": admin}) + "\n"
-    _write_private(places.folder / ACCESS_FILE, access)
+    replace_file(places.folder / ACCESS_FILE, access)
 
 
 def _token(registry: Registry, path: Path, role: Role) -> str:
-    """The token for a role that is kept in a file, made if there is none that works."""
+    """Return the token for a role that is kept in a file, made if there is none that works."""
     from gate.registry.registry import LOCAL
     from gate.registry.tokens import authenticate
 
     if path.exists():
-        text = path.read_text().strip()
+        text = path.read_text(encoding="utf-8", errors="replace").strip()  # damaged: no token
         with registry.database.read() as connection:
             try:
                 authenticate(connection, text, now=registry.now())
@@ -162,12 +171,5 @@ def _token(registry: Registry, path: Path, role: Role) -> str:
             else:
                 return text
     _, text = registry.create_token(name=f"embedded {role}", role=role, actor=LOCAL)
-    _write_private(path, text + "\n")
+    replace_file(path, text + "\n")
     return text
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)

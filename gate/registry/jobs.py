@@ -11,25 +11,31 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 import re
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
+from gate.files import Draft, draft
+from gate.registry.bulk.clerks import TakenList, plain_form, write_list
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
+from gate.registry.bulk.modes import ImportMode
+from gate.registry.bulk.previewing import Preview, preview_file
 from gate.registry.errors import RegistryError
 from gate.registry.queries import import_progress
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor
-from gate.registry.views import ImportView
+from gate.registry.views import ImportView, PreviewView
 
+LIST_BYTES: Final = 128 << 20
+"""Of a clerk's list that is uploaded: it is read in memory, several times its size."""
+_END: Final = object()
 _log = logging.getLogger(__name__)
 
-_SPOOLED = re.compile(r"(?P<digest>[0-9a-f]{64})\.(?P<format>csv|ndjson)").fullmatch
+_SPOOLED = re.compile(r"(?P<digest>[0-9a-f]{64})\.(?P<format>csv|ndjson|list)").fullmatch
 
 
 class Jobs:
@@ -41,6 +47,7 @@ class Jobs:
         self._limit = limit
         self._stop = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._troubles: dict[str, str] = {}
 
     def resume(self) -> None:
         """Go on with what was in the spool when the service stopped; drop broken uploads."""
@@ -66,39 +73,104 @@ class Jobs:
         if task is not None:
             await asyncio.wait([task])
 
+    def trouble(self, digest: str) -> str:
+        """Why an import waits at present; "" if it does not."""
+        return self._troubles.get(digest, "")
+
     async def receive(
-        self, pieces: AsyncIterator[bytes], *, name: str, form: FileFormat, actor: Actor
+        self,
+        pieces: AsyncIterator[bytes],
+        *,
+        name: str,
+        said: FileFormat | None = None,
+        registrable: bool = False,
+        actor: Actor,
+        mode: ImportMode = ImportMode.ADD,
+        max_shrink: float = 0.0,
     ) -> ImportView:
         """Take an upload into the spool and begin its import; gives back the first progress.
 
-        Raises RegistryError `body_too_large`, `header_invalid` or `import_elsewhere`.
+        `said` is the format that its sender gave it; `registrable` takes example.cn where a list
+        has www.example.cn. Raises RegistryError `body_too_large`, `header_invalid`,
+        `list_unreadable`, `import_unread`, `import_shrinks`, `import_elsewhere` or `no_room`.
         """
-        digest = hashlib.sha256()
-        size = 0
-        descriptor, part = tempfile.mkstemp(dir=self.spool, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                async for piece in pieces:
-                    size += len(piece)
-                    if size > self._limit:
-                        raise RegistryError("body_too_large", limit=self._limit)
-                    digest.update(piece)
-                    file.write(piece)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-            key = digest.hexdigest()
+        with draft(self.spool, "upload-") as upload, draft(self.spool, "list-") as made:
+            key = await self._write(pieces, upload)
+            with self._room():
+                taken = await asyncio.to_thread(_take, upload, made, said, registrable)
+                if taken.form is FileFormat.LIST:
+                    key = await asyncio.to_thread(_digest_of, made)
             if key in self._running:
                 raise RegistryError("import_elsewhere")
-            path = self.spool / f"{key}.{form}"
-            os.replace(part, path)
-        except BaseException:
-            _drop(Path(part))
-            raise
+            path = self.spool / f"{key}.{taken.form}"
+            with self._room():
+                (made if taken.form is FileFormat.LIST else upload).put(path)
         started: asyncio.Future[ImportView] = asyncio.get_running_loop().create_future()
         self._running[key] = asyncio.create_task(
-            self._run(path, form, name=name, actor=actor, started=started)
+            self._run(
+                path,
+                taken.form,
+                name=name,
+                actor=actor,
+                mode=mode,
+                max_shrink=max_shrink,
+                started=started,
+            )
         )
-        return await started
+        told = {"read_as": taken.read_as, "remarks": taken.remarks}
+        return (await started).model_copy(update=told)
+
+    async def preview(
+        self,
+        pieces: AsyncIterator[bytes],
+        *,
+        said: FileFormat | None = None,
+        registrable: bool = False,
+        actor: Actor,
+        mode: ImportMode,
+        limit: int,
+    ) -> PreviewView:
+        """Return what an import of an upload would do; `limit` bounds the lines that are told.
+
+        Raises RegistryError `body_too_large`, `header_invalid`, `list_unreadable` or `no_room`.
+        """
+        preview = Preview(limit)
+        with draft(self.spool, "preview-") as upload, draft(self.spool, "list-") as made:
+            await self._write(pieces, upload)
+            with self._room():
+                taken = await asyncio.to_thread(_take, upload, made, said, registrable)
+            path = made.name if taken.form is FileFormat.LIST else upload.name
+            looking = preview_file(
+                self._registry, path, actor=actor, form=taken.form, mode=mode, preview=preview
+            )
+            while await asyncio.to_thread(next, looking, _END) is not _END:
+                pass  # others may write between two chunks
+        told = {"read_as": taken.read_as, "remarks": taken.remarks}
+        return preview.view().model_copy(update=told)
+
+    async def _write(self, pieces: AsyncIterator[bytes], upload: Draft) -> str:
+        """Write an upload to the disk; its digest."""
+        digest = hashlib.sha256()
+        size = 0
+        async for piece in pieces:
+            size += len(piece)
+            if size > self._limit:
+                raise RegistryError("body_too_large", limit=self._limit)
+            digest.update(piece)
+            with self._room():
+                upload.file.write(piece)
+        with self._room():
+            await asyncio.to_thread(upload.sync)
+        return digest.hexdigest()
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Raise RegistryError `no_room` if this block can't write to the spool."""
+        try:
+            yield
+        except OSError as error:
+            detail = error.strerror or str(error)
+            raise RegistryError("no_room", detail=detail, where=self.spool) from error
 
     async def _run(
         self,
@@ -107,19 +179,32 @@ class Jobs:
         *,
         name: str,
         actor: Actor,
+        mode: ImportMode = ImportMode.ADD,
+        max_shrink: float = 0.0,
         started: asyncio.Future[ImportView] | None = None,
     ) -> None:
         """Import one spooled file; while the database is away, wait and go on."""
+        progress = partial(
+            import_file,
+            self._registry,
+            path,
+            actor=actor,
+            form=form,
+            name=name,
+            mode=mode,
+            max_shrink=max_shrink,
+        )
         try:
             wait = 1.0
             while not self._stop.is_set():
                 try:
-                    await self._chunks(path, form, name=name, actor=actor, started=started)
+                    await self._chunks(path, progress, started)
                     return
                 except RegistryError as error:
                     if error.status != HTTPStatus.SERVICE_UNAVAILABLE or _waiting(started):
                         raise
                     _log.warning("import of %s goes on in %.0f s: %s", path.name, wait, error)
+                    self._troubles[_digest(path)] = error.en
                 await self._pause(wait)
                 wait = min(wait * 2, 30.0)
         except (RegistryError, OSError) as error:
@@ -135,23 +220,22 @@ class Jobs:
             if _waiting(started):
                 started.set_exception(RegistryError("busy"))  # the service is stopping
             self._running.pop(_digest(path), None)
+            self._troubles.pop(_digest(path), None)
 
     async def _chunks(
         self,
         path: Path,
-        form: FileFormat,
-        *,
-        name: str,
-        actor: Actor,
+        begin: Callable[[], Generator[ImportView]],
         started: asyncio.Future[ImportView] | None,
     ) -> None:
         if not _waiting(started) and await asyncio.to_thread(self._is_done, path):
             _drop(path)  # done again, it would put back what was cancelled since
             return
-        progress = import_file(self._registry, path, actor=actor, form=form, name=name)
+        progress = begin()
         try:
             while not self._stop.is_set():
                 state = await asyncio.to_thread(next, progress)
+                self._troubles.pop(_digest(path), None)
                 if _waiting(started):
                     started.set_result(state)
                 if state.state == "done":
@@ -175,12 +259,27 @@ class Jobs:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
 
+def _take(upload: Draft, made: Draft, said: FileFormat | None, registrable: bool) -> TakenList:
+    """Return how an upload is imported; a clerk's list is written anew to `made`."""
+    form = plain_form(upload.name, said, most=LIST_BYTES)
+    if form is not None:
+        return TakenList(form)
+    taken = write_list(upload.name, made.file, registrable=registrable)
+    made.sync()
+    return taken
+
+
+def _digest_of(made: Draft) -> str:
+    with made.name.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _waiting(started: asyncio.Future[ImportView] | None) -> TypeGuard[asyncio.Future[ImportView]]:
     return started is not None and not started.done()
 
 
 def _digest(path: Path) -> str:
-    """The digest that a spooled file is called by."""
+    """Return the digest that a spooled file is called by."""
     return path.name.partition(".")[0]
 
 

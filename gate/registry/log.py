@@ -14,13 +14,13 @@ import zlib
 from calendar import timegm
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from gate.filings import Change, Status
 from gate.registry.errors import RegistryError
 from gate.registry.schema import log, log_head
-from gate.replica import Change, Status
 
 _EPOCH: Final = "%Y%m%dT%H%M%SZ"
 
@@ -41,6 +41,20 @@ def head(connection: Connection, *, lock: bool = False) -> Head:
     return Head(*row)
 
 
+def accept(connection: Connection, at: Head) -> None:
+    """Note a person's word that the set at the locked head is right, although it has shrunk."""
+    connection.execute(
+        update(log_head).values(accepted_epoch=at.epoch, accepted_revision=at.revision)
+    )
+
+
+def is_accepted(connection: Connection, at: Head) -> bool:
+    """Return whether the set at a head was accepted, or one before it in its epoch."""
+    query = select(log_head.c.accepted_epoch, log_head.c.accepted_revision)
+    epoch, revision = connection.execute(query).one()
+    return bool(epoch == at.epoch and revision <= at.revision)
+
+
 def append(
     connection: Connection, at: Head, operation: str, changes: Sequence[Change], now: int
 ) -> Head:
@@ -48,17 +62,20 @@ def append(
     if not changes:
         return at
     revision = at.revision + len(changes)
-    connection.execute(
-        insert(log).values(
-            to_revision=revision,
-            from_revision=at.revision,
-            operation=operation,
-            changed_at=now,
-            changes=encode(changes),
-        )
-    )
+    connection.execute(insert(log), batch_row(at, operation, changes, now))
     connection.execute(update(log_head).values(revision=revision, changed_at=now))
     return Head(at.epoch, revision, at.oldest)
+
+
+def batch_row(at: Head, operation: str, changes: Sequence[Change], now: int) -> dict[str, Any]:
+    """Return the row of a batch after the head `at`."""
+    return {
+        "to_revision": at.revision + len(changes),
+        "from_revision": at.revision,
+        "operation": operation,
+        "changed_at": now,
+        "changes": encode(changes),
+    }
 
 
 def read_after(connection: Connection, since: int, *, limit: int) -> list[Change]:
@@ -124,7 +141,7 @@ def begin_epoch(connection: Connection, *, now: float | None = None) -> Head:
 
 
 def _next_epoch(before: str, now: float) -> str:
-    """The time and a random tail: sorts after `before`, even if the clock went back."""
+    """Return the time and a random tail: sorts after `before`, even if the clock went back."""
     if before:
         now = max(now, timegm(time.strptime(before.partition("-")[0], _EPOCH)) + 1)
     return time.strftime(_EPOCH, time.gmtime(now)) + f"-{secrets.token_hex(4)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gate.settings import Registry as RegistrySettings
+from gate.settings import RegistrySettings
 
 ACCESS_FILE: Final = "access.json"
 """In the working folder: URL and token of the registry inside `gate serve`."""
@@ -22,7 +22,7 @@ class Places:
 
     @classmethod
     def of(cls, settings: RegistrySettings, state_dir: Path) -> Places:
-        """The places that the settings name, or the usual ones in the state folder."""
+        """Return the places that the settings name, or the usual ones in the state folder."""
         return cls(
             database=settings.database or str(state_dir / "registry.db"),
             keys_dir=settings.keys_dir or state_dir / "keys",

@@ -7,33 +7,61 @@ at the records to its batch in the log.
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from gate.changes.position import GatePosition
+from gate.filings import Change
 from gate.registry import log, reports, tokens
-from gate.registry.commands import Command, Outcome, Role
-from gate.registry.database import Database, is_database_at_fault
+from gate.registry.answers import ANSWERS, forget_answers, given_answer, keep_answer
+from gate.registry.audit import public, record
+from gate.registry.commands import Command, Grant, Outcome, Role
+from gate.registry.database import Database
+from gate.registry.dispatch import carry_out
 from gate.registry.errors import RegistryError
+from gate.registry.fields import clean_identifier, clean_text
+from gate.registry.gates import forget_positions, take_position
 from gate.registry.log import Head
-from gate.registry.operations import Work, carry_out
-from gate.registry.rules import clean_identifier
-from gate.registry.schema import answers, audit
+from gate.registry.operations import Work, overriding
+from gate.registry.operations.transaction import Transaction
+from gate.registry.orders import notices
+from gate.registry.orders.ahead import read_ahead
+from gate.registry.orders.commands import Step
+from gate.registry.orders.facts import (
+    AccountFacts,
+    OwnerFacts,
+    check_order,
+    put_account,
+    put_owner,
+)
+from gate.registry.orders.notices import Sending
+from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.record import load
+from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.sms import LogGateway, SmsGateway
+from gate.registry.orders.sweep import CLOCK, Swept, sweep
+from gate.registry.provider import ProviderMove, move, own
+from gate.registry.sightings import reminding
+from gate.registry.sightings.hollow import count_hollow
+from gate.registry.sightings.matching import match_all
+from gate.registry.sightings.networks import put_networks
+from gate.registry.sightings.reminding import AccountSending
+from gate.registry.sightings.traffic import count_idle, take_traffic
+from gate.registry.sightings.views import Look, NetworkOwner, TrafficReport, TrafficTaken
 from gate.registry.tokens import Actor
 from gate.registry.unfiled import ReportTaken, UnfiledReport
 from gate.registry.views import TokenView
-from gate.replica import Change
+
+_log = logging.getLogger(__name__)
 
 LOCAL = Actor("local", Role.ADMIN)
 """Who works on the database file directly."""
-
-KEY_SECONDS = 24 * 3600
-"""How long an answer is kept under its Idempotency-Key."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,14 +71,24 @@ class Request:
     command: Command
     actor: Actor
     key: str | None = None
+    dry_run: bool = False
+    """Find out what it would do, and undo it."""
+
+
+class _Undo(Exception):
+    """The part of a transaction that says this is only to be looked at."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 class Registry:
     """The filing registry on one database.
 
-    `provider` is this registry's own id among access providers. `on_change` is called with the
-    log's head after each commit, on the thread that committed, and with the changes that led
-    there, or none if they are not at hand.
+    `provider` is this registry's own id among access providers, `policy` what it has set for
+    orders. `on_change` is called with the log's head after each commit, on the thread that
+    committed, and with the changes that led there, or none if they are not at hand.
     """
 
     def __init__(
@@ -58,20 +96,23 @@ class Registry:
         database: Database,
         *,
         provider: str = "gate",
+        policy: OrderPolicy | None = None,
         clock: Callable[[], float] = time.time,
         on_change: Callable[[Head, Sequence[Change]], None] | None = None,
     ) -> None:
         self.database = database
         self.provider = clean_identifier(provider, field="provider")
+        self.policy = policy or OrderPolicy()
         self.clock = clock
         self.on_change = on_change
+        self.sms_gateway: SmsGateway = LogGateway()
 
     def now(self) -> int:
-        """The time in whole Unix seconds."""
+        """Return the time in whole Unix seconds."""
         return int(self.clock())
 
     def head(self) -> Head:
-        """Where the log stands. Raises RegistryError `database_unavailable`."""
+        """Return where the log stands. Raises RegistryError `database_unavailable`."""
         with self.database.read() as connection:
             return log.head(connection)
 
@@ -89,54 +130,111 @@ class Registry:
             raise done
         return done
 
+    def preview(self, command: Command, *, actor: Actor) -> Outcome:
+        """Return what an operation would do, and change nothing.
+
+        Raises RegistryError like `perform`.
+        """
+        (done,) = self.perform_all([Request(command, actor, dry_run=True)])
+        if isinstance(done, Exception):
+            raise done
+        return done[0]
+
     def perform_all(self, requests: Sequence[Request]) -> list[tuple[Outcome, bool] | Exception]:
         """Carry out operations in one transaction, so that many wait for one write to the disk.
 
         Each is done wholly or not at all, as if it were alone: its outcome as by `perform`, or
         its error. Raises RegistryError when the transaction as a whole comes to nothing.
         """
-        found: list[tuple[Outcome, bool] | Exception] = []
-        works: list[Work] = []
-        with self.database.write() as connection:
-            for request in requests:
-                savepoint = connection.begin_nested()
-                try:
-                    work = self.begin(connection, request.actor)
-                    found.append(self._perform(work, request))
-                    savepoint.commit()
-                    works.append(work)
-                except Exception as error:
-                    if isinstance(error, DBAPIError) and is_database_at_fault(error):
-                        raise  # the transaction is lost, and the savepoint with it
-                    savepoint.rollback()
-                    found.append(error)  # of this request alone; the others go on
+        try:
+            found, works = self._perform_group(requests)
+        except DBAPIError as error:
+            # What was written at the end of the group broke a constraint, which no check above
+            # it has seen: a fault of this program, and of one of the group. Alone, it harms no one.
+            if len(requests) == 1:
+                return [error]
+            _log.exception("operations are carried out one by one")
+            return [self._alone(request) for request in requests]
         changes = [change for work in works for change in work.changes]
         if works and changes:
             self.committed(works[0], works[0].head.revision + len(changes), changes)
         return found
 
+    def _alone(self, request: Request) -> tuple[Outcome, bool] | Exception:
+        try:
+            return self.perform_all([request])[0]
+        except RegistryError as error:
+            return error
+
+    def _perform_group(
+        self, requests: Sequence[Request]
+    ) -> tuple[list[tuple[Outcome, bool] | Exception], list[Work]]:
+        found: list[tuple[Outcome, bool] | Exception] = []
+        works: list[Work] = []
+        with self.database.write() as connection:
+            at = log.head(connection, lock=True)
+            own(connection, self.provider)
+            transaction = Transaction(connection, grouped=len(requests) > 1)
+            if len(requests) > 1:
+                read_ahead(transaction, [request.command for request in requests])
+                transaction.ahead(ANSWERS, [one.key for one in requests if one.key is not None])
+            for request in requests:
+                work = self._work(transaction, at, request.actor)
+                try:
+                    with transaction.part():
+                        done = self._perform(work, request)
+                        if request.dry_run:
+                            raise _Undo(done[0])
+                    found.append(done)
+                except _Undo as undone:
+                    found.append((undone.outcome.model_copy(update={"dry_run": True}), False))
+                except Exception as error:
+                    if transaction.is_lost(error):
+                        raise
+                    found.append(error)  # of this request alone; the others go on
+                else:
+                    works.append(work)
+                    at = replace(at, revision=at.revision + len(work.changes))
+            transaction.flush()
+        return found, works
+
     def _perform(self, work: Work, request: Request) -> tuple[Outcome, bool]:
-        command, actor, key = request.command, request.actor, request.key
+        command, actor = request.command, request.actor
+        key = None if request.dry_run else request.key
         actor.needs(command.role)
-        connection = work.connection
-        digest = hashlib.sha256(
-            f"{command.operation}\n{command.model_dump_json()}".encode()
-        ).digest()
+        digest = b""
         if key is not None:
-            answer = self._answered(connection, actor, key, digest, work.now)
+            text = f"{command.operation}\n{command.model_dump_json()}"
+            digest = hashlib.sha256(text.encode()).digest()
+            answer = given_answer(work.transaction, actor, key, digest, work.now)
             if answer is not None:
                 return Outcome.model_validate_json(answer), True
         outcome = carry_out(work, command)
-        record(work, command.operation, command.target, _public(command), revision=outcome.revision)
+        if not isinstance(command, Step) or work.changes:
+            # An order's own events tell of every step; what changed filings stands here, too.
+            record(
+                work, command.operation, command.target, public(command), revision=outcome.revision
+            )
         if key is not None:
             answer = outcome.model_dump_json()
-            _keep_answer(connection, actor, key, digest, answer, work.now)
+            keep_answer(work.transaction, actor, key, digest, answer, work.now)
         return outcome, False
 
     def begin(self, connection: Connection, actor: Actor) -> Work:
         """Lock the log and begin a unit of work in an open write transaction."""
-        at = log.head(connection, lock=True)
-        return Work(connection, at, self.provider, self.now(), actor.name)
+        return self._work(Transaction(connection), log.head(connection, lock=True), actor)
+
+    def _work(self, transaction: Transaction, at: Head, actor: Actor) -> Work:
+        return Work(transaction, at, self.provider, self.now(), actor, self.policy)
+
+    def begin_change(self, connection: Connection, actor: Actor) -> Work:
+        """Begin a unit of work that changes filings, in this provider's name; see `begin`.
+
+        Raises RegistryError `provider_differs` where the database is another provider's.
+        """
+        work = self.begin(connection, actor)
+        own(connection, self.provider)
+        return work
 
     def committed(self, work: Work, revision: int, changes: Sequence[Change] = ()) -> None:
         """Tell who listens, after a commit, if the log grew; `changes` are those up to
@@ -145,25 +243,64 @@ class Registry:
             self.on_change(Head(work.head.epoch, revision, work.head.oldest), changes)
 
     def create_token(
-        self, *, name: str, role: Role, actor: Actor, lifetime: int | None = None
+        self,
+        *,
+        name: str,
+        role: Role,
+        actor: Actor,
+        lifetime: int | None = None,
+        account: str | None = None,
+        grants: frozenset[Grant] | None = None,
     ) -> tuple[TokenView, str]:
-        """Make a token, which lives `lifetime` seconds or for good. Needs the role admin."""
-        actor.needs(Role.ADMIN)
+        """Make a token, which lives `lifetime` seconds or for good.
+
+        Needs the role admin, or for a sub-user's the account's own token.
+        """
+        if actor.role is Role.OWNER and actor.is_main and grants is not None:
+            role, account = Role.OWNER, actor.account
+        else:
+            actor.needs(Role.ADMIN)
         with self.database.write() as connection:
             work = self.begin(connection, actor)
             expires = None if lifetime is None else work.now + lifetime
             info, text = tokens.create_token(
-                connection, name=name, role=role, now=work.now, expires_at=expires
+                connection,
+                name=name,
+                role=role,
+                now=work.now,
+                expires_at=expires,
+                account=account,
+                grants=grants,
             )
             record(work, "create_token", info.id, {"name": info.name, "role": role.value})
         return info, text
 
-    def revoke_token(self, token: str, *, actor: Actor) -> None:
-        """End a token at once. Needs the role admin. Raises RegistryError `token_unknown`."""
+    def adopt_token(
+        self, text: str, *, name: str, role: Role, actor: Actor
+    ) -> tuple[TokenView, bool]:
+        """Take in a token that was made elsewhere; return it, and whether it is new here.
+
+        Needs the role admin. Raises RegistryError `token_form`, `token_differs`.
+        """
         actor.needs(Role.ADMIN)
         with self.database.write() as connection:
             work = self.begin(connection, actor)
-            tokens.revoke_token(connection, token, now=work.now)
+            info, new = tokens.adopt_token(connection, text, name=name, role=role, now=work.now)
+            if new:
+                record(work, "adopt_token", info.id, {"name": info.name, "role": role.value})
+        return info, new
+
+    def revoke_token(self, token: str, *, actor: Actor) -> None:
+        """End a token at once. Raises RegistryError `token_unknown`.
+
+        Needs the role admin, or for a sub-user's the account's own token.
+        """
+        account = actor.account if actor.role is Role.OWNER and actor.is_main else None
+        if account is None:
+            actor.needs(Role.ADMIN)
+        with self.database.write() as connection:
+            work = self.begin(connection, actor)
+            tokens.revoke_token(connection, token, now=work.now, account=account)
             record(work, "revoke_token", token, {})
 
     def renew_epoch(self, *, actor: Actor) -> Head:
@@ -177,21 +314,66 @@ class Registry:
             self.on_change(head, ())
         return head
 
+    def accept_set(self, *, reason: str, actor: Actor) -> Head:
+        """Give out the set as it is, although it has shrunk unexplained. Needs the role admin."""
+        actor.needs(Role.ADMIN)
+        reason = clean_text(reason, field="reason")
+        with self.database.write() as connection:
+            work = self.begin(connection, actor)
+            log.accept(connection, work.head)
+            record(work, "accept_set", work.head.epoch, {"reason": reason})
+        return work.head
+
+    def claim(self) -> None:
+        """Make sure that the database is this provider's, before it is served.
+
+        Raises RegistryError `provider_differs`.
+        """
+        with self.database.write() as connection:
+            log.head(connection, lock=True)
+            own(connection, self.provider)
+
+    def change_provider(
+        self, provider: str, *, actor: Actor, dry_run: bool = False
+    ) -> ProviderMove:
+        """Make the database another provider's, and each domain what it is in its eyes.
+
+        Needs the role admin. Return what changes; with `dry_run` nothing does.
+        """
+        actor.needs(Role.ADMIN)
+        provider = clean_identifier(provider, field="provider")
+        with self.database.write() as connection:
+            work = self.begin_change(connection, actor)
+            savepoint = connection.begin_nested()
+            moved = move(work, provider)
+            if dry_run:
+                savepoint.rollback()
+                return moved
+            head = log.head(connection)
+            detail = {"from": self.provider, "opening": moved.opening, "closing": moved.closing}
+            record(work, "change_provider", provider, detail, revision=head.revision)
+        self.provider = provider
+        self.committed(work, head.revision)
+        return moved
+
     def report_unfiled(
         self, report: UnfiledReport, *, actor: Actor, key: str | None = None
     ) -> ReportTaken:
         """Add what a gate has counted of blocked names; `key` as for `perform`."""
         actor.needs(Role.READER)
-        request = hashlib.sha256(b"report\n" + report.model_dump_json().encode()).digest()
+        request = hashlib.sha256(
+            b"report\n" + report.model_dump_json(exclude_defaults=True).encode()
+        ).digest()
         now = self.now()
         with self.database.write() as connection:
+            transaction = Transaction(connection)
             if key is not None:
-                answer = self._answered(connection, actor, key, request, now)
+                answer = given_answer(transaction, actor, key, request, now)
                 if answer is not None:
                     return ReportTaken.model_validate_json(answer)
             taken = reports.take(connection, report, now=now)
             if key is not None:
-                _keep_answer(connection, actor, key, request, taken.model_dump_json(), now)
+                keep_answer(transaction, actor, key, request, taken.model_dump_json(), now)
         return taken
 
     def tidy(self, *, keep: int) -> int:
@@ -201,69 +383,137 @@ class Registry:
         """
         with self.database.write() as connection:
             dropped = log.compact(connection, keep=keep)
-            connection.execute(delete(answers).where(answers.c.time < self.now() - KEY_SECONDS))
+            forget_answers(connection, self.now())
             reports.forget(connection, now=self.now())
+            forget_positions(connection, self.now())
             head = log.head(connection)
         if dropped and self.on_change is not None:
             self.on_change(head, ())
         return dropped
 
-    def _answered(
-        self, connection: Connection, actor: Actor, key: str, request: bytes, now: int
-    ) -> str | None:
-        row = connection.execute(
-            select(answers.c.request, answers.c.answer, answers.c.time).where(
-                answers.c.actor == actor.name, answers.c.key == key
-            )
-        ).one_or_none()
-        if row is None:
-            return None
-        if row.time < now - KEY_SECONDS:
-            connection.execute(
-                delete(answers).where(answers.c.actor == actor.name, answers.c.key == key)
-            )
-            return None
-        if row.request != request:
-            raise RegistryError("key_reused", field="Idempotency-Key")
-        return str(row.answer)
+    def check_order(self, connection: Connection, number: int, *, actor: Actor) -> list[Finding]:
+        """What the rules find in an order now. Raises RegistryError `order_unknown`, or that the
+        type of the order can't be told."""
+        work = self._looking(connection, actor)
+        return check_order(work, load(work, number))
 
+    @contextmanager
+    def reading(self) -> Iterator[Work]:
+        """A unit of work that only looks, in one state of the database."""
+        with self.database.read() as connection:
+            yield self._looking(connection, LOCAL)
 
-def _keep_answer(
-    connection: Connection, actor: Actor, key: str, request: bytes, answer: str, now: int
-) -> None:
-    connection.execute(
-        insert(answers).values(actor=actor.name, key=key, request=request, answer=answer, time=now)
-    )
+    def _looking(self, connection: Connection, actor: Actor) -> Work:
+        return self._work(Transaction(connection), log.head(connection), actor)
 
+    def put_account(self, account: str, known: AccountFacts, *, actor: Actor) -> None:
+        """Keep who an account was verified as. Needs the role registrar."""
+        actor.needs(Role.REGISTRAR)
+        with self.database.write() as connection:
+            work = self.begin(connection, actor)
+            put_account(connection, account, known)
+            record(work, "put_account", account, known.model_dump())
 
-def record(
-    work: Work, operation: str, target: str, detail: dict[str, Any], *, revision: int | None = None
-) -> None:
-    """Write one line of the audit trail, in the transaction that it tells of."""
-    highest: int | None = work.connection.execute(select(func.max(audit.c.id))).scalar()
-    work.connection.execute(
-        insert(audit).values(
-            id=(highest or 0) + 1,
-            time=work.now,
-            actor=work.actor,
-            operation=operation,
-            target=target,
-            detail=json.dumps(detail, ensure_ascii=False),
-            revision=work.head.revision if revision is None else revision,
+    def put_owner(self, domain: str, known: OwnerFacts, *, actor: Actor) -> None:
+        """Keep a domain's verified owner. Needs the role registrar."""
+        actor.needs(Role.REGISTRAR)
+        with self.database.write() as connection:
+            work = self.begin(connection, actor)
+            put_owner(connection, domain, known)
+            record(work, "put_owner", domain, known.model_dump())
+
+    def put_networks(self, owners: Sequence[NetworkOwner], *, actor: Actor) -> None:
+        """Keep whose hosts are in which networks. Needs the role registrar."""
+        actor.needs(Role.REGISTRAR)
+        with self.database.write() as connection:
+            work = self.begin(connection, actor)
+            put_networks(connection, owners, now=work.now)
+            record(work, "put_networks", owners[0].network, {"networks": len(owners)})
+
+    def take_traffic(self, report: TrafficReport, *, actor: Actor) -> TrafficTaken:
+        """Keep which filed domains had traffic at a gate on a day."""
+        actor.needs(Role.READER)
+        with self.database.write() as connection:
+            return take_traffic(connection, report, now=self.now())
+
+    def look_around(self) -> Look:
+        """Put what gates have seen beside the records, and have accounts told of it."""
+        now = self.now()
+        blocked = match_all(self.database, now=now)
+        made = sum(
+            reminding.remind(self.database, self.policy, kind, now=now)
+            for kind in self.policy.told_of
         )
-    )
+        with self.database.read() as connection:
+            return Look(
+                blocked=blocked,
+                idle=count_idle(connection, self.policy.idle_days, now=now),
+                hollow=count_hollow(connection),
+                notices=made,
+            )
 
+    def claim_notices(self) -> list[Sending]:
+        """Take the notices of orders that are to be sent now."""
+        channels = self.policy.channels
+        with self.database.write() as connection:
+            head = log.head(connection, lock=True)
+            return notices.claim(connection, channels, now=self.now(), epoch=head.epoch)
 
-def _public(command: Command) -> dict[str, Any]:
-    """A command for the audit trail, without certificate numbers (personal data)."""
+    def claim_account_notices(self) -> list[AccountSending]:
+        """Take the notices of what gates have seen that are to be sent now."""
+        with self.database.write() as connection:
+            log.head(connection, lock=True)
+            return reminding.claim(connection, self.policy.channels, now=self.now())
 
-    def mask(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: "…" + str(item)[-4:] if key == "certificate" else mask(item)
-            for key, item in value.items()
-        }
+    def settle_notice(self, sending: Sending | AccountSending, error: str | None) -> None:
+        """Put down that a channel has taken a notice, or why not."""
+        with self.database.write() as connection:
+            if isinstance(sending, AccountSending):
+                reminding.settle(connection, sending, error, self.now())
+            elif error is None:
+                notices.taken(connection, sending, self.now())
+            else:
+                notices.failed(connection, sending, error, self.now())
 
-    masked: dict[str, Any] = mask(command.model_dump(mode="json", exclude_none=True))
-    return masked
+    def take_positions(self, told: Mapping[str, GatePosition]) -> None:
+        """Keep the words of gates about what they enforce."""
+        with self.database.write() as connection:
+            log.head(connection, lock=True)
+            for gate, position in sorted(told.items()):
+                take_position(connection, gate, position, self.now())
+
+    def sweep(self) -> tuple[int, list[int]]:
+        """Do what the clocks of orders have come to, each thing once.
+
+        Gives back how many orders moved, and those that could not be: they are in the log, and
+        tried again by the next sweep. Raises RegistryError when the database can't be used.
+        """
+        moved = 0
+        failed: list[int] = []
+        more = True
+        while more:
+            found = self.sweep_some(failed)
+            moved, more = moved + found.moved, found.more
+        return moved, failed
+
+    def sweep_some(self, failed: list[int]) -> Swept:
+        """Do what is due for the next orders, in one transaction; see `sweep`.
+
+        `failed` has those that could not be moved before, and gets those of now.
+        """
+        with self.database.write() as connection:
+            transaction = Transaction(connection, grouped=True)
+            work = self._work(transaction, log.head(connection, lock=True), CLOCK)
+            own(connection, self.provider)
+            found = sweep(work, failed)
+            with transaction.part():
+                for domain in overriding.ended(work):
+                    overriding.end(work, domain)
+                    record(work, "end_override", domain, {})
+                overriding.cover(work)
+            transaction.flush()
+            head = log.append(connection, work.head, "sweep", work.changes, work.now)
+        self.committed(work, head.revision, work.changes)
+        for code in found.codes:
+            self.sms_gateway.send(code)
+        return found

@@ -7,7 +7,11 @@ a flood of made-up names can't fill the database or push out the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -29,13 +33,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gate.names import InvalidName, NameFault, canonical, to_display
 from gate.policy.verdict import REMINDED
 from gate.registry.errors import RegistryError
-from gate.registry.rules import clean_identifier
+from gate.registry.fields import clean_identifier
 from gate.registry.schema import unfiled
 from gate.registry.unfiled import (
+    MAX_DESTINATIONS,
     RefusedName,
     ReportTaken,
     Sort,
     UnfiledAtGate,
+    UnfiledDestination,
     UnfiledName,
     UnfiledQuery,
     UnfiledReport,
@@ -92,7 +98,23 @@ def _fault(item: UnfiledName, now: int) -> str | None:
         return "first_seen is after last_seen"
     if item.last_seen > now + AHEAD_SECONDS:
         return "last_seen is in the future; check the gate's clock"
+    for destination in item.destinations:
+        if not _is_destination(destination.address):
+            return f"the destination {destination.address!r} is not ADDRESS:PORT"
     return None
+
+
+def _is_destination(text: str) -> bool:
+    host, colon, port = text.rpartition(":")
+    if host[:1] == "[" and host[-1:] == "]":
+        host, version = host[1:-1], 6
+    else:
+        version = 4
+    try:
+        is_ip = ip_address(host).version == version
+    except ValueError:
+        return False
+    return is_ip and bool(colon) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
 
 
 def _add(connection: Connection, gate: str, items: Sequence[UnfiledName]) -> None:
@@ -101,6 +123,7 @@ def _add(connection: Connection, gate: str, items: Sequence[UnfiledName]) -> Non
     new = dialect.insert(unfiled)
     given, had = new.excluded, unfiled.c
     total = had.count + given.count
+    known = _destinations_of(connection, gate, [item.name for item in items if item.destinations])
     connection.execute(
         new.on_conflict_do_update(
             index_elements=[had.name, had.gate],
@@ -113,9 +136,51 @@ def _add(connection: Connection, gate: str, items: Sequence[UnfiledName]) -> Non
                 "last_seen": case(
                     (given.last_seen > had.last_seen, given.last_seen), else_=had.last_seen
                 ),
+                "destinations": func.coalesce(given.destinations, had.destinations),
             },
         ),
-        [item.model_dump() | {"gate": gate} for item in items],
+        [
+            item.model_dump(exclude={"destinations"})
+            | {"gate": gate, "destinations": _written(item, known.get(item.name, ()))}
+            for item in items
+        ],
+    )
+
+
+def _destinations_of(
+    connection: Connection, gate: str, names: Sequence[str]
+) -> dict[str, tuple[UnfiledDestination, ...]]:
+    """Return what is stored of some names at a gate."""
+    rows = connection.execute(
+        select(unfiled.c.name, unfiled.c.destinations).where(
+            unfiled.c.gate == gate, unfiled.c.name.in_(names)
+        )
+    )
+    return {row.name: read_destinations(row.destinations) for row in rows}
+
+
+def _written(item: UnfiledName, before: Iterable[UnfiledDestination]) -> str | None:
+    """Return what is stored of a name's destinations; None where its report tells of none."""
+    if not item.destinations:
+        return None
+    found = most_asked(chain(before, item.destinations))
+    return json.dumps([[each.address, each.count] for each in found], separators=(",", ":"))
+
+
+def read_destinations(text: str | None) -> tuple[UnfiledDestination, ...]:
+    """Return the destinations that a row has."""
+    pairs = json.loads(text) if text else ()
+    return tuple(UnfiledDestination(address=address, count=count) for address, count in pairs)
+
+
+def most_asked(destinations: Iterable[UnfiledDestination]) -> tuple[UnfiledDestination, ...]:
+    """Return the sums by address, of those that were asked most, in falling order."""
+    sums = Counter[str]()
+    for each in destinations:
+        sums[each.address] += each.count
+    return tuple(
+        UnfiledDestination(address=address, count=min(count, _MOST))
+        for address, count in sums.most_common(MAX_DESTINATIONS)
     )
 
 
@@ -139,7 +204,7 @@ def _make_room(connection: Connection) -> None:
 def find(
     connection: Connection, query: UnfiledQuery, *, after: tuple[int, str] | None, limit: int
 ) -> list[UnfiledView]:
-    """A page of names, beyond the one whose `sort_key` is `after`."""
+    """Return a page of names, beyond the one whose `sort_key` is `after`."""
     total, last = cast(func.sum(unfiled.c.count), BigInteger), func.max(unfiled.c.last_seen)
     key: ColumnElement[int] | None = {Sort.COUNT: total, Sort.LAST_SEEN: last}.get(query.sort)
     page: Select[Any] = (
@@ -167,7 +232,7 @@ def find(
 
 
 def find_all(connection: Connection, query: UnfiledQuery) -> Iterator[UnfiledView]:
-    """Every name that fits, in pages of one state of the database."""
+    """Yield every name that fits, in pages of one state of the database."""
     after: tuple[int, str] | None = None
     while rows := find(connection, query, after=after, limit=_PAGE):
         yield from rows
@@ -175,12 +240,12 @@ def find_all(connection: Connection, query: UnfiledQuery) -> Iterator[UnfiledVie
 
 
 def sort_key(row: UnfiledView, sort: Sort) -> tuple[int, str]:
-    """Where a page goes on."""
+    """Return where a page goes on."""
     return {Sort.COUNT: row.count, Sort.LAST_SEEN: row.last_seen, Sort.NAME: 0}[sort], row.name
 
 
 def read_key(text: str) -> tuple[int, str] | None:
-    """A sort key from a page's cursor, None if it begins. Raises RegistryError `cursor_invalid`."""
+    """Return the sort key in a cursor, None for none. Raises RegistryError `cursor_invalid`."""
     if not text:
         return None
     number, _, name = text.partition(" ")
@@ -211,6 +276,7 @@ def _at_gates(
     )
     for row in rows:
         values = dict(row._mapping)
+        values["destinations"] = read_destinations(values["destinations"])
         found[values.pop("name")].append(UnfiledAtGate(**values))
     return found
 
@@ -220,5 +286,6 @@ def _show(row: Row[Any], gates: list[UnfiledAtGate]) -> UnfiledView:
         **row._mapping,
         display=to_display(row.name),
         reason=max(gates, key=lambda at: at.last_seen).reason,
+        destinations=most_asked(each for at in gates for each in at.destinations),
         gates=tuple(gates),
     )

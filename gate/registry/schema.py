@@ -38,7 +38,11 @@ Bytewise: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql
 Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 _LIVE = text("cancelled_at IS NULL")
-_WAITING = text("state = 'submitted' AND kind = 'first_filing'")
+_OPEN = text("origin = 'order' AND state NOT IN ('done', 'withdrawn', 'abandoned')")
+_WAITING = text("origin = 'operation' AND state = 'authority_review' AND type = 'first_filing'")
+_UNTAKEN = text("taken_at IS NULL")
+_TIMED = text("timer_at IS NOT NULL")
+_ESTIMATED = text("due_known_to IS NOT NULL")
 
 subjects = Table(
     "subjects",
@@ -47,6 +51,8 @@ subjects = Table(
     Column("licence", Bytewise, nullable=False),
     Column("province", Text, nullable=False),
     Column("name", Text, nullable=False),
+    # The name as it is searched: `gate.registry.fields.folded`.
+    Column("folded", Text, nullable=False, server_default=""),
     Column("kind", Text, nullable=False),
     # The provider's account; null for a subject known only through other providers.
     Column("account", Bytewise),
@@ -66,6 +72,9 @@ for _column in (subjects.c.licence, subjects.c.account, subjects.c.certificate):
         postgresql_where=_LIVE,
     )
 
+# To look into every name without reading every row.
+Index("ix_subjects_live_folded", subjects.c.folded, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
 services = Table(
     "services",
     metadata,
@@ -78,7 +87,10 @@ services = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("cancelled_at", BigInteger),
-    CheckConstraint("kind IN ('website', 'app')", name="kind"),
+    CheckConstraint(
+        "kind IN ('website', 'app', 'mini_program', 'quick_app')",
+        name="kind",
+    ),
     Index("ix_services_subject_id", "subject_id"),
 )
 Index(
@@ -116,39 +128,191 @@ domains = Table(
     sqlite_with_rowid=False,
 )
 
-applications = Table(
-    "applications",
+# What operators have decided for every gate (see `gate.registry.operations.overriding`), and what
+# the log says of the domain because of it.
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("domain", Bytewise, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # When it ends; null for a suspension that lasts until somebody ends it.
+    Column("until", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("licence", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    CheckConstraint("kind IN ('exempt', 'suspended')", name="kind"),
+    CheckConstraint("kind = 'suspended' OR until IS NOT NULL", name="ends"),
+)
+
+# 备案订单 (see `gate.registry.orders`): what an owner asks for, from draft to done. The state and
+# the clocks of an order stand in its row, so that a step changes one row; what happened stands in
+# the events, which are never changed.
+orders = Table(
+    "orders",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
+    Column("account", Bytewise, nullable=False),
+    # Who made it: `order` by the workflow, `operation` filed by a clerk straight to the authority.
+    Column("origin", Text, nullable=False),
+    # Null as long as a draft names too little to tell.
+    Column("type", Text),
     Column("state", Text, nullable=False),
-    Column("account", Bytewise),
-    Column("request", Text, nullable=False),
-    Column("submitted_at", BigInteger, nullable=False),
+    Column("province", Text, nullable=False),
+    # JSON: what was entered (`gate.registry.orders.entries.OrderEntry`).
+    Column("entry", Text, nullable=False),
+    # JSON: who verifies by SMS in this round, and how far each is.
+    Column("people", Text, nullable=False),
+    # JSON: what is due, each with its rule, and whether it has happened.
+    Column("clocks", Text, nullable=False),
+    # When the sweep has to look at it next.
+    Column("timer_at", BigInteger),
+    # What people are told is due; the year is the last one announced where it is an estimate.
+    Column("due_at", BigInteger),
+    Column("due_known_to", Integer),
+    # When it entered its state.
+    Column("since", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("submitted_at", BigInteger),
     Column("submitted_by", Text, nullable=False),
     Column("decided_at", BigInteger),
-    Column("decided_by", Text),
+    Column("decided_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # JSON: faults of the last return, and what the rules warn of.
+    Column("faults", Text, nullable=False),
     Column("licence", Text, nullable=False),
-    CheckConstraint("kind IN ('first_filing', 'new_service')", name="kind"),
-    CheckConstraint("state IN ('submitted', 'approved', 'rejected')", name="state"),
-    Index("ix_applications_state", "state", "id"),
+    # JSON: what a provisional opening has done, to undo it; empty without one.
+    Column("opened", Text, nullable=False),
+    # How many events it has: the number of the last one.
+    Column("events", Integer, nullable=False),
+    # The log's revision at which it was in force; null before.
+    Column("revision", BigInteger),
+    CheckConstraint("origin IN ('order', 'operation')", name="origin"),
+    CheckConstraint(
+        "state IN ('draft', 'stale', 'provider_review', 'returned', 'sms', 'authority_review', "
+        "'done', 'withdrawn', 'abandoned')",
+        name="state",
+    ),
+    Index("ix_orders_state", "state", "due_at", "id"),
+    Index("ix_orders_account", "account", "id"),
 )
 Index(
-    "ix_applications_waiting_account",
-    applications.c.account,
+    "ix_orders_open_account",
+    orders.c.account,
+    unique=True,
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
+)
+Index(
+    "ix_orders_waiting_account",
+    orders.c.account,
     unique=True,
     sqlite_where=_WAITING,
     postgresql_where=_WAITING,
 )
+Index(
+    "ix_orders_timer_at",
+    orders.c.timer_at,
+    sqlite_where=_TIMED,
+    postgresql_where=_TIMED,
+)
+Index(
+    "ix_orders_due_known_to",
+    orders.c.due_known_to,
+    sqlite_where=_ESTIMATED,
+    postgresql_where=_ESTIMATED,
+)
 
-# Domains that an application waits for: each at most once.
+# What an order is about, to find it by: one row for each domain or service that it names.
+order_items = Table(
+    "order_items",
+    metadata,
+    Column("order_id", Id, ForeignKey("orders.id"), primary_key=True),
+    Column("target", Bytewise, primary_key=True),
+    Index("ix_order_items_target", "target", "order_id"),
+)
+
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("order_id", Id, ForeignKey("orders.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    # The state after it.
+    Column("state", Text, nullable=False),
+    # JSON: reason, faults, due times, persons, numbers given.
+    Column("detail", Text, nullable=False),
+    # Which version of the rules was checked; empty where none were.
+    Column("rules", Text, nullable=False),
+    # Whether the owner is told of it.
+    Column("notice", Boolean, nullable=False),
+)
+
+# The outbox: an event that the owner is told of, once for each channel, until that has taken it.
+notices = Table(
+    "notices",
+    metadata,
+    Column("order_id", Id, ForeignKey("orders.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("channel", Bytewise, primary_key=True),
+    Column("next_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("taken_at", BigInteger),
+    Column("error", Text, nullable=False),
+)
+Index(
+    "ix_notices_next_at",
+    notices.c.next_at,
+    sqlite_where=_UNTAKEN,
+    postgresql_where=_UNTAKEN,
+)
+
+# What gates tell of the revision that they enforce: the first word about each, and the last.
+gate_positions = Table(
+    "gate_positions",
+    metadata,
+    Column("gate", Bytewise, primary_key=True),
+    Column("epoch", Bytewise, primary_key=True),
+    Column("revision", Id, primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+# Domains that an order holds: each at most once.
 reservations = Table(
     "reservations",
     metadata,
     Column("domain", Bytewise, primary_key=True),
-    Column("application_id", Id, ForeignKey("applications.id"), nullable=False),
-    Index("ix_reservations_application_id", "application_id"),
+    Column("order_id", Id, ForeignKey("orders.id"), nullable=False),
+    Index("ix_reservations_order_id", "order_id"),
+)
+
+# What the provider's own systems say: who an account was verified as, who owns a domain.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", Bytewise, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("verified_at", BigInteger, nullable=False),
+)
+
+domain_owners = Table(
+    "domain_owners",
+    metadata,
+    Column("domain", Bytewise, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("verified_at", BigInteger, nullable=False),
+    # Registered with this provider.
+    Column("here", Boolean, nullable=False),
 )
 
 log_head = Table(
@@ -160,6 +324,11 @@ log_head = Table(
     # Batches are kept from this revision on: the lowest that `since` may name.
     Column("oldest", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    # In whose eyes domains are filed; null until somebody has said so.
+    Column("provider", Text),
+    # The last set that shrank unexplained and was given out on a person's word.
+    Column("accepted_epoch", Text),
+    Column("accepted_revision", BigInteger),
     CheckConstraint("id = 1", name="single"),
 )
 
@@ -184,7 +353,15 @@ tokens = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
-    CheckConstraint("role IN ('reader', 'registrar', 'admin')", name="role"),
+    # An owner's: the account that it acts for, and what it may do; all, if null.
+    Column("account", Bytewise),
+    Column("grants", Text),
+    CheckConstraint(
+        "role IN ('owner', 'verifier', 'reader', 'registrar', 'reviewer', 'authority', 'admin')",
+        name="role",
+    ),
+    CheckConstraint("(role = 'owner') = (account IS NOT NULL)", name="account"),
+    Index("ix_tokens_account", "account"),
 )
 
 audit = Table(
@@ -217,6 +394,11 @@ imports = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
+    # Domains that were filed again after they had been cancelled, and that the list closed.
+    Column("revived", BigInteger, nullable=False, server_default="0"),
+    Column("closed", BigInteger, nullable=False, server_default="0"),
+    # How the list is meant: see gate.registry.bulk.importing.
+    Column("mode", Text, nullable=False, server_default="add"),
     CheckConstraint("state IN ('running', 'done')", name="state"),
 )
 
@@ -252,6 +434,78 @@ unfiled = Table(
     Column("count", BigInteger, nullable=False),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
+    # JSON: addresses with their counts, the most asked first; null where none were told.
+    Column("destinations", Text),
     Index("ix_unfiled_last_seen", "last_seen"),
     sqlite_with_rowid=False,
+)
+
+# What only gates know, put beside the records: see `gate.registry.sightings`.
+
+# The last day with traffic of each filed domain that gates told of, as a proleptic ordinal, China.
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("domain", Bytewise, primary_key=True),
+    Column("day", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How far each gate's word goes: from which day on it has told all, without a gap.
+traffic_gates = Table(
+    "traffic_gates",
+    metadata,
+    Column("gate", Bytewise, primary_key=True),
+    Column("first_day", Integer, nullable=False),
+    Column("whole_since", Integer, nullable=False),
+    Column("last_day", Integer, nullable=False),
+)
+
+# Whose hosts are in which network of the provider.
+account_networks = Table(
+    "account_networks",
+    metadata,
+    Column("network", Bytewise, primary_key=True),
+    Column("account", Bytewise, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+
+# Blocked domains that seem an account's, as of the last look.
+blocked_matches = Table(
+    "blocked_matches",
+    metadata,
+    Column("domain", Bytewise, primary_key=True),
+    Column("account", Bytewise, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Index("ix_blocked_matches_account", "account", "domain"),
+)
+
+# The outbox of what is told to accounts without an order: see `gate.registry.sightings.reminding`.
+account_notices = Table(
+    "account_notices",
+    metadata,
+    # What it is about (blocked, idle, hollow), since when, and on which day after that it is told.
+    Column("kind", Bytewise, primary_key=True),
+    Column("target", Bytewise, primary_key=True),
+    Column("since", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("channel", Bytewise, primary_key=True),
+    Column("account", Bytewise, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    # JSON: what the message says (`gate.registry.sightings.views.AccountNotice`).
+    Column("notice", Text, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("taken_at", BigInteger),
+    Column("error", Text, nullable=False),
+)
+Index(
+    "ix_account_notices_next_at",
+    account_notices.c.next_at,
+    sqlite_where=_UNTAKEN,
+    postgresql_where=_UNTAKEN,
 )

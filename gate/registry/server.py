@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import signal
 import socket
 import ssl
 import sys
+from functools import partial
 from ipaddress import ip_address
 
 from aiohttp import web
 
-from gate.door import Door
+from gate.changes.errors import Cause
+from gate.net.accepting import Acceptor
+from gate.net.bind import address_of
+from gate.net.connection_limit import ConnectionLimit
+from gate.net.descriptors import affordable
+from gate.net.serving import running
+from gate.net.tls import ServerContext
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, Service
+from gate.registry.api.service import CONNECTIONS, RegistryService
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
-from gate.settings import Registry as RegistrySettings
-from gate.sync.entrance import Entrance
-from gate.sync.errors import Cause
-from gate.sync.tls import ServerContext
+from gate.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -30,22 +33,23 @@ STOP_SECONDS = 10
 """How long requests in hand have to end; long polls are cut at once."""
 
 
-def make_service(places: Places, settings: RegistrySettings) -> Service:
-    """Everything behind the API, ready to be started in the running event loop.
+def make_service(places: Places, settings: RegistrySettings) -> RegistryService:
+    """Return everything behind the API, ready to be started in the running event loop.
 
     Raises RegistryError, KeyStoreError, TlsError or OSError.
     """
     registry = open_registry(places, settings, readers=CONNECTIONS)
     try:
+        registry.claim()
         places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Service(registry, settings, places)
+        return RegistryService(registry, settings, places)
     except BaseException:
         registry.database.close()
         raise
 
 
 async def serve(
-    service: Service,
+    service: RegistryService,
     listener: socket.socket,
     *,
     stop: asyncio.Event | None = None,
@@ -64,17 +68,10 @@ async def serve(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        make_app(service),
-        access_log=None,
-        shutdown_timeout=STOP_SECONDS,
-        handle_signals=False,
-    )
-    await runner.setup()
-    try:
-        admitting = asyncio.create_task(_admit(service, runner, listener, tls))
+    async with running(make_app(service), stop_seconds=STOP_SECONDS) as server:
+        admitting = asyncio.create_task(_admit(service, server, listener, tls))
         admitting.add_done_callback(lambda task: stop.set())
-        _log.info("the registry listens on %s", listener.getsockname())
+        _log.info("the registry listens on %s", address_of(listener))
         try:
             await stop.wait()
         finally:
@@ -83,25 +80,25 @@ async def serve(
             await admitting
         listener.close()
         service.feed.stop()
-    finally:
-        await runner.cleanup()
 
 
 async def _admit(
-    service: Service, runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
+    service: RegistryService,
+    server: web.Server,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
 ) -> None:
     """Let clients in until cancelled; a quarter of the places is for those at their handshake."""
-    if runner.server is None:
-        raise RuntimeError("the runner has no server after its setup")
-    most = min(service.settings.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
-    door = Door(runner.server, most=max(most * 3 // 4, 1))
+    most = affordable(service.settings.connections)
     turned_away = service.turned_away
 
     def refused(cause: Cause) -> None:
         turned_away[cause] += 1
 
-    service.evicted = lambda: door.refused
-    await Entrance(door, most=most, tls=tls, refused=refused).serve(listener)
+    limit = ConnectionLimit(
+        server, most=max(most * 3 // 4, 1), refused=partial(refused, Cause.LIMIT)
+    )
+    await Acceptor(limit, most=most, tls=tls, refused=refused).serve(listener)
 
 
 def prefer_latency() -> None:

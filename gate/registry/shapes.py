@@ -33,7 +33,7 @@ _CHINESE: Final[Mapping[str, str]] = {
 
 
 def invalid(error: ValidationError) -> RegistryError:
-    """The first thing that is wrong with a request's shape."""
+    """Return the first thing that is wrong with a request's shape."""
     first = error.errors(include_url=False, include_input=False)[0]
     kind = first["type"]
     if kind == "json_invalid":

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
+from gate.net.model import Model
 from gate.policy.verdict import REMINDED
-from gate.registry.commands import Model
 
 MAX_NAMES: Final = 1_000
 """Names of one report."""
+MAX_DESTINATIONS: Final = 8
+"""Addresses of one name: in a report, at a gate, and in a list."""
 _MAX_COUNT: Final = 10**9
+_MOST_COUNTED: Final = 10**15
 _MAX_TIME: Final = 2**53
-_COLUMNS: Final = ("name", "display", "reason", "count", "first_seen", "last_seen", "gates")
+_FIELDS: Final = ("name", "display", "reason", "count", "first_seen", "last_seen")
+_COLUMNS: Final = (*_FIELDS, "gates", "first_seen_at", "last_seen_at", "destinations")
 _PIECE: Final = 1_000
 
 Seconds = Annotated[int, Field(ge=0, le=_MAX_TIME, strict=True, description="Unix seconds")]
@@ -34,6 +39,13 @@ class Sort(StrEnum):
     NAME = "name"
 
 
+class UnfiledDestination(Model):
+    """An address that a blocked name was asked for at: that of who hosts it."""
+
+    address: str = Field(max_length=64, description="ADDRESS:PORT, [ADDRESS]:PORT for IPv6")
+    count: int = Field(ge=1, le=_MOST_COUNTED, strict=True, description="an estimate")
+
+
 class UnfiledName(Model):
     """One blocked name, and the requests for it since the gate's last report."""
 
@@ -42,6 +54,12 @@ class UnfiledName(Model):
     count: int = Field(ge=1, le=_MAX_COUNT, strict=True)
     first_seen: Seconds
     last_seen: Seconds
+    destinations: tuple[UnfiledDestination, ...] = Field(
+        (),
+        max_length=MAX_DESTINATIONS,
+        description="主机地址 / where connections go to many destinations: the addresses that were "
+        "asked most",
+    )
 
 
 class UnfiledReport(Model):
@@ -73,6 +91,7 @@ class UnfiledAtGate(Model):
     count: int
     first_seen: int
     last_seen: int
+    destinations: tuple[UnfiledDestination, ...] = ()
 
 
 class UnfiledView(Model):
@@ -84,6 +103,9 @@ class UnfiledView(Model):
     count: int
     first_seen: int
     last_seen: int
+    destinations: tuple[UnfiledDestination, ...] = Field(
+        (), description="主机地址 / the addresses that were asked most, the most asked first"
+    )
     gates: tuple[UnfiledAtGate, ...]
 
 
@@ -99,15 +121,25 @@ class UnfiledQuery(Model):
 
 
 def write_csv(rows: Iterable[UnfiledView]) -> Iterator[str]:
-    """The rows as CSV with a header, in pieces of some hundred lines; gates by spaces."""
+    """Yield the rows as CSV with a header, in pieces of some hundred lines.
+
+    Gates and addresses stand with spaces between them.
+    Times are Unix seconds, and in the last columns ISO 8601 in UTC.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for number, row in enumerate(rows, 1):
         gates = " ".join(at.gate for at in row.gates)
-        writer.writerow([*(getattr(row, name) for name in _COLUMNS[:-1]), gates])
+        times = [_iso(row.first_seen), _iso(row.last_seen)]
+        hosts = " ".join(at.address for at in row.destinations)
+        writer.writerow([*(getattr(row, name) for name in _FIELDS), gates, *times, hosts])
         if number % _PIECE == 0:
             yield out.getvalue()
             out.seek(0)
             out.truncate()
     yield out.getvalue()
+
+
+def _iso(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -7,22 +7,22 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, func, or_, select
 
+from gate.filings import Change
+from gate.licence import ServiceKind, ServiceNumber
 from gate.registry import log
-from gate.registry.licence import ServiceKind, ServiceNumber, parse_subject
-from gate.registry.rules import domain_status
-from gate.registry.schema import accesses, domains, services, subjects
+from gate.registry.fields import domain_status, parse_subject
+from gate.registry.schema import accesses, domains, overrides, services, subjects
 from gate.registry.schema import log as log_table
-from gate.replica import Change
 
 _ROWS: Final = 5_000
 
 
 def verify(connection: Connection, provider: str) -> Iterator[str]:
-    """Every fault found, as a sentence; nothing for a sound database.
+    """Yield every fault found, as a sentence; nothing for a sound database.
 
-    Looked at in one state: the log has no gap and ends at its head; each domain is what the last
-    kept change says; each domain's status and licence number are those of its service, subject
-    and access filings.
+    Looked at in one state: the log has no gap and ends at its head; the last kept change of each
+    domain is what is on record, or what an operator decided over it; each domain's status and
+    licence number are those of its service, subject and access filings.
     """
     head = log.head(connection)
     last: dict[str, tuple[int, Change]] = {}
@@ -57,8 +57,10 @@ def _check_domains(
     connection: Connection, head: log.Head, last: dict[str, tuple[int, Change]]
 ) -> Iterator[str]:
     seen = 0
+    over = {row.domain: row for row in connection.execute(select(overrides))}
     rows = connection.execution_options(yield_per=_ROWS).execute(select(domains))
-    for row in rows:
+    for on_record in rows:
+        row = over.get(on_record.domain, on_record)
         logged = last.get(row.domain)
         if logged is None:
             if row.revision > head.oldest:

@@ -1,6 +1,6 @@
 """The filed set on disk, in LMDB: exact, with status and licence, revisioned, crash-safe."""
 
-from gate.replica.aside import set_aside
+from gate.replica.difference import Check, Difference, within
 from gate.replica.environment import verify
 from gate.replica.errors import (
     BadChange,
@@ -14,30 +14,20 @@ from gate.replica.errors import (
     ReplicaMissing,
     ReplicaUnusable,
     RevisionGap,
+    SetShrinks,
 )
-from gate.replica.records import (
-    Change,
-    Filing,
-    Override,
-    OverrideKind,
-    Position,
-    Status,
-    digest,
-    digest_line,
-)
+from gate.replica.records import digest, digest_line
+from gate.replica.recovery import open_or_replace, put_aside, set_aside
 from gate.replica.store import LOCAL_EPOCH, Info, Replica
 
 __all__ = [
     "LOCAL_EPOCH",
     "BadChange",
-    "Change",
-    "Filing",
+    "Check",
+    "Difference",
     "Info",
     "NewEpoch",
     "OldEpoch",
-    "Override",
-    "OverrideKind",
-    "Position",
     "PositionError",
     "Replica",
     "ReplicaBusy",
@@ -47,9 +37,12 @@ __all__ = [
     "ReplicaMissing",
     "ReplicaUnusable",
     "RevisionGap",
-    "Status",
+    "SetShrinks",
     "digest",
     "digest_line",
+    "open_or_replace",
+    "put_aside",
     "set_aside",
     "verify",
+    "within",
 ]

@@ -1,7 +1,8 @@
 """The LMDB environment below the replica: opening it, one transaction at a time, its errors.
 
 Layout: two sets of names, `names.0` and `names.1`, of which the state record says which is
-active (a bulk load fills the other one and switches), the `state` and the `overrides`.
+active (a bulk load fills the other one and switches), the `state`, the `overrides`, and `ends`,
+which lists by time what ends by itself (`gate.replica.endings`).
 LMDB gives the crash safety: a commit writes new pages, syncs them, then swings one of two
 meta pages, so a process killed at any moment leaves the last commit whole.
 """
@@ -68,7 +69,7 @@ class Environment:
             self.lmdb = lmdb.open(
                 str(path),
                 map_size=map_size,
-                max_dbs=4,
+                max_dbs=5,
                 max_readers=_MAX_READERS,
                 max_spare_txns=4,
                 readonly=not writable,
@@ -110,6 +111,8 @@ class Environment:
             self.sets = tuple(self.lmdb.open_db(name, create=create) for name in _SETS)
             self.overrides = self.lmdb.open_db(b"overrides", create=create)
             self._states = self.lmdb.open_db(b"state", create=create)
+            if create:  # only who writes needs it, and a replica of an older program has none yet
+                self.ends = self.lmdb.open_db(b"ends", create=True)
         except (lmdb.NotFoundError, lmdb.ReadonlyError) as error:
             raise ReplicaMissing(
                 f"the replica at {self.path} was never filled: import filings or let it sync"
@@ -118,7 +121,7 @@ class Environment:
             self.lmdb.reader_check()
 
     def begin(self, database: lmdb._Database) -> lmdb.Transaction[bytes]:
-        """A read transaction on the last commit; it ends when it is dropped."""
+        """Return a read transaction on the last commit; it ends when it is dropped."""
         try:
             return self.lmdb.begin(database)
         except lmdb.MapResizedError:  # another process grew the map
@@ -177,11 +180,11 @@ class Environment:
             return 0
 
     def damaged(self, what: str) -> ReplicaCorrupt:
-        """The error for a file that holds what no gate wrote."""
+        """Return the error for a file that holds what no gate wrote."""
         return _corrupt(self.path, what)
 
     def translate(self, error: lmdb.Error, action: str) -> ReplicaError:
-        """The replica's own error for one of LMDB's."""
+        """Return the replica's own error for one of LMDB's."""
         if isinstance(error, _DAMAGE):
             return self.damaged(str(error))
         if error.code in _NO_SPACE and action == "write":

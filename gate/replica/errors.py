@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gate.replica.records import Position
+from gate.filings import Position
 
 
 class ReplicaError(Exception):
@@ -30,6 +27,21 @@ class ReplicaUnusable(ReplicaError):
 
 class ReplicaFull(ReplicaError):
     """The file system refused a write; nothing of the change was kept, nothing was lost."""
+
+
+class SetShrinks(ReplicaError):
+    """A new set would close more than it may without a person's word; the old one stays.
+
+    `closing` of the `filed` domains would be filed no longer; `bound` is the share that may.
+    """
+
+    def __init__(self, closing: int, filed: int, bound: float) -> None:
+        super().__init__(
+            f"{closing} of {filed} filed domains would close, more than {bound:.0%} of them"
+        )
+        self.closing = closing
+        self.filed = filed
+        self.bound = bound
 
 
 class BadChange(ReplicaError):

@@ -1,4 +1,4 @@
-"""What the replica holds, and its compact form on disk.
+"""The compact form on disk of what the replica holds.
 
 A filing is one key (the domain, lower-case A-labels) and one value: a byte with the status
 in its low half and the licence's form in its high half, then the packed licence.
@@ -9,81 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from typing import Final
 
-from gate.replica import licence as licences
-
-
-class Status(StrEnum):
-    """The state of a domain's filing, as this provider's gate must see it."""
-
-    FILED = "filed"
-    FILED_ELSEWHERE = "filed_elsewhere"
-    SUSPENDED = "suspended"
-    ABSENT = "absent"
-    """Not filed.  Only in changes: it is stored as REVOKED, or not at all if never filed."""
-    REVOKED = "revoked"
-    """Once filed and now absent.  Only in the replica; a change says ABSENT."""
-
-
-@dataclass(slots=True, frozen=True)
-class Filing:
-    """A domain in the replica.  `licence` is e.g. "京ICP备12345678号-1", or ""."""
-
-    domain: str
-    status: Status
-    licence: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Change:
-    """One entry of a registry's change log.  `time` is in Unix seconds."""
-
-    domain: str
-    status: Status
-    licence: str = ""
-    time: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class Position:
-    """Where in a registry's log the replica stands.
-
-    `updated_at` is the Unix time at which this gate stored it.
-    """
-
-    epoch: str
-    revision: int
-    updated_at: float
-
-
-class OverrideKind(StrEnum):
-    """What an operator's override does to a domain and all names below it."""
-
-    EXEMPT = "exempt"
-    SUSPENDED = "suspended"
-
-
-@dataclass(slots=True, frozen=True)
-class Override:
-    """An operator's decision on a domain, kept across restarts.
-
-    `until` is the Unix time at which it ends (None: never; an exemption must have one),
-    `since` the time at which it was made.
-    """
-
-    domain: str
-    kind: OverrideKind
-    until: float | None
-    reason: str
-    by: str
-    since: float
-
-    def active(self, now: float) -> bool:
-        return self.until is None or now < self.until
-
+from gate.filings import Filing, Override, OverrideKind, Status
+from gate.replica.packing import pack, unpack
 
 _CODES: Final = {
     Status.FILED: 1,
@@ -108,7 +38,7 @@ REVOKED: Final = _CODES[Status.REVOKED]
 
 
 def encode(status: Status, licence: str) -> bytes:
-    """The value of a filing.
+    """Return the value of a filing.
 
     Raises ValueError for a licence that is no single printable line, and for the status
     ABSENT, which is never stored.
@@ -116,12 +46,12 @@ def encode(status: Status, licence: str) -> bytes:
     code = _CODES.get(status)
     if code is None:
         raise ValueError(f"the status {status.value!r} is never stored")
-    form, packed = licences.pack(licence)
+    form, packed = pack(licence)
     return bytes((code | form << 4,)) + packed
 
 
 def decode(domain: str, value: bytes) -> Filing:
-    """The filing of a stored value.  Raises ValueError if no `encode` made it."""
+    """Return the filing of a stored value.  Raises ValueError if no `encode` made it."""
     status = (
         STATUSES[value[0] & STATUS_MASK] if value and value[0] & STATUS_MASK <= REVOKED else None
     )
@@ -131,8 +61,8 @@ def decode(domain: str, value: bytes) -> Filing:
 
 
 def licence_of(value: bytes) -> str:
-    """The licence number in a stored value."""
-    return licences.unpack(value[0] >> 4, value[1:])
+    """Return the licence number in a stored value."""
+    return unpack(value[0] >> 4, value[1:])
 
 
 def encode_override(override: Override) -> bytes:
@@ -145,7 +75,7 @@ def decode_override(value: bytes) -> Override:
 
 
 def digest_line(domain: str, status: Status, licence: str) -> bytes:
-    """One filing's line in a set's digest: tab-separated, ended by a line feed."""
+    """Return one filing's line in a set's digest: tab-separated, ended by a line feed."""
     return f"{domain}\t{status.value}\t{licence}\n".encode()
 
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from gate.filings import Position
 from gate.replica.errors import NewEpoch, OldEpoch, ReplicaCorrupt, RevisionGap
-from gate.replica.records import Position
 
 FORMAT: Final = 1
 _EPOCHS_KEPT: Final = 64
@@ -69,7 +69,7 @@ class State:
             )
 
     def moved(self, epoch: str, revision: int, now: float) -> State:
-        """The state after a batch or snapshot; leaving an epoch closes it for good."""
+        """Return the state after a batch or snapshot; leaving an epoch closes it for good."""
         past = self.past_epochs
         if self.epoch is not None and epoch != self.epoch:
             past = (*past, self.epoch)[-_EPOCHS_KEPT:]

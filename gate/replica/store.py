@@ -7,7 +7,7 @@ read transaction of its own, so a commit is seen at once by every process.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,10 @@ from typing import Final, Self
 
 import lmdb
 
-from gate.names import InvalidName, check_domain
-from gate.replica import loading
+from gate.filings import Change, Filing, Override, Position, Status
+from gate.names import InvalidName, check_domain, check_host_name
+from gate.replica import endings, loading
+from gate.replica.difference import Check
 from gate.replica.environment import MAP_SIZE, Environment, verify
 from gate.replica.errors import BadChange, NewEpoch
 from gate.replica.records import (
@@ -26,11 +28,6 @@ from gate.replica.records import (
     STATUS_MASK,
     SUSPENDED,
     TOMBSTONE,
-    Change,
-    Filing,
-    Override,
-    Position,
-    Status,
     decode,
     decode_override,
     digest,
@@ -114,7 +111,7 @@ class Replica:
     # Reading
 
     def find(self, name: bytes) -> tuple[int, bytes] | None:
-        """What decides for a canonical `name`: where its domain starts in it, and its value.
+        """Return what decides for a canonical `name`: where its domain starts in it, and its value.
 
         The walk goes up the labels and ends at the nearest record that is filed or
         suspended.  A filing covers all names below it, so a record below it that is only
@@ -155,7 +152,7 @@ class Replica:
         return weak
 
     def _snapshot(self) -> lmdb.Transaction[bytes]:
-        """A read transaction on the active set of the last commit."""
+        """Return a read transaction on the active set of the last commit."""
         begin = self._environment.begin
         txn = begin(self._names)
         while txn.id() != self._seen:
@@ -178,13 +175,13 @@ class Replica:
         self._snapshot()
 
     def lookup(self, name: str | bytes) -> Filing | None:
-        """The filing that decides for a canonical name (see `find`), or None."""
+        """Return the filing that decides for a canonical name (see `find`), or None."""
         key = name.encode() if isinstance(name, str) else name
         found = self.find(key)
         return None if found is None else self._decode(key[found[0] :].decode(), found[1])
 
     def get(self, domain: str) -> Filing | None:
-        """The record of exactly this domain; a revoked one has the status REVOKED."""
+        """Return the record of exactly this domain; a revoked one has the status REVOKED."""
         value = self._snapshot().get(domain.encode())
         return None if value is None else self._decode(domain, value)
 
@@ -204,6 +201,12 @@ class Replica:
     def count(self) -> int:
         """Records other than tombstones."""
         return self._state().count
+
+    def has_ever_held(self) -> bool:
+        """Return whether the set has any record, if only of a domain that was filed once."""
+        with self._environment.begin(self._environment.sets[0]) as txn:
+            names = self._environment.sets[self._environment.state(txn).active]
+            return bool(txn.stat(names)["entries"])
 
     def items(self, *, revoked: bool = False) -> Iterator[Filing]:
         """All filings of one commit in the order of their domains, tombstones if asked for."""
@@ -276,6 +279,7 @@ class Replica:
         epoch: str,
         revision: int,
         progress: loading.Progress | None = None,
+        check: Check | None = None,
     ) -> None:
         """Replace the whole set by sorted `filings` in one switch; see `gate.replica.loading`."""
         loading.load(
@@ -285,15 +289,30 @@ class Replica:
             revision=revision,
             now=time.time(),
             progress=progress,
+            check=check,
         )
 
+    def check_local(self) -> None:
+        """Make sure that the set may be changed here.  Raises NewEpoch where a registry does."""
+        self._check_local(self._state())
+
     def load_local(
-        self, filings: Iterable[Filing], *, progress: loading.Progress | None = None
+        self,
+        filings: Iterable[Filing],
+        *,
+        progress: loading.Progress | None = None,
+        check: Check | None = None,
     ) -> None:
         """Replace the whole set of a replica that follows no registry.  Raises NewEpoch."""
         state = self._state()
         self._check_local(state)
-        self.load(filings, epoch=LOCAL_EPOCH, revision=state.revision + 1, progress=progress)
+        self.load(
+            filings,
+            epoch=LOCAL_EPOCH,
+            revision=state.revision + 1,
+            progress=progress,
+            check=check,
+        )
 
     def _check_local(self, state: State) -> None:
         if state.epoch not in (None, LOCAL_EPOCH):
@@ -318,6 +337,7 @@ class Replica:
                 was = old is not None and old[0] & STATUS_MASK != REVOKED
                 if value is not None:
                     cursor.put(key, value)
+                    self._note_end(txn, key, value)
                     max_labels = max(max_labels, key.count(b".") + 1)
                     count += not was
                 elif was:
@@ -325,10 +345,54 @@ class Replica:
                     count -= 1
         self._environment.put_state(txn, replace(state, count=count, max_labels=max_labels))
 
+    # What ends by itself
+
+    def _note_end(self, txn: lmdb.Transaction[bytes], key: bytes, value: bytes) -> None:
+        end = endings.key_of(key, value)
+        if end is not None:
+            txn.put(end, b"", db=self._environment.ends)
+
+    def next_end(self) -> int | None:
+        """Return the Unix time at which a record ends next; only for who writes."""
+        ends = self._environment.ends
+        return endings.first(self._environment.begin(ends), ends)
+
+    def ending(self, now: float) -> dict[str, Status]:
+        """Return what ends by `now`, and what each domain is from then on; for who writes."""
+        ends = self._environment.ends
+        found: dict[str, Status] = {}
+        for _, domain in endings.due(self._environment.begin(ends), ends, now):
+            value = self._snapshot().get(domain)
+            end = None if value is None else endings.ending_of(value)
+            if end is not None and end.until <= now:
+                found[domain.decode()] = end.status
+        return found
+
+    def end(self, now: float) -> None:
+        """Make what ends by `now` what it is from then on; the position stays. Raises ReplicaFull.
+
+        The registry's own change, whenever it comes, says the same or what has changed since.
+        """
+
+        def work(txn: lmdb.Transaction[bytes]) -> None:
+            state = self._environment.state(txn)
+            names, ends = self._environment.sets[state.active], self._environment.ends
+            count = state.count
+            for key, domain in endings.due(txn, ends, now):
+                txn.delete(key, db=ends)
+                value = txn.get(domain, db=names)
+                end = None if value is None else endings.ending_of(value)
+                if end is not None and end.until <= now:
+                    txn.put(domain, end.record(), db=names)
+                    count -= end.status is Status.ABSENT
+            self._environment.put_state(txn, replace(state, count=count))
+
+        self._environment.transact(work)
+
     # The operator's overrides
 
     def overrides(self) -> dict[str, Override]:
-        """All overrides of the last commit by domain, ended ones too."""
+        """Return all overrides of the last commit by domain, ended ones too."""
         return self._read_overrides(self._environment.begin(self._environment.overrides))
 
     def _read_overrides(self, txn: lmdb.Transaction[bytes]) -> dict[str, Override]:
@@ -339,7 +403,7 @@ class Replica:
 
     def set_override(self, override: Override) -> None:
         """Store an override, in place of one that the domain already has."""
-        key = _key(override.domain)
+        key = _override_key(override.domain)
         value = encode_override(override)
 
         def work(txn: lmdb.Transaction[bytes]) -> None:
@@ -350,7 +414,7 @@ class Replica:
 
     def remove_override(self, domain: str) -> bool:
         """Forget a domain's override; False if it had none."""
-        key = _key(domain)
+        key = _override_key(domain)
 
         def work(txn: lmdb.Transaction[bytes]) -> bool:
             removed = txn.delete(key, db=self._environment.overrides)
@@ -368,7 +432,7 @@ class Replica:
 
 
 def _record(change: Change) -> tuple[bytes, bytes | None]:
-    """A change as key and value, checked.  Raises BadChange."""
+    """Return a change as key and value, checked.  Raises BadChange."""
     key = _key(change.domain)
     if change.status is Status.ABSENT:
         return key, None
@@ -381,9 +445,18 @@ def _record(change: Change) -> tuple[bytes, bytes | None]:
 
 
 def _key(domain: str) -> bytes:
-    """A domain as a key; only canonical names are.  Raises BadChange."""
+    """Return a filed domain as a key; only canonical names are.  Raises BadChange."""
+    return _checked(check_domain, domain)
+
+
+def _override_key(name: str) -> bytes:
+    """Return the same for what is exempted or suspended: any name that a host is judged by."""
+    return _checked(check_host_name, name)
+
+
+def _checked(check: Callable[[str], None], name: str) -> bytes:
     try:
-        check_domain(domain)
+        check(name)
     except InvalidName as error:
-        raise BadChange(domain, error.reason) from error
-    return domain.encode()
+        raise BadChange(name, error.reason) from error
+    return name.encode()

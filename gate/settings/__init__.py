@@ -3,22 +3,59 @@
 A leaf: nothing here imports anything else of the project's.
 """
 
+import os
+
+# Pydantic looks through every installed distribution for a plug-in, and nothing here wants one.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from gate.settings.base import Address
+from gate.settings.listeners import Destination, Listener, Mode, special
 from gate.settings.load import ConfigError, Problem, load
 from gate.settings.model import (
     Limits,
-    Listener,
-    Mode,
     Notice,
-    Policy,
+    PolicySettings,
     Process,
     Route,
     Settings,
     UpstreamPool,
     Upstreams,
 )
-from gate.settings.operations import AccessLog, Admin, AdminTls, Log, Unfiled, UnfiledReport
-from gate.settings.registry import Registry, RegistryTls
+from gate.settings.operations import (
+    AccessLog,
+    Admin,
+    AdminTls,
+    LogSettings,
+    ReportSettings,
+    TrafficReportSettings,
+    Unfiled,
+)
+from gate.settings.orders import (
+    AccessOpens,
+    NoticeSettings,
+    OrderSettings,
+    RuleSettings,
+    Sms,
+    SmtpSettings,
+    Unknown,
+    WebhookSettings,
+)
+from gate.settings.registry import RegistrySettings, RegistryTls
+from gate.settings.route_match import RouteMatch, split_match
+from gate.settings.routes_file import (
+    BadRoute,
+    RouteLine,
+    RoutePlaces,
+    each_route,
+    parse_routes,
+    pool_of,
+    read_routes,
+    route_files,
+    route_of,
+    routes_of_text,
+    stamp_of_routes,
+    words_of,
+)
 from gate.settings.sync import (
     EMBEDDED,
     NONE,
@@ -34,31 +71,56 @@ __all__ = [
     "EMBEDDED",
     "NONE",
     "AccessLog",
+    "AccessOpens",
     "Address",
     "Admin",
     "AdminTls",
+    "BadRoute",
     "ClientTls",
     "ConfigError",
+    "Destination",
     "Limits",
     "Listener",
-    "Log",
+    "LogSettings",
     "Mode",
     "Nats",
     "Notice",
-    "Policy",
+    "NoticeSettings",
+    "OrderSettings",
+    "PolicySettings",
     "Problem",
     "Process",
     "Push",
     "PushTarget",
-    "Registry",
+    "RegistrySettings",
     "RegistryTls",
+    "ReportSettings",
     "Route",
+    "RouteLine",
+    "RouteMatch",
+    "RoutePlaces",
+    "RuleSettings",
     "ServerTls",
     "Settings",
+    "Sms",
+    "SmtpSettings",
     "Sync",
+    "TrafficReportSettings",
     "Unfiled",
-    "UnfiledReport",
+    "Unknown",
     "UpstreamPool",
     "Upstreams",
+    "WebhookSettings",
+    "each_route",
     "load",
+    "parse_routes",
+    "pool_of",
+    "read_routes",
+    "route_files",
+    "route_of",
+    "routes_of_text",
+    "special",
+    "split_match",
+    "stamp_of_routes",
+    "words_of",
 ]

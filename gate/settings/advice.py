@@ -6,17 +6,23 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from gate.settings.listeners import Listener
 from gate.settings.model import Settings
+from gate.settings.sync import EMBEDDED
 
 
 def advice(settings: Settings) -> Iterator[str]:
-    """A sentence for each setting that the operator may want to look at again."""
+    """Yield a sentence for each setting that the operator may want to look at again."""
     pool = settings.upstreams.default
     for kind, addresses, outcome in (
         ("http", pool.http, "502"),
         ("tls", pool.tls, "a reset"),
+        ("quic", pool.quic or pool.tls, "a close"),
     ):
-        if not addresses and any(listener.kind == kind for listener in settings.listeners):
+        if not addresses and any(
+            listener.kind == kind and listener.transparent == "off"
+            for listener in settings.listeners
+        ):
             yield (
                 f"upstreams.default.{kind} is empty: filed traffic that no route matches gets "
                 f"{outcome}; name your origins"
@@ -29,6 +35,37 @@ def advice(settings: Settings) -> Iterator[str]:
             f"notice.url {settings.notice.url} is this machine only: visitors of {public[0]!r} "
             "from elsewhere cannot open it; set a public address"
         )
+    if settings.policy.acme_http == "allow":
+        yield (
+            "policy.acme_http: allow lets sites without a filing answer "
+            "/.well-known/acme-challenge/; block it again when their certificates are there"
+        )
+    sync = settings.sync
+    if sync.registry == EMBEDDED:
+        for name in ("push", "nats"):
+            if getattr(sync, name) is not None:
+                yield (
+                    f"sync.{name} brings the changes of a registry elsewhere, and sync.registry is "
+                    f"{sync.registry}: name that registry's URL"
+                )
+    for listener in settings.listeners:
+        if _is_own(settings.notice.url, listener):
+            yield (
+                f"notice.url {settings.notice.url} is the listener {listener.name!r} itself: where "
+                "the page's own host may not pass, the gate answers 403 and no page is shown; set "
+                "the address of a page, such as notice.listen's"
+            )
+
+
+def _is_own(url: str, listener: Listener) -> bool:
+    """Return whether an http URL leads to a listener for HTTP, as far as its address tells."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or listener.kind != "http":
+        return False
+    host, mine = parts.hostname or "", listener.address
+    if (parts.port or 80) != mine.port:
+        return False
+    return host == mine.host or (mine.host in ("0.0.0.0", "::") and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:

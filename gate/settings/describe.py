@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gate.settings.base import Address
+from gate.settings.listeners import Destination
 from gate.settings.model import Route, Settings, UpstreamPool
 from gate.settings.operations import AdminTls
+from gate.settings.orders import SmtpSettings, WebhookSettings
 from gate.settings.registry import RegistryTls
 from gate.settings.reload import needs_restart
 from gate.settings.sync import ClientTls, Nats, Push, PushTarget, ServerTls
@@ -26,9 +28,10 @@ Key = str | int
 
 _WIDTH = 96
 _HEAD = """\
-Settings of the gate, every key with its default. Durations are seconds, sizes are bytes,
-relative paths start at the folder the gate is started in. An environment variable wins over
-this file: GATE_POLICY__IP_HOSTS=allow sets policy.ip_hosts.
+Settings of the gate, every key with its default. Durations are seconds or texts such as
+90s, 30m and 1h30m; sizes are bytes or texts such as 64KiB and 2GiB. Relative paths start at the
+folder the gate is started in. An environment variable wins over this file:
+GATE_POLICY__IP_HOSTS=allow sets policy.ip_hosts.
 `gate config check --config FILE` checks a file. Written by `make docs`: change the model
 (gate/settings/model.py), not this file.
 """
@@ -40,6 +43,7 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
             tls=(Address(host="10.0.0.10", port=443),),
         ),
     ),
+    Destination: Destination(network="203.0.113.0/24"),
     AdminTls: AdminTls(
         certificate=Path("certs/admin.pem"),
         key=Path("certs/admin.key"),
@@ -65,6 +69,17 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
         ),
     ),
     PushTarget: PushTarget(name="edge-1", url="https://10.0.0.31:9466"),
+    WebhookSettings: WebhookSettings(
+        url="https://notices.example.cn/gate", secret_file=Path("certs/webhook.secret")
+    ),
+    SmtpSettings: SmtpSettings(
+        host="mail.example.cn",
+        ca=Path("certs/ca.pem"),
+        user="gate",
+        password_file=Path("certs/smtp.password"),
+        sender="beian@example.cn",
+        to="{account}@example.cn",
+    ),
 }
 """What a section that is empty by default may hold."""
 
@@ -78,7 +93,10 @@ def path_text(path: tuple[Key, ...]) -> str:
 
 
 def section(info: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that is a section or a list of sections; None for a plain value."""
+    """Return the model of a field that is a section or a list of sections.
+
+    None for a plain value.
+    """
     for candidate in (info.annotation, *get_args(info.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return None if candidate is Address else candidate
@@ -86,7 +104,7 @@ def section(info: FieldInfo) -> type[BaseModel] | None:
 
 
 def model_at(path: tuple[Key, ...]) -> type[BaseModel]:
-    """The model whose keys stand below `path`; the nearest one above where it has none."""
+    """Return the model whose keys stand below `path`; the nearest one above where it has none."""
     model: type[BaseModel] = Settings
     for part in path:
         if isinstance(part, int):
@@ -100,7 +118,7 @@ def model_at(path: tuple[Key, ...]) -> type[BaseModel]:
 
 
 def plain(value: Any) -> Any:
-    """A setting's value as YAML and JSON have it."""
+    """Return a setting's value as YAML and JSON have it."""
     match value:
         case Address() | Path() | Enum():
             return str(value)
@@ -113,7 +131,7 @@ def plain(value: Any) -> Any:
 
 
 def gate_yaml() -> str:
-    """The text of config/gate.yaml."""
+    """Return the text of config/gate.yaml."""
     head = "".join(f"# {line}\n" for line in _HEAD.splitlines())
     return head + "\n" + "\n".join(_section(Settings(), "", 0)) + "\n"
 
@@ -147,7 +165,7 @@ def _field(name: str, info: FieldInfo, value: Any, indent: str, depth: int) -> I
 
 
 def _block(name: str, value: Any, indent: str, depth: int) -> Iterator[str]:
-    """A section, or a list of sections."""
+    """Yield a section, or a list of sections."""
     yield f"{indent}{name}:"
     if isinstance(value, tuple):
         yield from _items(value, indent, depth)
@@ -156,7 +174,7 @@ def _block(name: str, value: Any, indent: str, depth: int) -> Iterator[str]:
 
 
 def _items(values: tuple[BaseModel, ...], indent: str, depth: int) -> Iterator[str]:
-    """A list of sections; only the first item is explained."""
+    """Yield a list of sections; only the first item is explained."""
     for number, value in enumerate(values):
         lines = list(_section(value, indent + "    ", depth + 1))
         if number:
@@ -173,7 +191,7 @@ def _inline(value: Any) -> str:
 
 
 def markdown() -> str:
-    """The text of gate/docs/settings.md."""
+    """Return the text of gate/docs/settings.md."""
     lines = [
         "# Settings",
         "",
@@ -183,10 +201,12 @@ def markdown() -> str:
         "has its default. An environment variable wins over the file: `GATE_` and the key's path",
         "in capitals, with `__` between the parts, so `GATE_POLICY__IP_HOSTS=allow`. Lists are",
         "given as YAML: `GATE_UPSTREAMS__DEFAULT__HTTP='[10.0.0.1:80]'`.",
-        "Durations are seconds, sizes are bytes.",
+        "Durations are seconds, or texts such as `90s`, `30m`, `1h30m` (s, m, h, d, w); sizes are",
+        "bytes, or texts such as `64KiB` and `2GiB` (KiB, MiB, GiB, TiB).",
         "",
         "`gate config check` checks a file and prints one line for each error: where, which key,",
-        "what is wrong, what to do. A wrong setting ends the program with exit status 2.",
+        "what is wrong, what to do; also for files and users that it names and that are not there.",
+        "A wrong setting ends the program with exit status 2.",
         "",
         "The last column says what a reload (`HUP`) does: *reload* takes effect on one, *restart*",
         "keeps its old value until the gate is started again.",

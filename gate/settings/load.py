@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 
 from gate.settings.describe import Key, model_at, path_text
 from gate.settings.model import Settings
+from gate.settings.routes_file import BadRoute, read_routes
 
 PREFIX = "GATE_"
 CONFIG_VARIABLE = "GATE_CONFIG"  # names the file itself; not a key
@@ -34,6 +35,7 @@ CONFIG_VARIABLE = "GATE_CONFIG"  # names the file itself; not a key
 CLIENT_VARIABLES = frozenset(
     {
         "GATE_REGISTRY_URL",
+        "GATE_REGISTRY_PROFILE",
         "GATE_REGISTRY_TOKEN",
         "GATE_REGISTRY_DB",
         "GATE_ADMIN_URL",
@@ -92,7 +94,7 @@ class _Source:
     name: str = "settings"
 
     def place(self, path: tuple[Key, ...]) -> str:
-        """The place of `path`, or of the nearest key above it."""
+        """Return the place of `path`, or of the nearest key above it."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
@@ -103,10 +105,13 @@ def load(
     path: Path | None,
     environ: Mapping[str, str] | None = None,
     base: dict[str, Any] | None = None,
+    *,
+    routes: bool = True,
 ) -> Settings:
-    """The settings of the file at `path` and of the environment.
+    """Return the settings of the file at `path` and of the environment.
 
     Without a file, `base` (shaped as the file would be) and the defaults count.
+    Without `routes` the file of routes is not looked at: it may be long.
     Raises ConfigError for a missing or unreadable file, a YAML error, an unknown key or a
     value that its key does not take.
     """
@@ -115,9 +120,27 @@ def load(
     if problems:
         raise ConfigError(*problems)
     try:
-        return Settings.model_validate(source.data)
+        settings = Settings.model_validate(source.data)
     except ValidationError as error:
         raise ConfigError(*(_problem(source, detail) for detail in error.errors())) from None
+    file = settings.upstreams.routes_file
+    if routes and file is not None:
+        _check_routes(file, source)
+    return settings
+
+
+def _check_routes(path: Path, source: _Source) -> None:
+    """Raise ConfigError for a file of routes that cannot be used."""
+    key = "upstreams.routes_file"
+    try:
+        read_routes(path)
+    except BadRoute as error:
+        place = f"{error.file or path}:{error.line}"
+        raise ConfigError(Problem(place, key, error.text)) from None
+    except OSError as error:
+        where = source.place(("upstreams", "routes_file"))
+        why = f"{error.filename or path} cannot be read: {error.strerror}"
+        raise ConfigError(Problem(where, key, why)) from None
 
 
 def _read(path: Path) -> _Source:
@@ -163,7 +186,7 @@ def _yaml_problem(path: Path, error: yaml.YAMLError) -> Problem:
 
 
 def _places(node: yaml.Node, path: tuple[Key, ...], source: _Source) -> None:
-    """Notes where each key below `node` stands; raises ConfigError for a key that stands twice."""
+    """Note where each key below `node` stands; raises ConfigError for a key that stands twice."""
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             below = (*path, str(key_node.value))
@@ -182,7 +205,7 @@ def _places(node: yaml.Node, path: tuple[Key, ...], source: _Source) -> None:
 
 
 def _override(source: _Source, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Puts the environment's values over the file's."""
+    """Put the environment's values over the file's."""
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
@@ -204,7 +227,7 @@ def _override(source: _Source, environ: Mapping[str, str]) -> Iterator[Problem]:
             try:
                 target[path[-1]] = (
                     yaml.load(text, _Yaml)  # noqa: S506 - a SafeLoader
-                    if text[:1] in ("[", "{") or text == "null"
+                    if text.startswith(("[", "{", "- ")) or text == "null"
                     else text
                 )
             except yaml.YAMLError as error:
@@ -218,7 +241,7 @@ def _problem(source: _Source, detail: ErrorDetails) -> Problem:
 
 
 def _text(path: tuple[Key, ...], detail: ErrorDetails) -> str:
-    """What is wrong with the value at `path`, and what it may be."""
+    """Return what is wrong with the value at `path`, and what it may be."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     match kind:
         case "extra_forbidden":

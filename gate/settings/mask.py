@@ -16,7 +16,7 @@ _PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):\S*@")
 
 
 def masked(model: BaseModel) -> dict[str, Any]:
-    """Every key of `model` with its value, as JSON has it.
+    """Return every key of `model` with its value, as JSON has it.
 
     A secret that is set is shown as `MASK`, and so is a password in a URL.
     """
@@ -43,5 +43,5 @@ def _value(value: Any) -> Any:
 
 
 def without_password(url: str) -> str:
-    """A URL that may be shown."""
+    """Return a URL that may be shown."""
     return _PASSWORD.sub(rf"\1:{MASK}@", url)

@@ -10,36 +10,18 @@ old value. All others take effect on a reload.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from gate.settings.base import Address, AddressText, Section, restart
-from gate.settings.operations import Admin, Log, Unfiled
-from gate.settings.registry import Registry
+from gate.settings.base import Address, AddressText, Bytes, Seconds, Section, restart
+from gate.settings.listeners import Listener, Network
+from gate.settings.operations import Admin, LogSettings, TrafficReportSettings, Unfiled
+from gate.settings.registry import RegistrySettings
+from gate.settings.route_match import RouteMatch
 from gate.settings.sync import Sync
-
-
-class Mode(StrEnum):
-    """What a verdict does: `enforce` blocks, `monitor` judges and reports only."""
-
-    ENFORCE = "enforce"
-    MONITOR = "monitor"
-
-
-def _network(value: object) -> object:
-    try:
-        ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{error}; write a network such as 10.0.0.0/8 or 2001:db8::/32") from None
-    return str(value)
-
-
-Network = Annotated[str, BeforeValidator(_network)]
 
 
 def _http_url(value: str) -> str:
@@ -51,31 +33,6 @@ def _http_url(value: str) -> str:
     return value
 
 
-class Listener(Section):
-    """One data-plane listener."""
-
-    name: str = Field(
-        pattern=r"^[a-z0-9_-]{1,32}$",
-        description="Name in metrics, logs and commands: 1 to 32 of a-z, 0-9, _ and -.",
-    )
-    kind: Literal["http", "tls"] = Field(
-        description="What is expected on the port. TLS on an http port, and plain HTTP on a tls "
-        "port, are recognised and judged all the same.",
-    )
-    address: AddressText = Field(
-        description="HOST:PORT to listen on; 0.0.0.0 is every IPv4 address, [::] every IPv6 one."
-    )
-    mode: Mode = Field(
-        Mode.ENFORCE,
-        description="enforce: block what is not filed. monitor: judge, count and report only.",
-    )
-    proxy_protocol_from: tuple[Network, ...] = Field(
-        (),
-        description="Networks whose connections begin with a PROXY protocol header (v1 or v2), "
-        "such as a load balancer's. From anywhere else such a header is malformed.",
-    )
-
-
 class UpstreamPool(Section):
     """Addresses that serve one route; round-robin, a failed one rests."""
 
@@ -85,19 +42,29 @@ class UpstreamPool(Section):
     tls: tuple[AddressText, ...] = Field(
         (), description="HOST:PORT of the origins for filed TLS (passed through undecrypted)."
     )
+    quic: tuple[AddressText, ...] = Field(
+        (),
+        description="HOST:PORT of the origins for filed QUIC (UDP, passed through undecrypted); "
+        "empty: those of tls.",
+    )
     send_proxy: Literal["off", "v1", "v2"] = Field(
         "off",
         description="PROXY protocol header sent to these origins, so that they see the client's "
-        "address: off, v1 or v2.",
+        "address: off, v1 or v2. QUIC never has one.",
     )
+
+    def origins(self, kind: str) -> tuple[Address, ...]:
+        """Return the origins for the traffic of a listener of this kind."""
+        if kind == "quic":
+            return self.quic or self.tls
+        return self.http if kind == "http" else self.tls
 
 
 class Route(Section):
-    """Sends one domain, or with a leading dot every name below it, to its own upstream pool."""
+    """Sends one domain, or every name below it, or both, to its own upstream pool."""
 
-    match: str = Field(
-        min_length=1,
-        description="A name (example.cn), or with a leading dot every name below it (.example.cn).",
+    match: RouteMatch = Field(
+        description="example.cn: this name; *.example.cn: every name below it; .example.cn: both."
     )
     upstream: UpstreamPool = Field(description="The pool that serves the matching names.")
 
@@ -109,7 +76,7 @@ class Upstreams(Section):
         UpstreamPool(), description="The pool for every name that no route matches."
     )
     routes: tuple[Route, ...] = Field(
-        (), description="Pools for single domains; the most specific match wins."
+        (), description="Pools for single domains; the most specific match wins. No two are alike."
     )
     connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to connect to an origin; then 504, or a reset for TLS."
@@ -123,30 +90,78 @@ class Upstreams(Section):
     max_idle_per_address: int = Field(
         1024, ge=0, description="Unused connections kept open to one origin, per worker."
     )
-    rest_seconds: float = Field(
+    rest_seconds: Seconds = Field(
         5.0, ge=0, description="Seconds that an origin rests after it refused, timed out or broke."
     )
+    resolve_seconds: Seconds = Field(
+        30.0,
+        gt=0,
+        description="Seconds after which the name of an origin is resolved again. All of its "
+        "addresses are used; a name that does not resolve is asked for again after rest_seconds.",
+    )
+    routes_file: Path | None = Field(
+        None,
+        description="File with more routes, a line for each, such as `www.example.cn "
+        "http=10.0.0.10:80 tls=10.0.0.10:443`; or a folder of such files, with names that end in "
+        ".routes. A change to it takes effect within seconds, without a reload, and `gate routes` "
+        "changes it. Of two routes for the same names, the one in routes counts.",
+    )
+    proxy_destination: bool = Field(
+        False,
+        description="Send what comes with a PROXY protocol header on to the destination that the "
+        "header names, if that is in the listener's destinations, rather than to the pools. The "
+        "default pool's send_proxy counts.",
+    )
+    forwarded: Literal["append", "replace", "off"] | None = Field(
+        None,
+        description="What HTTP origins are told of the client. append: its address is appended to "
+        "X-Forwarded-For (and to Forwarded where there is one), X-Forwarded-Proto, -Host and -Port "
+        "are set where they are absent. replace: these, Forwarded, X-Real-IP, Client-IP and "
+        "True-Client-IP are the gate's own, whatever the client sent. off: nothing is added. null: "
+        "append, or off where the origin sees the client's address anyway (client_source).",
+    )
+    forwarded_from: tuple[Network, ...] = Field(
+        (),
+        description="Networks whose word counts under forwarded: replace, such as a CDN's: from "
+        "there it is append.",
+    )
+    via: bool = Field(
+        False,
+        description="Add the gate to Via, in requests and responses. nginx at its defaults "
+        "compresses nothing for a request with Via.",
+    )
+
+    @model_validator(mode="after")
+    def _routes_differ(self) -> Self:
+        known: dict[str, int] = {}
+        for index, route in enumerate(self.routes):
+            first = known.setdefault(route.match, index)
+            if first != index:
+                raise ValueError(
+                    f"routes[{first}] and routes[{index}] both match {route.match!r}; keep one"
+                )
+        return self
 
 
 class Limits(Section):
     """Bounds on what one client, one connection and one worker may take."""
 
-    head_bytes: int = Field(
+    head_bytes: Bytes = Field(
         32768, ge=1024, le=65536, description="Largest HTTP request head in bytes; then 431."
     )
-    head_seconds: float = Field(
+    head_seconds: Seconds = Field(
         10.0, gt=0, description="Seconds for a request head to be complete; then 408."
     )
-    hello_seconds: float = Field(
+    hello_seconds: Seconds = Field(
         5.0, gt=0, description="Seconds for a TLS ClientHello to be complete; then a reset."
     )
-    idle_seconds: float = Field(
+    idle_seconds: Seconds = Field(
         60.0, gt=0, description="Seconds that a kept-alive client connection may be silent."
     )
-    tunnel_idle_seconds: float = Field(
+    tunnel_idle_seconds: Seconds = Field(
         3600.0, gt=0, description="Seconds that a TLS or WebSocket tunnel may be silent both ways."
     )
-    body_idle_seconds: float = Field(
+    body_idle_seconds: Seconds = Field(
         60.0, gt=0, description="Seconds without progress in a request or response body."
     )
     connections_per_worker: int = Field(
@@ -155,15 +170,62 @@ class Limits(Section):
     connections_per_address: int = Field(
         8000, ge=1, description="Client connections open at a time from one address, per worker."
     )
-    pending_bytes: int = Field(
+    pending_bytes: Bytes = Field(
         1 << 26,
         ge=1 << 20,
         description="Bytes held of hellos and requests that are not complete, or wait their turn, "
         "per worker; a connection that wants more is reset. What comes whole is not counted.",
     )
+    destinations: int = Field(
+        10_000,
+        ge=1,
+        description="Hosts that a worker remembers of those that connections are addressed to; "
+        "the one that was unused longest goes first. When all have open connections, more are "
+        "refused.",
+    )
+    quic_flows_per_worker: int = Field(
+        16000, ge=1, description="QUIC connections open at a time in one worker."
+    )
+    quic_flows_per_address: int = Field(
+        1000, ge=1, description="QUIC connections open at a time from one address, per worker."
+    )
+    quic_unproven_flows: int = Field(
+        2048,
+        ge=1,
+        description="QUIC connections per worker whose client has not answered the origin yet, so "
+        "that its address may be forged; the oldest gives way.",
+    )
+    quic_idle_seconds: Seconds = Field(
+        120.0,
+        gt=0,
+        description="Seconds that a QUIC connection may be silent; 10 at most until its client has "
+        "answered the origin.",
+    )
+    acme_per_name: int = Field(
+        30,
+        ge=1,
+        description="ACME requests for one name without a filing that a worker lets through in a "
+        "minute (policy.acme_http: allow); what is over it is blocked.",
+    )
+    acme_per_address: int = Field(
+        300,
+        ge=1,
+        description="Such requests of one client address, of all names, in a minute.",
+    )
+    quic_answers_per_address: int = Field(
+        100,
+        ge=0,
+        description="Datagrams of its own (refusals, Version Negotiation) that a worker sends to "
+        "one address in a second.",
+    )
+    quic_answers_per_worker: int = Field(
+        50_000,
+        ge=0,
+        description="Such datagrams that a worker sends in a second, to all addresses.",
+    )
 
 
-class Policy(Section):
+class PolicySettings(Section):
     """What is decided where the filings alone do not say."""
 
     ip_hosts: Literal["block", "allow"] = Field(
@@ -172,10 +234,25 @@ class Policy(Section):
     no_sni: Literal["block", "allow"] = Field(
         "block", description="TLS without a server name: block or allow."
     )
+    no_host: Literal["block", "allow"] = Field(
+        "block", description="HTTP/1.0 without a Host: block or allow (to the default route)."
+    )
     ech: Literal["allow_outer", "block"] = Field(
         "allow_outer",
         description="TLS with Encrypted Client Hello: allow_outer judges the outer name, block "
-        "resets.",
+        "resets. Browsers send what looks like it to every host, so block shuts them out.",
+    )
+    acme_http: Literal["block", "allow"] = Field(
+        "block",
+        description="ACME HTTP-01 (GET /.well-known/acme-challenge/TOKEN) for names without a "
+        "filing here: block or allow. With allow a site can serve that path unfiled; each request "
+        "has its line in the log, under the reason acme. Bounds: limits.acme_per_name, "
+        "acme_per_address.",
+    )
+    quic_refusal: Literal["close", "drop"] = Field(
+        "close",
+        description="QUIC that is blocked: close tells the client at once (CONNECTION_REFUSED), "
+        "drop leaves it to its time-out.",
     )
     cache_size: int = Field(
         100_000, ge=1, description="Verdicts kept in memory by each worker (about 300 bytes each)."
@@ -196,6 +273,20 @@ class Notice(Section):
     )
     with_query: bool = Field(
         True, description="Add ?domain=NAME&reason=REASON to the URL, so that the page can say it."
+    )
+    provider: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="The provider's name, as the page shows it to the owner of a blocked site.",
+    )
+    portal: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, description="Address of the provider's filing portal, which the page links to."
+    )
+    phone: str | None = Field(
+        None,
+        pattern=r"^[0-9+() -]{3,32}$",
+        description="Telephone number that owners may call, as the page shows it.",
     )
     listen: AddressText | None = Field(
         Address(host="127.0.0.1", port=8081),
@@ -231,27 +322,46 @@ class Process(Section):
         "hard limit; less is logged.",
         json_schema_extra=restart,
     )
-    drain_delay: float = Field(
+    native: Literal["auto", "off"] = Field(
+        "auto",
+        description="The compiled data plane: auto uses it where it was compiled, off has the "
+        "Python data plane do all by itself, for two to four times the CPU.",
+    )
+    coalesce_us: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Microseconds that a worker may wait for company when connections trickle in "
+        "faster than it sleeps: less CPU for each, at this much more latency. 0 never waits. "
+        "Compiled data plane only.",
+    )
+    drain_delay: Seconds = Field(
         0.0,
         ge=0,
         description="Seconds between TERM and the end of accepting, while /readyz already says "
         "no, so that a load balancer turns away first.",
     )
-    drain_seconds: float = Field(
+    drain_seconds: Seconds = Field(
         30.0,
         ge=0,
         description="Seconds that open connections have to end by themselves on TERM; then they "
         "are cut.",
     )
-    reload_drain_seconds: float = Field(
+    reload_drain_seconds: Seconds = Field(
         3600.0,
         ge=0,
         description="Seconds that open connections keep their old worker after a reload.",
     )
-    hang_seconds: float = Field(
+    reload_seconds: Seconds = Field(
+        30.0,
+        ge=1,
+        description="Seconds that the new processes of a reload have to serve; then it is rolled "
+        "back, and the settings before it stay in force.",
+    )
+    hang_seconds: Seconds = Field(
         30.0,
         ge=0,
-        description="A worker that gives no sign of life for this many seconds is killed and "
+        description="A process that gives no sign of life for this many seconds is killed and "
         "restarted; 0 never does.",
     )
 
@@ -285,12 +395,12 @@ class Settings(Section):
     )
     listeners: tuple[Listener, ...] = Field(
         default_factory=_default_listeners,
-        description="Data-plane ports. Addresses change on a restart only; mode and trusted "
-        "networks on a reload.",
+        description="Data-plane ports. Addresses, transparent and client_source change on a "
+        "restart only; mode, destinations and trusted networks on a reload.",
     )
     upstreams: Upstreams = Field(Upstreams(), description="Where allowed traffic goes.")
-    policy: Policy = Field(
-        Policy(), description="What is decided where the filings alone do not say."
+    policy: PolicySettings = Field(
+        PolicySettings(), description="What is decided where the filings alone do not say."
     )
     limits: Limits = Field(
         Limits(), description="Bounds on what one client, one connection and one worker may take."
@@ -303,24 +413,41 @@ class Settings(Section):
         Process(), description="The process family: privileges, limits, start and stop."
     )
     sync: Sync = Field(Sync(), description="Where the filings come from.")
-    registry: Registry = Field(
-        Registry(), description="The filing registry that this machine runs, if it runs one."
+    registry: RegistrySettings = Field(
+        RegistrySettings(),
+        description="The filing registry that this machine runs, if it runs one.",
     )
     unfiled: Unfiled = Field(
         Unfiled(), description="The table of blocked names that are asked for."
     )
-    log: Log = Field(Log(), description="What is written to standard error.")
+    traffic_report: TrafficReportSettings = Field(
+        TrafficReportSettings(),
+        description="Whether the registry is told which filed domains had traffic.",
+    )
+    log: LogSettings = Field(LogSettings(), description="What is written to standard error.")
 
     @model_validator(mode="after")
     def _listeners_differ(self) -> Self:
+        taken = [item for item in self.listeners if item.address.port]
         for what, values in (
             ("name", [listener.name for listener in self.listeners]),
-            ("address", [str(item.address) for item in self.listeners if item.address.port]),
+            ("address", [str(item.address) for item in taken if item.kind != "quic"]),
+            ("address", [str(item.address) for item in taken if item.kind == "quic"]),  # UDP
         ):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(
                     f"listeners: two have the {what} {twice[0]!r}; give each its own {what}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _headers_lead_to_hosts(self) -> Self:
+        for listener in self.listeners if self.upstreams.proxy_destination else ():
+            if listener.proxy_protocol_from and not listener.destinations:
+                raise ValueError(
+                    f"listener {listener.name!r}: upstreams.proxy_destination needs destinations, "
+                    "the networks that a PROXY header may name; add them"
                 )
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from gate.settings.base import Address, AddressText, Section, restart
+from gate.settings.base import Address, AddressText, Seconds, Section, restart
 from gate.settings.registry import RegistryTls
 
 LEAST_TOKEN: Final = 16
@@ -95,7 +95,7 @@ class AccessLog(Section):
     )
 
 
-class Log(Section):
+class LogSettings(Section):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -109,17 +109,39 @@ class Log(Section):
     access: AccessLog = Field(AccessLog(), description="Lines on single decisions.")
 
 
-class UnfiledReport(Section):
+class ReportSettings(Section):
     """What the registry is told of the blocked names, so that their owners can be."""
 
     enabled: bool = Field(
         False, description="Report the blocked names to the registry that this gate follows."
     )
-    seconds: float = Field(300.0, ge=1, description="Time between two reports.")
+    seconds: Seconds = Field(300.0, ge=1, description="Time between two reports.")
     gate: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="The gate's name in the reports; null is the machine's.",
+        description="The gate's name in the reports; null is `sync.gate`, else the machine's.",
+    )
+
+
+class TrafficReportSettings(Section):
+    """Which filed domains had traffic, told to the registry by the day: names, and no client."""
+
+    enabled: bool = Field(
+        False,
+        description="Tell the registry that this gate follows which filed domains were asked for, "
+        "each a few times a day at most, so that it knows of filings without traffic.",
+        json_schema_extra=restart,
+    )
+    seconds: Seconds = Field(
+        60.0, ge=1, description="Time between two reports.", json_schema_extra=restart
+    )
+    names: int = Field(
+        200_000,
+        ge=1_000,
+        le=5_000_000,
+        description="Domains that wait for a registry that is away, about 100 bytes each; beyond, "
+        "the day is reported as incomplete.",
+        json_schema_extra=restart,
     )
 
 
@@ -136,6 +158,6 @@ class Unfiled(Section):
     keep_days: float = Field(
         30.0, gt=0, description="Days after which a name that nobody has asked for is forgotten."
     )
-    report: UnfiledReport = Field(
-        UnfiledReport(), description="Whether the registry is told of them."
+    report: ReportSettings = Field(
+        ReportSettings(), description="Whether the registry is told of them."
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from gate.settings.base import Address, AddressText, Section, restart
+from gate.settings.base import Address, AddressText, Bytes, Seconds, Section, ShareText, restart
+from gate.settings.orders import OrderSettings
 from gate.settings.sync import ClientTls, Nats, PushTarget
 
 
@@ -20,7 +21,7 @@ class RegistryTls(Section):
     )
 
 
-class Registry(Section):
+class RegistrySettings(Section):
     """The filing registry that this machine runs, if it runs one."""
 
     listen: AddressText = Field(
@@ -79,22 +80,32 @@ class Registry(Section):
         description="Newest changes that the log keeps; a gate further behind takes a snapshot.",
         json_schema_extra=restart,
     )
-    snapshot_seconds: float = Field(
+    snapshot_seconds: Seconds = Field(
         300.0,
         ge=0,
         description="A snapshot is made anew for who asks when it is older than this, or far "
         "behind the log.",
         json_schema_extra=restart,
     )
-    body_bytes: int = Field(
+    max_shrink: ShareText = Field(
+        0.1,
+        description="A set with fewer filed domains than were given out last, by more than this "
+        "share (10%, 0.1) and unexplained by the log, waits for `gate registry accept-set`.",
+        json_schema_extra=restart,
+    )
+    body_bytes: Bytes = Field(
         1_048_576,
         ge=16_384,
         description="Largest request body.",
         json_schema_extra=restart,
     )
-    upload_bytes: int = Field(
+    upload_bytes: Bytes = Field(
         2_147_483_648,
         ge=1_048_576,
         description="Largest file for a bulk import.",
         json_schema_extra=restart,
+    )
+    orders: OrderSettings = Field(
+        OrderSettings(),
+        description="The filing workflow; see gate/docs/filing.md.",
     )

@@ -7,7 +7,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gate.settings.model import Listener, Settings
+from gate.settings.listeners import Listener
+from gate.settings.model import Settings
+
+_FIXED = ("kind", "address", "transparent", "client_source")
+"""What of a listener is fixed while the gate runs."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,7 +47,7 @@ def _merge(running: M, wanted: M, prefix: str, kept: list[str]) -> M:
 def _listeners(
     running: tuple[Listener, ...], wanted: tuple[Listener, ...], kept: list[str]
 ) -> tuple[Listener, ...]:
-    """The running listeners with the wanted mode and trusted networks."""
+    """Return the running listeners with what changes on a reload as wanted."""
     by_name = {listener.name: listener for listener in wanted}
     merged = []
     for old in running:
@@ -52,8 +56,15 @@ def _listeners(
             kept.append(f"listeners ({old.name} is gone)")
             merged.append(old)
             continue
-        if (old.kind, old.address) != (new.kind, new.address):
-            kept.append(f"listeners ({old.name}: kind or address)")
-        merged.append(new.model_copy(update={"kind": old.kind, "address": old.address}))
+        differs = [name for name in _FIXED if getattr(old, name) != getattr(new, name)]
+        if differs:
+            kept.append(f"listeners ({old.name}: {', '.join(differs)})")
+        fixed = {name: getattr(old, name) for name in _FIXED}
+        # What is fixed may not go with what changes, such as no destinations any more.
+        if old.transparent != "off" and not new.destinations:
+            fixed["destinations"] = old.destinations
+        if old.transparent != "off":
+            fixed["proxy_protocol_from"] = ()
+        merged.append(new.model_copy(update=fixed))
     kept.extend(f"listeners ({name} is new)" for name in by_name)
     return tuple(merged)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gate.settings.base import AddressText, Section, restart
+from gate.settings.base import AddressText, Seconds, Section, ShareText, restart
 
 EMBEDDED: Final = "embedded"
 NONE: Final = "none"
@@ -119,6 +119,13 @@ class Sync(Section):
         None,
         description="File with a reader token of the registry.",
     )
+    gate: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
+        description="This gate's name when it tells the registry what it enforces; null is the "
+        "machine's.",
+        json_schema_extra=restart,
+    )
     keys: Path | None = Field(
         None,
         description="The registry's public keys (its public.json); null is keys/public.json in "
@@ -134,7 +141,7 @@ class Sync(Section):
         description="Follow the registry's changes by long poll. Without it they come by push or "
         "NATS, and only what was missed, and snapshots, are fetched.",
     )
-    poll_seconds: float = Field(
+    poll_seconds: Seconds = Field(
         25.0,
         gt=0,
         le=60,
@@ -145,17 +152,28 @@ class Sync(Section):
         description="A port for changes that the registry pushes; null for none.",
     )
     nats: Nats | None = Field(None, description="Follow the registry through NATS; null for not.")
-    stale_seconds: float = Field(
+    stale_seconds: Seconds = Field(
         120.0,
         gt=0,
         description="Without word from the registry for this long the filings are called stale: "
         "logged, and shown in the metrics.",
     )
-    unready_seconds: float | None = Field(
+    unready_seconds: Seconds | None = Field(
         None,
         gt=0,
         description="Without word from the registry for this long the gate is not ready; null "
         "(the default) serves from the replica for as long as it takes.",
+    )
+
+    max_shrink: ShareText = Field(
+        0.1,
+        description="A snapshot that would close more than this share of the filed domains (10%, "
+        "0.1) waits for an operator's `gate sync accept`; the old set serves until then.",
+    )
+    allow_empty: bool = Field(
+        False,
+        description="An empty registry is meant: a gate that has never had a filing is ready, and "
+        "blocks every name.",
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,9 @@ own default is the unit's) for what has its address in the settings.
 
 A listener needs one socket for each worker. With as many sockets as workers (ReusePort=yes and the
 address as many times) each worker has its own. With fewer, workers share one: each has a
-descriptor of it, and whoever is free first takes the next connection.
+descriptor of it, and whoever is free first takes the next connection. That is no way for a quic
+listener, whose datagrams must come to the worker that has the connection: it takes a UDP socket
+for each worker, or none.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import socket
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
+from gate.net.bind import address_of, is_transparent
 from gate.settings import Address, Settings
+from gate.supervisor.errors import CannotStart
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
-class ActivationError(Exception):
+class ActivationError(CannotStart):
     """What was passed can't be used; says which socket, why and what to do."""
 
 
@@ -37,17 +41,22 @@ class Passed:
     @property
     def address(self) -> Address:
         """Where it listens."""
-        host, port = self.sock.getsockname()[:2]
-        return Address(host=host, port=port)
+        return address_of(self.sock)
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether datagrams come in by it, not connections."""
+        return self.sock.type == socket.SOCK_DGRAM
 
     def __str__(self) -> str:
         return f"{self.name!r} at {self.address}"
 
 
 def passed(environ: MutableMapping[str, str], pid: int) -> list[Passed]:
-    """The sockets that were passed to the process `pid`; takes them out of the environment.
+    """Return the sockets that were passed to the process `pid`; takes them out of the environment.
 
-    Raises ActivationError for what is no listening TCP socket of one address family.
+    Raises ActivationError for what is no listening TCP socket, nor a bound UDP one, of one address
+    family.
     """
     given = {name: environ.pop(name, "") for name in _VARIABLES}
     if given["LISTEN_PID"] != str(pid) or not given["LISTEN_FDS"].isdigit():
@@ -66,14 +75,13 @@ def _take(number: int, name: str) -> Passed:
             f"socket activation: descriptor {number} ({name!r}) is no socket: {error.strerror}"
         ) from None
     os.set_inheritable(number, False)
-    if (
-        sock.family not in (socket.AF_INET, socket.AF_INET6)
-        or sock.type != socket.SOCK_STREAM
-        or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    ):
+    listens = sock.type == socket.SOCK_DGRAM or (
+        sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    )
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or not listens:
         raise ActivationError(
-            f"socket activation: {name!r} is no listening TCP socket; it takes "
-            "ListenStream=ADDRESS:PORT and Accept=no"
+            f"socket activation: {name!r} is no listening TCP socket and no UDP one; it takes "
+            "ListenStream=ADDRESS:PORT and Accept=no, or ListenDatagram=ADDRESS:PORT for quic"
         )
     if sock.family == socket.AF_INET6 and not sock.getsockopt(
         socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
@@ -89,21 +97,35 @@ def _take(number: int, name: str) -> Passed:
 def assign(
     sockets: Iterable[Passed], settings: Settings, workers: int
 ) -> Mapping[str, Sequence[socket.socket]]:
-    """The sockets by what they are for: listeners, one for each worker; `admin`, `notice`.
+    """Return the sockets by what they are for: listeners, one for each worker; `admin`, `notice`.
 
     Raises ActivationError for one that is for nothing, or that nobody would serve.
     """
+    quic = {listener.name for listener in settings.listeners if listener.kind == "quic"}
+    transparent = {one.name for one in settings.listeners if one.transparent == "tproxy"}
     addresses = _addresses(settings)
     found: dict[str, list[Passed]] = {}
     for item in sockets:
-        found.setdefault(_purpose(item, addresses), []).append(item)
+        of_its_kind = {name: at for name, at in addresses.items() if (name in quic) == item.is_udp}
+        found.setdefault(_purpose(item, of_its_kind), []).append(item)
     assigned: dict[str, Sequence[socket.socket]] = {}
     for purpose, items in found.items():
+        if purpose in quic and len(items) != workers:
+            raise ActivationError(
+                f"socket activation: {len(items)} sockets for {purpose!r}, and QUIC needs one for "
+                f"each of the {workers} workers; set ReusePort=yes and give ListenDatagram= "
+                f"{workers} times, or leave the port to the gate"
+            )
         most = workers if purpose in {listener.name for listener in settings.listeners} else 1
         if len(items) > most:
             raise ActivationError(
                 f"socket activation: {len(items)} sockets for {purpose!r}, and it can serve "
                 f"{most}; pass no more, or raise `workers`"
+            )
+        if purpose in transparent and not all(is_transparent(item.sock) for item in items):
+            raise ActivationError(
+                f"socket activation: {purpose!r} is transparent: tproxy, but not its socket; set "
+                "Transparent=yes, or leave the port to the gate"
             )
         own = [item.sock for item in items]
         shared = [own[number % len(own)].dup() for number in range(len(own), most)]
@@ -124,7 +146,9 @@ def _purpose(item: Passed, addresses: Mapping[str, Address]) -> str:
     for purpose, address in addresses.items():
         if address == item.address:
             return purpose
+    kind = "UDP socket" if item.is_udp else "socket"
+    names = ", ".join(sorted(addresses)) or "(there is none)"
     raise ActivationError(
-        f"socket activation: the socket {item} is for nothing in the settings; set "
-        f"FileDescriptorName= to one of {', '.join(sorted(addresses))}"
+        f"socket activation: the {kind} {item} is for nothing in the settings; set "
+        f"FileDescriptorName= to one of {names}"
     )

@@ -11,39 +11,54 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gate.ipc.scoreboard import ProcessRow
 from gate.supervisor import privileges
 
 RETIRE = signal.SIGUSR1
-TAKEN = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, RETIRE}
+TAKEN = {
+    *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2),
+    *(signal.SIGALRM, RETIRE),
+}
 """The signals that the supervisor blocks and takes one at a time; RETIRE means nothing to it."""
 
 
 @dataclass(slots=True, frozen=True)
-class Role:
+class ProcessRole:
     """One kind of child process."""
 
     name: str
     """Its row on the board: `control`, `worker-0`, ..."""
-    main: Callable[[], int]
-    """What the child does; runs after the fork, returns the exit status."""
+    main: Callable[[ProcessRow], int]
+    """What the child does; runs after the fork with the row that it gives its signs of life in,
+    and returns the exit status."""
     carries_traffic: bool
     """Ends first on a stop; on a reload its successor serves before it retires."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Child:
     """A running child."""
 
-    role: Role
+    pid: int
+    role: ProcessRole
     started: float
+    """When, on the monotonic clock."""
     leaving: bool = False
     """Told to end: its end is no fault."""
     kill_at: float = math.inf
     """When it is killed, if it has not ended by then (monotonic)."""
 
+    def signal(self, number: int) -> None:
+        """Send it a signal; it may have ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
-def be_child(role: Role, parent: int) -> None:
-    """Runs the role in a fresh child and ends the process."""
+    def __str__(self) -> str:
+        return f"{self.role.name} (process {self.pid})"
+
+
+def be_child(role: ProcessRole, row: ProcessRow, parent: int) -> None:
+    """Run the role in a fresh child and end the process."""
     status = 1
     try:
         privileges.die_with_parent()
@@ -58,7 +73,7 @@ def be_child(role: Role, parent: int) -> None:
         if not role.carries_traffic:
             signal.signal(RETIRE, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
-        status = role.main()
+        status = role.main(row)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -66,9 +81,3 @@ def be_child(role: Role, parent: int) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-
-
-def send_signal(pid: int, number: int) -> None:
-    """Send a signal to a process that may have ended."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -12,22 +12,25 @@ import json
 import os
 import socket
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gate.supervisor.binding import Ports
+from gate.ipc.siblings import FlowBoard, Mailboxes
+from gate.supervisor.errors import CannotStart
+from gate.supervisor.sockets import Ports
 
 VARIABLE = "FILING_GATE_HANDOVER"  # `GATE_...` are settings
 _OWN = ("admin", "notice", "control")
-_INSIDE = "registry"
+_REGISTRY = "registry"
+_FLOWS, _ENTRIES, _OUTLETS = "quic.flows", "quic.entries", "quic.outlets"
 
 
-class HandoverError(Exception):
+class HandoverError(CannotStart):
     """What was left can't be read: the two programs do not understand each other."""
 
 
 @dataclass(slots=True, frozen=True)
-class Heir:
+class SurvivingWorker:
     """A child that goes on under the new program."""
 
     pid: int
@@ -36,13 +39,15 @@ class Heir:
 
 
 @dataclass(slots=True, frozen=True)
-class Counts:
+class BoardCounts:
     """What the board has counted; goes on from there."""
 
     born: int
     restarts: Mapping[str, int]
     reloads: int
     reloads_refused: int
+    reloads_rolled_back: int
+    generation: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,14 +61,14 @@ class Handover:
     """Descriptor of the locked `gate.pid`."""
     sockets: Mapping[str, Sequence[int]]
     """Descriptors of the sockets by the name that `Ports` has for them, one for each worker."""
-    children: Sequence[Heir]
-    counts: Counts
-    elders: int | None = None
+    children: Sequence[SurvivingWorker]
+    counts: BoardCounts
+    replaced: int | None = None
     """Descriptor of the page of replaced workers; a program of before had none to leave."""
 
     def descriptors(self) -> list[int]:
-        """All that the new program inherits."""
-        own = [self.lock] if self.elders is None else [self.lock, self.elders]
+        """Return all that the new program inherits."""
+        own = [self.lock] if self.replaced is None else [self.lock, self.replaced]
         return [*own, *(number for group in self.sockets.values() for number in group)]
 
     def leave(self, environ: MutableMapping[str, str]) -> None:
@@ -82,7 +87,7 @@ class Handover:
 
 
 def inherited(environ: MutableMapping[str, str]) -> Handover | None:
-    """What a predecessor in this process has left; None at an ordinary start.
+    """Return what a predecessor in this process has left; None at an ordinary start.
 
     Raises HandoverError.
     """
@@ -93,8 +98,13 @@ def inherited(environ: MutableMapping[str, str]) -> Handover | None:
         with open(int(number), "rb") as memory:
             memory.seek(0)
             fields = json.load(memory)
-        fields["children"] = [Heir(**child) for child in fields["children"]]
-        fields["counts"] = Counts(**fields["counts"])
+        if "elders" in fields:  # as a program of 0.1.0 calls it
+            fields["replaced"] = fields.pop("elders")
+        fields["children"] = [SurvivingWorker(**child) for child in fields["children"]]
+        counts = fields["counts"]
+        # A program of 0.1.0 rolls nothing back, and counts its reloads alone.
+        missing = {"reloads_rolled_back": 0, "generation": counts["reloads"]}
+        fields["counts"] = BoardCounts(**(missing | counts))
         handover = Handover(**fields)
         for descriptor in handover.descriptors():
             os.set_inheritable(descriptor, False)
@@ -106,22 +116,28 @@ def inherited(environ: MutableMapping[str, str]) -> Handover | None:
     return handover
 
 
-def descriptors_of(ports: Ports, inside: socket.socket | None) -> dict[str, list[int]]:
-    """The descriptors of all sockets; listeners are `listener.NAME`, `inside` is the registry's."""
+def descriptors_of(ports: Ports, registry: socket.socket | None) -> dict[str, list[int]]:
+    """Return the descriptors of all sockets; listeners are `listener.NAME`."""
     numbers = {
         f"listener.{name}": [sock.fileno() for sock in sockets]
         for name, sockets in ports.data.items()
     }
-    own = zip((*_OWN, _INSIDE), (ports.admin, ports.notice, ports.control, inside), strict=True)
+    if ports.flows is not None and ports.mail is not None:
+        numbers |= {
+            _FLOWS: [ports.flows.descriptor],
+            _ENTRIES: [sock.fileno() for sock in ports.mail.entries],
+            _OUTLETS: [sock.fileno() for sock in ports.mail.outlets],
+        }
+    own = zip((*_OWN, _REGISTRY), (ports.admin, ports.notice, ports.control, registry), strict=True)
     return numbers | {name: [sock.fileno()] for name, sock in own if sock is not None}
 
 
 def ports_of(handover: Handover) -> Ports:
-    """The sockets that were left, but for that of the registry inside."""
+    """Return the sockets that were left, but for that of the embedded registry."""
     found = {
         name: tuple(socket.socket(fileno=number) for number in numbers)
         for name, numbers in handover.sockets.items()
-        if name != _INSIDE
+        if name not in (_REGISTRY, _FLOWS)
     }
     data = {
         name.removeprefix("listener."): sockets
@@ -129,10 +145,14 @@ def ports_of(handover: Handover) -> Ports:
         if name.startswith("listener.")
     }
     notice = found.get("notice")
-    return Ports(data, found["admin"][0], notice[0] if notice else None, found["control"][0])
+    ports = Ports(data, found["admin"][0], notice[0] if notice else None, found["control"][0])
+    if _FLOWS not in handover.sockets:
+        return ports
+    flows = FlowBoard(handover.workers, handover.sockets[_FLOWS][0])
+    return replace(ports, flows=flows, mail=Mailboxes(found[_ENTRIES], found[_OUTLETS]))
 
 
-def inside_of(handover: Handover) -> socket.socket | None:
-    """The socket of the registry inside, if one was left."""
-    numbers = handover.sockets.get(_INSIDE)
+def registry_socket_of(handover: Handover) -> socket.socket | None:
+    """Return the socket of the embedded registry, if one was left."""
+    numbers = handover.sockets.get(_REGISTRY)
     return socket.socket(fileno=numbers[0]) if numbers else None

@@ -18,7 +18,7 @@ class Notifier:
         """Seconds between two signs of life that systemd wants; 0 for none."""
 
     def send(self, **state: str | int) -> None:
-        """Sends `READY=1`-like assignments; a systemd that has gone away is no error."""
+        """Send `READY=1`-like assignments; a systemd that has gone away is no error."""
         if not self._address:
             return
         text = "\n".join(f"{name}={value}" for name, value in state.items())

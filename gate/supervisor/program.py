@@ -23,7 +23,7 @@ class Program:
 
     @classmethod
     def present(cls) -> Program:
-        """The command that this process was started by."""
+        """Return the command that this process was started by."""
         if os.access(sys.argv[0], os.X_OK) and os.path.isfile(sys.argv[0]):
             return cls(sys.argv)  # its first line may name another interpreter by now
         return cls([sys.executable, *sys.orig_argv[1:]])
@@ -32,7 +32,7 @@ class Program:
         return " ".join(self.command)
 
     def rehearse(self, handover: Handover) -> str:
-        """Has the program load itself, its settings and `handover`; why it can't, or ""."""
+        """Have the program load itself, its settings and `handover`; why it can't, or ""."""
         environ = dict(os.environ)
         handover.leave(environ)
         memory = int(environ[VARIABLE])
@@ -56,7 +56,7 @@ class Program:
         return ""
 
     def replace_this_one(self, handover: Handover) -> str:
-        """Executes the program in this process; returns only when it can't be: why."""
+        """Execute the program in this process; returns only when it can't be: why."""
         handover.leave(os.environ)
         try:
             os.execv(self.command[0], list(self.command))  # noqa: S606 - as above

@@ -13,32 +13,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
-from gate.replica import LOCAL_EPOCH, Position, Replica
+from gate.changes.errors import Cause, SyncError
+from gate.changes.position import ENFORCED_HEADER, NAME_HEADER, GatePosition, enforced_header
+from gate.changes.snapshot import Manifest, read_filings
+from gate.changes.verifier import Verifier
+from gate.filings import Position
+from gate.net.accepting import Acceptor
+from gate.net.backoff import Backoff
+from gate.net.bind import listen
+from gate.net.errors import NetError
+from gate.net.serving import running
+from gate.net.tls import ServerContext
+from gate.replica import LOCAL_EPOCH, Replica
 from gate.settings import Push, Sync
-from gate.sync.applier import Applier, Fleet
-from gate.sync.backoff import Backoff
-from gate.sync.entrance import Entrance
-from gate.sync.errors import Cause, SyncError
+from gate.sync.applier import Applier, Enforcer
 from gate.sync.follower import Follower
-from gate.sync.receiver import bind, push_app
-from gate.sync.snapshot import read_filings
+from gate.sync.receiver import push_app
+from gate.sync.shrinking import HeldSnapshot, ShrinkGuard
 from gate.sync.source import Source
-from gate.sync.status import Channel, Counts, SyncStatus
-from gate.sync.tls import ServerContext, TlsError
-from gate.sync.verifier import Verifier
+from gate.sync.status import Channel, SyncCounts, SyncStatus
 
 _log = logging.getLogger(__name__)
 
 _SNAPSHOT_CAUSES: Final = {Cause.COMPACTED, Cause.NEW_EPOCH}
 _MISSING_CAUSES: Final = {Cause.GAP, Cause.NEW_EPOCH}
 _TICK_SECONDS: Final = 1.0
+_TELL_SECONDS: Final = 0.5
+_PUSH_BACKLOG: Final = 128
 
 
 class SyncAgent:
@@ -49,7 +56,7 @@ class SyncAgent:
         settings: Sync,
         folder: Path,
         replica: Replica,
-        fleet: Fleet,
+        enforcer: Enforcer,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,7 +66,8 @@ class SyncAgent:
         self._spool = folder / "snapshot.part"
         self._clock = clock
         self._replica = replica
-        self._applier = Applier(replica, fleet, clock=clock)
+        self._applier = Applier(replica, enforcer, clock=clock)
+        self._guard = ShrinkGuard(settings.max_shrink, clock=clock)
         self._verifier = Verifier(settings.keys or folder / "keys" / "public.json")
         self._follower = (
             None
@@ -74,9 +82,11 @@ class SyncAgent:
         self._wanted = asyncio.Event()
         self._corrupt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pulling = False
+        self._name = settings.gate or socket.gethostname()[:64]
+        self._told: tuple[str, int] | None = None
         self._last_error = ""
         self._last_error_at = 0.0
-        self.counts = Counts()
+        self.counts = SyncCounts()
 
     async def run(self) -> None:
         """Follow the registry until cancelled.
@@ -88,7 +98,9 @@ class SyncAgent:
             tasks.append(asyncio.create_task(self._listen(self._settings.push)))
         if self._follower is not None:
             tasks.append(asyncio.create_task(self._follower.run()))
+            tasks.append(asyncio.create_task(self._tell()))
         tasks.append(asyncio.create_task(self._watch()))
+        tasks.append(asyncio.create_task(self._applier.end_in_time()))
         try:
             done, _ = await asyncio.wait(
                 [self._corrupt, *tasks], return_when=asyncio.FIRST_COMPLETED
@@ -102,7 +114,7 @@ class SyncAgent:
             self._spool.unlink(missing_ok=True)
 
     def status(self) -> SyncStatus:
-        """Where the sync stands."""
+        """Return where the sync stands."""
         applier = self._applier
         position, enforced = self._followed, applier.enforced
         connected = {Channel.PULL: self._pulling}
@@ -122,10 +134,15 @@ class SyncAgent:
             connected=connected,
             last_error=self._last_error,
             last_error_at=self._last_error_at,
+            held=self._guard.held,
         )
 
+    def accept(self, epoch: str) -> HeldSnapshot:
+        """Load the held snapshot of `epoch` on a person's word, soon. Raises NothingHeld."""
+        return self._guard.accept(epoch)
+
     def obstacles(self) -> list[str]:
-        """Why the gate should take no traffic, a sentence each; empty if it should."""
+        """Return why the gate should take no traffic, a sentence each; empty if it should."""
         if self._followed is None and self._replica.position() is None:
             why = f" ({self._last_error})" if self._last_error else ""
             return [f"the replica has never been synced from {self._settings.registry}{why}"]
@@ -136,6 +153,16 @@ class SyncAgent:
                 f"is {limit:g}"
             ]
         return []
+
+    def doubts(self) -> list[str]:
+        """Return what an operator should look at though the gate takes traffic, a sentence each."""
+        held = self._guard.held
+        if held is None:
+            return []
+        return [
+            f"a snapshot waits for your word: it would close {held.closing} of {held.filed} filed "
+            "domains; look at the registry, then `gate sync accept`"
+        ]
 
     @property
     def _followed(self) -> Position | None:
@@ -154,6 +181,7 @@ class SyncAgent:
                     self._verifier,
                     token_file=self._settings.token_file,
                     tls=self._settings.tls,
+                    told=self._told_headers,
                 )
                 async with source:
                     while True:
@@ -165,7 +193,10 @@ class SyncAgent:
             except SyncError as error:
                 self._refused(Channel.PULL, error, quiet=troubled)
                 troubled, self._pulling = True, False
-                await asyncio.sleep(backoff.wait())
+                if error.cause is Cause.SHRINKS:
+                    await self._guard.wait()
+                else:
+                    await asyncio.sleep(backoff.wait())
 
     async def _step(self, source: Source) -> None:
         """Take what is next from the registry; wait for it, or for a reason to fetch something."""
@@ -194,6 +225,47 @@ class SyncAgent:
                 async with asyncio.timeout(self._settings.stale_seconds / 2):
                     await self._wanted.wait()
 
+    def _told_headers(self) -> dict[str, str]:
+        """Return what a pull tells the registry beside what it asks for: what is enforced here."""
+        enforced = self._applier.enforced
+        if enforced is None or enforced.epoch == LOCAL_EPOCH:
+            return {}
+        self._told = (enforced.epoch, enforced.revision)
+        return {
+            NAME_HEADER: self._name,
+            ENFORCED_HEADER: enforced_header(enforced.epoch, enforced.revision),
+        }
+
+    async def _tell(self) -> None:
+        """Tell the registry what is enforced here, as far as no pull has: it came by NATS."""
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            enforced = self._applier.enforced
+            if enforced is None or (enforced.epoch, enforced.revision) == self._told:
+                continue
+            try:
+                source = Source(
+                    self._settings.registry,
+                    self._verifier,
+                    token_file=self._settings.token_file,
+                    tls=self._settings.tls,
+                )
+                async with source:
+                    await source.tell_position(
+                        self._name,
+                        GatePosition(
+                            epoch=enforced.epoch,
+                            revision=enforced.revision,
+                            channel=Channel.NATS.value,
+                        ),
+                    )
+                self._told = (enforced.epoch, enforced.revision)
+                backoff.reset()
+            except SyncError as error:
+                _log.debug("the registry has not heard what is enforced here: %s", error)
+                await asyncio.sleep(backoff.wait())
+
     def _follows_by_pull(self) -> bool:
         if self._settings.pull:
             return True
@@ -203,14 +275,17 @@ class SyncAgent:
         began = time.monotonic()
         before = self._replica.position()
         try:
-            manifest = await source.snapshot(self._spool, self._applier.check)
+            manifest = await source.snapshot(self._spool, self._look)
+            count = self._replica.count()
+            filings = read_filings(self._spool, manifest)
+            await self._applier.load(manifest, filings, check=self._guard.check(manifest))
+            self._guard.loaded()
             if before is not None and before.epoch == LOCAL_EPOCH:
                 _log.warning(
-                    "the imported list of %d domains gives way to the registry's %d filings",
-                    self._replica.count(),
+                    "the imported list of %d domains has given way to the registry's %d filings",
+                    count,
                     manifest.count,
                 )
-            await self._applier.load(manifest, read_filings(self._spool, manifest))
         finally:
             self._spool.unlink(missing_ok=True)
         _log.info(
@@ -221,6 +296,11 @@ class SyncAgent:
         )
         return Position(manifest.epoch, manifest.revision, self._clock())
 
+    def _look(self, manifest: Manifest) -> None:
+        """Raise SyncError for a snapshot that need not be fetched."""
+        self._applier.check(manifest)
+        self._guard.look(manifest)
+
     # Push and NATS
 
     async def _listen(self, push: Push) -> None:
@@ -229,7 +309,7 @@ class SyncAgent:
         while True:
             try:
                 await self._serve_push(push)
-            except (TlsError, OSError) as error:
+            except (NetError, OSError) as error:
                 self._note(f"the push port {push.listen} can't be served: {error}")
                 await asyncio.sleep(backoff.wait())
 
@@ -240,20 +320,15 @@ class SyncAgent:
         app = push_app(
             lambda arriving: self._take(Channel.PUSH, arriving),
             lambda: position.revision if (position := self._followed) else None,
+            name=self._name,
         )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        with bind(push.listen.host, push.listen.port) as listener:
-            await runner.setup()
-            try:
-                if runner.server is None:
-                    raise RuntimeError("the runner has no server after its setup")
-                entrance = Entrance(
-                    runner.server, most=push.connections, tls=tls, refused=self._turned_away
+        with listen(push.listen, "sync.push.listen", backlog=_PUSH_BACKLOG) as listener:
+            async with running(app, stop_seconds=1.0) as server:
+                acceptor = Acceptor(
+                    server, most=push.connections, tls=tls, refused=self._turned_away
                 )
                 _log.info("taking pushed changes on %s", push.listen)
-                await entrance.serve(listener)
-            finally:
-                await runner.cleanup()
+                await acceptor.serve(listener)
 
     def _turned_away(self, cause: Cause) -> None:
         """A connection to the push port came to nothing. Anybody can cause that: no log line."""

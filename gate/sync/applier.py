@@ -15,34 +15,41 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol
 
+from gate.changes.batch import Batch
+from gate.changes.errors import Cause, SyncError
+from gate.changes.snapshot import Manifest
+from gate.filings import Filing, Position, Status
 from gate.replica import (
     LOCAL_EPOCH,
     BadChange,
-    Filing,
+    Check,
     OldEpoch,
-    Position,
     PositionError,
     Replica,
     ReplicaCorrupt,
     ReplicaError,
-    Status,
 )
-from gate.sync.batch import Batch
-from gate.sync.errors import Cause, SyncError
-from gate.sync.snapshot import Manifest
 
 _log = logging.getLogger(__name__)
 
 _ALL_AT = 50_000
 """Domains in debt from which on the workers are told to drop everything instead."""
 
+_LOOK_SECONDS = 1.0
+"""Between two looks for what is over: also for a clock that is set."""
+
+_RETRY_SECONDS = 1.0
+
+_TOLD = 100
+"""Changes of one batch that get a log line of their own."""
+
 
 def _elapsed() -> float:
-    """Seconds that pass while the machine sleeps, too."""
+    """Return a count of seconds that goes on while the machine sleeps, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Fleet(Protocol):
+class Enforcer(Protocol):
     """All workers of this gate. Both calls raise SyncError(unenforced)."""
 
     async def enforce(self, domains: Sequence[str], revoked: Sequence[str], revision: int) -> None:
@@ -59,14 +66,14 @@ class Applier:
     def __init__(
         self,
         replica: Replica,
-        fleet: Fleet,
+        enforcer: Enforcer,
         *,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = _elapsed,
     ) -> None:
         """`clock` is the wall clock; `elapsed` counts seconds, whoever sets that."""
         self._replica = replica
-        self._fleet = fleet
+        self._enforcer = enforcer
         self._clock = clock
         self._elapsed = elapsed
         self._lock = asyncio.Lock()
@@ -121,10 +128,13 @@ class Applier:
             self._hear(batch, revision)
             return revision
 
-    async def load(self, manifest: Manifest, filings: Iterable[Filing]) -> int:
+    async def load(
+        self, manifest: Manifest, filings: Iterable[Filing], *, check: Check | None = None
+    ) -> int:
         """Replace the whole set, and have it enforced; gives the revision in force.
 
-        Raises SyncError like `apply`, and whatever `filings` raises; the old set stays then.
+        Raises SyncError like `apply`, and whatever `filings` and `check` raise; the old set stays
+        then.
         """
         async with self._lock:
             self.check(manifest)
@@ -137,6 +147,7 @@ class Applier:
                         wanted,
                         epoch=manifest.epoch,
                         revision=manifest.revision,
+                        check=check,
                     ),
                     cancelled=wanted.stop,
                 )
@@ -167,8 +178,40 @@ class Applier:
         async with self._lock:
             await self._settle()
 
+    async def end_in_time(self) -> None:
+        """End what has an end of its own when that comes by this gate's clock, until cancelled.
+
+        The registry sends each end as well; this is for a gate that does not hear it. What can't be
+        stored or enforced is told of and tried again.
+        """
+        while True:
+            try:
+                await self.end()
+                end = self._replica.next_end()
+                wait = _LOOK_SECONDS if end is None else end - self._clock()
+            except (SyncError, ReplicaError) as error:
+                _log.error("an exemption or suspension that is over still counts: %s", error)
+                wait = _RETRY_SECONDS
+            await asyncio.sleep(min(max(wait, 0.0), _LOOK_SECONDS))
+
+    async def end(self) -> None:
+        """End what is over by now, and have that enforced. Raises SyncError, ReplicaError."""
+        async with self._lock:
+            now = self._clock()
+            ended = self._replica.ending(now)
+            end = self._replica.next_end()
+            if end is not None and end <= now:
+                for domain, status in ended.items():
+                    self._owed[domain] = status is not Status.FILED
+                with _translated():
+                    await _to_its_end(partial(self._replica.end, now))
+                for domain, status in ended.items():
+                    _log.info("%s is %s: its time was over by this gate's clock", domain, status)
+            if self._owed:
+                await self._settle()
+
     def _followed(self) -> Position | None:
-        """The replica's position in a registry's log; None for an imported list, too."""
+        """Return the replica's position in a registry's log; None for an imported list, too."""
         position = self._replica.position()
         return None if position is None or position.epoch == LOCAL_EPOCH else position
 
@@ -187,15 +230,16 @@ class Applier:
                 )
             )
         self.applied += len(batch.changes)
+        _tell(batch)
 
     async def _settle(self) -> None:
         position = self._replica.position()
         if self._owes_all or len(self._owed) > _ALL_AT:
-            await self._fleet.enforce_all()
+            await self._enforcer.enforce_all()
         elif self._owed or self._enforced != position:
             revoked = [domain for domain, gone in self._owed.items() if gone]
             revision = 0 if position is None else position.revision
-            await self._fleet.enforce(list(self._owed), revoked, revision)
+            await self._enforcer.enforce(list(self._owed), revoked, revision)
         self._owes_all = False
         self._owed.clear()
         self._enforced = position
@@ -213,7 +257,7 @@ class Applier:
         self._heard = self._elapsed(), age if known is None else min(age, known)
 
     def staleness(self) -> float | None:
-        """Seconds since the registry's last word; None before the first one.
+        """Return the seconds since the registry's last word; None before the first one.
 
         They are counted, not read from the wall clock: that one is set is no silence.
         """
@@ -221,6 +265,16 @@ class Applier:
             return None
         came, age = self._heard
         return age + self._elapsed() - came
+
+
+def _tell(batch: Batch) -> None:
+    """Write a log line for each change; for a large batch, for its first ones and the rest."""
+    for revision, change in enumerate(batch.changes[:_TOLD], batch.from_revision + 1):
+        licence = f" ({change.licence})" if change.licence else ""
+        _log.info("revision %d: %s is %s%s", revision, change.domain, change.status, licence)
+    if len(batch.changes) > _TOLD:
+        rest = len(batch.changes) - _TOLD
+        _log.info("revision %d: and %d more changes before it", batch.to_revision, rest)
 
 
 def _check_epoch(epoch: str, position: Position | None) -> None:
@@ -272,7 +326,7 @@ async def _to_its_end(
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turns the replica's errors into the sync's."""
+    """Turn the replica's errors into the sync's."""
     try:
         yield
     except OldEpoch as error:

@@ -18,11 +18,12 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
-from gate.replica import Position
+from gate.changes.errors import Cause, SyncError
+from gate.changes.stream import EPOCH_HEADER, REVISION_HEADER, alive_subject
+from gate.filings import Position
+from gate.net.backoff import Backoff
+from gate.net.broker import connected
 from gate.settings import Nats
-from gate.sync.backoff import Backoff
-from gate.sync.broker import EPOCH_HEADER, REVISION_HEADER, alive_subject, connected
-from gate.sync.errors import Cause, SyncError
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Follower:
     async def _find_start(
         self, stream: JetStreamContext, info: StreamInfo, position: Position
     ) -> int:
-        """The first message that holds something this gate does not have."""
+        """Return the first message that holds something this gate does not have."""
         low, high = max(info.state.first_seq, 1), info.state.last_seq + 1
         while low < high:
             middle = (low + high) // 2

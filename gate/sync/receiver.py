@@ -3,55 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from gate.sync.batch import MAX_ENVELOPE
-from gate.sync.errors import Cause, SyncError
+from gate.changes.batch import MAX_ENVELOPE
+from gate.changes.errors import Cause, SyncError
+from gate.changes.position import NAME_HEADER
+from gate.changes.push import PUSH_PATH, refusal
 
-PATH: Final = "/v1/push"
 _BODY_SECONDS: Final = 30.0
-
-STATUS: Final = {
-    Cause.GAP: HTTPStatus.CONFLICT,
-    Cause.NEW_EPOCH: HTTPStatus.CONFLICT,
-    Cause.BAD_SIGNATURE: HTTPStatus.FORBIDDEN,
-    Cause.UNKNOWN_KEY: HTTPStatus.FORBIDDEN,
-    Cause.OLD_EPOCH: HTTPStatus.FORBIDDEN,
-    Cause.MALFORMED: HTTPStatus.BAD_REQUEST,
-    Cause.OVERSIZE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-}
 
 
 def push_app(
-    take: Callable[[Awaitable[bytes]], Awaitable[int]], have: Callable[[], int | None]
+    take: Callable[[Awaitable[bytes]], Awaitable[int]],
+    have: Callable[[], int | None],
+    *,
+    name: str,
 ) -> web.Application:
-    """The push port's application.
+    """Return the push port's application.
 
     `take` has an envelope, once it has arrived, applied and enforced, and gives the revision in
-    force or raises SyncError; `have` gives the revision of the replica, None if there is none.
+    force or raises SyncError; `have` gives the revision of the replica, None if there is none. Each
+    answer says this gate's `name`.
     """
+
+    named = {NAME_HEADER: name}
 
     async def push(request: web.Request) -> web.Response:
         """200 with the revision that is in force in every worker; 409 with what this gate has."""
         try:
             revision = await take(_body(request))
         except SyncError as error:
-            status = STATUS.get(error.cause, HTTPStatus.SERVICE_UNAVAILABLE)
-            answer = {"cause": error.cause.value, "message": str(error)}
-            if status is HTTPStatus.CONFLICT:
-                gap = error.cause is Cause.GAP
-                return web.json_response(answer | {"have": have() if gap else None}, status=status)
-            return web.json_response(answer, status=status)
-        return web.json_response({"revision": revision})
+            status, answer = refusal(error, have())
+            return web.json_response(answer, status=status, headers=named)
+        return web.json_response({"revision": revision}, headers=named)
 
     # The limit is on the envelope; `_body` says so in the sync's own words.
     app = web.Application(client_max_size=2 * MAX_ENVELOPE)
-    app.router.add_post(PATH, push)
+    app.router.add_post(PUSH_PATH, push)
     return app
 
 
@@ -77,9 +68,3 @@ def _oversize(length: int) -> SyncError:
     return SyncError(
         Cause.OVERSIZE, f"the push has {length} bytes or more; {MAX_ENVELOPE} is the limit"
     )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """The listening socket of the push port. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)

@@ -15,15 +15,16 @@ from typing import Final, Self
 
 import aiohttp
 
-from gate.replica import Position
+from gate.changes.batch import MAX_ENVELOPE, Batch
+from gate.changes.errors import Cause, SyncError, Unacceptable
+from gate.changes.position import GatePosition, position_path
+from gate.changes.snapshot import MANIFEST_HEADER, Manifest
+from gate.changes.verifier import Verifier
+from gate.filings import Position
+from gate.net.backoff import Backoff
+from gate.net.tls import ClientContext, TlsError
+from gate.net.unreachable import reason
 from gate.settings import ClientTls
-from gate.sync.backoff import Backoff
-from gate.sync.batch import MAX_ENVELOPE, Batch
-from gate.sync.errors import Cause, SyncError, Unacceptable
-from gate.sync.snapshot import MANIFEST_HEADER, Manifest
-from gate.sync.tls import ClientContext, TlsError
-from gate.sync.unreachable import reason
-from gate.sync.verifier import Verifier
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ _GRACE: Final = 15.0  # beyond the time that a long poll was asked to wait
 _PROBLEM_BYTES: Final = 4096
 _ANSWER_BYTES: Final = 1 << 21  # a thousand names, each refused with a reason
 _REPORTS: Final = "/v1/reports/unfiled"
+_TRAFFIC: Final = "/v1/reports/traffic"
 _KEY: Final = "Idempotency-Key"
 
 RESUMES: Final = 5
 """How often a snapshot that broke off is gone on with."""
 _BROKEN: Final = {Cause.TRUNCATED, Cause.UNREACHABLE}
 _WHOLE: Final = frozenset({200})
+_TAKEN: Final = frozenset({204})
 _CHANGED: Final = frozenset({412, 416})  # the file is another one now, or a shorter one
 _PARTIAL: Final = _WHOLE | _CHANGED | {206}
 
@@ -65,13 +68,13 @@ class _Part:
         self.etag = "" if etag.startswith("W/") else etag
 
     def headers(self) -> dict[str, str]:
-        """How to ask for the rest; empty if there is only the whole to ask for."""
+        """Return how to ask for the rest; empty if there is only the whole to ask for."""
         if not self.size or not self.etag:
             return {}
         return {"Range": f"bytes={self.size}-", "If-Match": self.etag}
 
     def fits(self, manifest: Manifest, response: aiohttp.ClientResponse) -> bool:
-        """Whether the answer's body goes on where this part ends."""
+        """Return whether the answer's body goes on where this part ends."""
         begins = response.headers.get("Content-Range", "").startswith(f"bytes {self.size}-")
         return manifest == self.manifest and (begins or response.status == 200)
 
@@ -80,9 +83,19 @@ class Source:
     """A connection to one registry. Use as an asynchronous context manager."""
 
     def __init__(
-        self, url: str, verifier: Verifier, *, token_file: Path | None, tls: ClientTls | None
+        self,
+        url: str,
+        verifier: Verifier,
+        *,
+        token_file: Path | None,
+        tls: ClientTls | None,
+        told: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """Raises SyncError(refused) for certificates that can't be used."""
+        """`told` are headers that tell the registry what this gate enforces.
+
+        Raises SyncError(refused) for certificates that can't be used.
+        """
+        self._told = told
         self.url = url
         self._verifier = verifier
         self._token_file = token_file
@@ -131,7 +144,7 @@ class Source:
 
     async def _changes(self, place: tuple[str, int], wait: float) -> Batch:
         query = {"since": str(place[1]), "epoch": place[0], "wait": f"{wait:g}"}
-        async with self._get("/v1/changes", query, wait + _GRACE) as response:
+        async with self._get("/v1/changes", query, wait + _GRACE, self._told()) as response:
             sealed = await self._read(response, MAX_ENVELOPE)
         return self._verifier.batch(sealed)
 
@@ -198,6 +211,20 @@ class Source:
             raise SyncError(
                 Cause.MALFORMED, f"the answer of {self.url} to a report can't be read: {error!r}"
             ) from error
+
+    async def report_traffic(self, report: Mapping[str, object]) -> None:
+        """Tell the registry which filed domains had traffic; told again it is the same.
+
+        Raises SyncError; Unacceptable when telling it again is of no use.
+        """
+        async with self._ask("POST", _TRAFFIC, {}, _GRACE, report):
+            pass
+
+    async def tell_position(self, gate: str, position: GatePosition) -> None:
+        """Tell the registry what this gate enforces, where no pull does. Raises SyncError."""
+        path, told = position_path(gate), position.model_dump()
+        async with self._ask("POST", path, {}, _GRACE, told, good=_TAKEN):
+            pass
 
     def _get(
         self,
@@ -274,16 +301,19 @@ class Source:
         return bytes(body)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> SyncError:
-        """What an answer other than 200 means."""
+        """Return what an answer other than 200 means."""
         text = await response.content.read(_PROBLEM_BYTES)
+        field = ""
         try:
-            reason = str(json.loads(text)["en"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            problem = json.loads(text)
+            field = str(problem.get("field", ""))
+            reason = str(problem["en"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             reason = response.reason or ""
         message = f"the registry at {self.url} answered {response.status}: {reason}"
         match response.status:
             case 400 | 409 | 413 | 415 | 422:
-                return Unacceptable(message, too_large=response.status == 413)
+                return Unacceptable(message, too_large=response.status == 413, field=field)
             case 410:
                 cause = Cause.COMPACTED
             case 401 | 403:
@@ -319,7 +349,7 @@ async def _spool(response: aiohttp.ClientResponse, spool: Path, part: _Part) -> 
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body, as it comes. Raises TimeoutError when nothing comes for too long."""
+    """Yield the body, as it comes. Raises TimeoutError when nothing comes for too long."""
     while True:
         async with asyncio.timeout(_SILENCE_SECONDS):
             piece = await response.content.readany()

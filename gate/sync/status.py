@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gate.sync.errors import Cause
+from gate.changes.errors import Cause
+from gate.sync.shrinking import HeldSnapshot
 
 
 class Channel(StrEnum):
@@ -18,7 +19,7 @@ class Channel(StrEnum):
 
 
 @dataclass(slots=True)
-class Counts:
+class SyncCounts:
     """Counters of one process; they only go up."""
 
     batches: Counter[Channel] = field(default_factory=Counter)
@@ -47,3 +48,5 @@ class SyncStatus:
     connected: dict[Channel, bool]
     last_error: str
     last_error_at: float
+    held: HeldSnapshot | None
+    """A snapshot that waits for a person's word."""

@@ -4,14 +4,21 @@ Sans-IO and strict. `parse` tells the version by its signature, and takes a head
 what it refuses ends the connection, because the bytes after a misread header would be attributed
 to the wrong client. Lengths are bounded: 107 bytes for version 1, a limit for version 2.
 
+Choices that the specification leaves open: the family word of version 1 does not bind its
+addresses, because nginx, where it had the client's address from a header itself, writes that beside
+an address of its own of the other family. An IPv4-mapped IPv6 address (RFC 4291 2.5.5.2) is the
+IPv4 address that it names.
+
 Source: "The PROXY protocol, versions 1 & 2", W. Tarreau, HAProxy Technologies (proxy-protocol.txt),
 sections 2.1 and 2.2.
 """
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
+
+from gate.wire.errors import WireError
 
 MAX_V1 = 107
 """Longest version 1 line, CR LF included (section 2.1)."""
@@ -25,7 +32,7 @@ _v2_fields = Struct(">BBH").unpack_from  # version and command, family and trans
 _ports = Struct(">HH")
 
 
-class BadProxyHeader(Exception):
+class BadProxyHeader(WireError):
     """The bytes are no PROXY header; the message says what was wrong and where."""
 
 
@@ -48,8 +55,8 @@ _ADDRESS_BYTES = {_Family.unspecified: 0, _Family.inet: 12, _Family.inet6: 36, _
 
 
 @dataclass(slots=True, frozen=True)
-class Endpoint:
-    """One end of a proxied connection."""
+class HeaderEndpoint:
+    """One end of a proxied connection; `ip` is no IPv4-mapped address where it was read."""
 
     ip: IPv4Address | IPv6Address
     port: int
@@ -67,8 +74,8 @@ class ProxyHeader:
     version: int
     local: bool = False
     transport: Transport = Transport.stream
-    source: Endpoint | None = None
-    destination: Endpoint | None = None
+    source: HeaderEndpoint | None = None
+    destination: HeaderEndpoint | None = None
 
 
 def parse(buf: bytes | bytearray, *, max_v2: int = MAX_V2) -> tuple[ProxyHeader, int] | None:
@@ -105,27 +112,28 @@ def _parse_v1(buf: bytes | bytearray) -> tuple[ProxyHeader, int] | None:
         raise BadProxyHeader(
             f"version 1 line {line!r}; PROXY TCP4|TCP6 source destination port port is due"
         )
-    _, family, source, destination, source_port, destination_port = words
+    source, destination, source_port, destination_port = words[2:]
     return (
         ProxyHeader(
             1,
-            source=Endpoint(_v1_address(family, source), _v1_port(source_port)),
-            destination=Endpoint(_v1_address(family, destination), _v1_port(destination_port)),
+            source=HeaderEndpoint(_v1_address(source), _v1_port(source_port)),
+            destination=HeaderEndpoint(_v1_address(destination), _v1_port(destination_port)),
         ),
         end + 1,
     )
 
 
-def _v1_address(family: bytes, text: bytes) -> IPv4Address | IPv6Address:
+def _v1_address(text: bytes) -> IPv4Address | IPv6Address:
     try:
-        address = text.decode("ascii")
-        if family == b"TCP4":
-            return IPv4Address(address)
-        if "%" in address:
-            raise AddressValueError("zone")
-        return IPv6Address(address)
-    except (UnicodeDecodeError, AddressValueError):
-        raise BadProxyHeader(f"no {family.decode()} address in version 1: {text!r}") from None
+        if b"%" in text:
+            raise ValueError("a zone means something on its own machine only")
+        return _unmapped(ip_address(text.decode("ascii")))
+    except ValueError:
+        raise BadProxyHeader(f"no IP address in version 1: {text!r}") from None
+
+
+def _unmapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    return ip if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip
 
 
 def _v1_port(text: bytes) -> int:
@@ -183,19 +191,19 @@ def _check_tlvs(buf: bytes | bytearray, at: int, end: int) -> None:
         raise BadProxyHeader("a version 2 TLV ends past the header")
 
 
-def _v2_endpoints(buf: bytes | bytearray, family: _Family) -> tuple[Endpoint, Endpoint]:
+def _v2_endpoints(buf: bytes | bytearray, family: _Family) -> tuple[HeaderEndpoint, HeaderEndpoint]:
     kind = IPv4Address if family is _Family.inet else IPv6Address
     size = 4 if family is _Family.inet else 16
     at = _V2_FIXED
     source_port, destination_port = _ports.unpack_from(buf, at + 2 * size)
     return (
-        Endpoint(kind(bytes(buf[at : at + size])), source_port),
-        Endpoint(kind(bytes(buf[at + size : at + 2 * size])), destination_port),
+        HeaderEndpoint(_unmapped(kind(bytes(buf[at : at + size]))), source_port),
+        HeaderEndpoint(_unmapped(kind(bytes(buf[at + size : at + 2 * size]))), destination_port),
     )
 
 
 def serialise(header: ProxyHeader) -> bytes:
-    """The bytes of `header`, to be sent to an upstream before anything else.
+    """Return the bytes of `header`, to be sent to an upstream before anything else.
 
     Ends of different families are both written as IPv6 (IPv4-mapped). A header without addresses
     becomes UNKNOWN in version 1, AF_UNSPEC in version 2.

@@ -23,6 +23,8 @@ from enum import StrEnum
 from struct import Struct
 from struct import error as StructError
 
+from gate.wire.errors import WireError
+
 MAX_MESSAGE = 65_536
 """Longest ClientHello taken, in bytes, its 4-byte handshake header included."""
 MAX_RECORDS = 4_096
@@ -64,7 +66,7 @@ class HelloFault(StrEnum):
     too_many_records = "too_many_records"
 
 
-class BadHello(Exception):
+class BadHello(WireError):
     """The bytes are not a ClientHello that the gate can judge.
 
     `kind` is the fault for counters, `detail` says what was wrong and where.
@@ -107,6 +109,31 @@ def parse_client_hello(buf: bytes | bytearray) -> ClientHello | None:
         ):
             return _read_body(buf, _RECORD_HEADER + _MESSAGE_HEADER, _RECORD_HEADER + length)
     return ClientHelloReader().feed(buf)
+
+
+def hello_end(stream: bytes | bytearray) -> int:
+    """Return where the complete ClientHello that `stream` begins with ends in it."""
+    at, message = 0, bytearray()
+    while len(message) < _MESSAGE_HEADER or len(message) < _MESSAGE_HEADER + int.from_bytes(
+        message[1:_MESSAGE_HEADER], "big"
+    ):
+        (length,) = _uint16(stream, at + 3)
+        at += _RECORD_HEADER
+        message += stream[at : at + length]
+        at += length
+    return at
+
+
+def read_hello_message(message: bytes | bytearray) -> ClientHello:
+    """Read a ClientHello that comes without records: one handshake message, header included.
+
+    QUIC carries it so (RFC 9001 section 4). Raises BadHello.
+    """
+    if len(message) < _MESSAGE_HEADER or message[0] != _CLIENT_HELLO:
+        raise BadHello(HelloFault.not_client_hello, "no ClientHello (1) where one is due")
+    if _MESSAGE_HEADER + int.from_bytes(message[1:_MESSAGE_HEADER], "big") != len(message):
+        raise BadHello(HelloFault.bad_lengths, "the length is not that of the ClientHello")
+    return _read_body(message, _MESSAGE_HEADER, len(message))
 
 
 class ClientHelloReader:
@@ -198,7 +225,7 @@ class ClientHelloReader:
         return missing == 0
 
     def _join(self) -> bytearray:
-        """The message, out of the records that it came in."""
+        """Return the message, out of the records that it came in."""
         message, at = bytearray(), 0
         while len(message) < self._size:
             (length,) = _uint16(self.raw, at + 3)
@@ -296,7 +323,10 @@ def _bad_vectors(session: int, ciphers: int, compressions: int) -> BadHello:
 
 
 def _repeated_extension(buf: bytes | bytearray, at: int, end: int) -> BadHello:
-    """The error for the first extension that comes again (RFC 8446 4.2: not more than once)."""
+    """Return the error for the first extension that comes again (RFC 8446 4.2.
+
+    Not more than once).
+    """
     known: set[int] = set()
     extension, size = _extension(buf, at)
     while at < end and extension not in known:
@@ -318,7 +348,7 @@ def _read_server_name(buf: bytes | bytearray, at: int, end: int) -> bytes:
 
 
 def _walk_server_names(buf: bytes | bytearray, at: int) -> bytes:
-    """The same for any other list than one of exactly one host_name."""
+    """Return the same for any other list than one of exactly one host_name."""
     (size,) = _uint16(buf, at + 2)
     at += 4
     end = at + size
@@ -345,8 +375,20 @@ def _walk_server_names(buf: bytes | bytearray, at: int) -> bytes:
     return name or b""
 
 
+def fault_of(first: bytes | bytearray) -> HelloFault:
+    """Return why a connection's first bytes are no ClientHello, whatever may come after them.
+
+    For those that are refused for not being one: what is not told by a reader is `not_tls`.
+    """
+    try:
+        parse_client_hello(first)
+    except BadHello as error:
+        return error.kind
+    return HelloFault.not_tls
+
+
 def looks_like_tls(first: bytes | bytearray) -> bool:
-    """Whether the first bytes of a connection are TLS (or an SSLv2-format hello), not text.
+    """Return whether the first bytes of a connection are TLS (or an SSLv2-format hello), not text.
 
     For a port that takes HTTP too. One byte is enough to ask; b"" is not TLS.
     """
@@ -358,7 +400,7 @@ def looks_like_tls(first: bytes | bytearray) -> bool:
 
 
 def looks_like_http(first: bytes | bytearray) -> bool:
-    """Whether the first bytes of a connection can open an HTTP request line.
+    """Return whether the first bytes of a connection can open an HTTP request line.
 
     That is a method in capital letters (RFC 9110 section 9.1; all registered ones are), then a
     space. One byte is enough to ask; b"" is not HTTP.

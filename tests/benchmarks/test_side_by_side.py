@@ -27,6 +27,7 @@ from benchmarks.side_by_side.rounds import Cell
 from benchmarks.side_by_side.visits import Kind, Outcome, Plan, Visit, write_visits
 from gate.wire.http1 import RequestParser
 from gate.wire.tls import parse_client_hello
+from tests.harness.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Co
     tls, sink = free_ports(2)
     counters = CounterFile(folder / "counters")
     command = [sys.executable, "-m", "benchmarks.side_by_side.upstream"]
-    command += [str(tls), str(sink), str(folder / "counters")]
+    command += ["127.0.0.1", str(tls), str(sink), str(folder / "counters")]
     child = spawn(command, cores={0, 1}, log=folder / "log")
     wait_until(lambda: accepts(sink), seconds=20, what="upstream", child=child)
     yield tls, counters
@@ -132,6 +133,8 @@ class TestCounting:
         visit = Visit(Kind.ANSWERED, client_hello("a.example", Answer.SHORT, 1000), 1000)
         outcome = self.run(port, tmp_path, visit, 50)
         assert (outcome.failed, outcome.done[Kind.ANSWERED]) == (0, 50)
+        # The upstream publishes its counts once it has dealt with all that it was told of at once.
+        wait_for(lambda: (counters.read() - before).short >= 50, "all counts")
         assert (counters.read() - before).short == 50
 
     def test_bulk_bytes_are_counted_on_both_sides(
@@ -142,6 +145,7 @@ class TestCounting:
         visit = Visit(Kind.BULK, client_hello("a.example", Answer.BULK, 3), 3 << 20)
         outcome = self.run(port, tmp_path, visit, 2)
         assert (outcome.failed, outcome.bytes) == (0, 6 << 20)
+        wait_for(lambda: (counters.read() - before).bulk_bytes >= 6 << 20, "all counts")
         assert (counters.read() - before).bulk_bytes == 6 << 20
 
     @pytest.mark.parametrize(

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.harness.certificates import Certificates
-from tests.harness.stage import Stage
+from tests.harness.planes import Plane
+from tests.harness.stage import Stage, Stages
 
 
-@pytest.fixture(scope="session")
-def bypass_stage(
-    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[Stage]:
-    stage = Stage(tmp_path_factory.mktemp("bypass"), certificates, workers=1)
-    try:
-        yield stage
-    finally:
-        stage.close()
+@pytest.fixture
+def bypass_stage(stages: Stages, plane: Plane) -> Stage:
+    # What arrives says who the gate took it for, which a client cannot say in its place.
+    upstreams = {"forwarded": "replace", "via": True}
+    return stages.on("bypass", plane, workers=1, upstreams=upstreams)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.replica import Change, Replica, Status
+from gate.filings import Change, Status
+from gate.replica import Replica
 from tests.bypass import test_host_tricks, test_smuggling
 from tests.bypass.origins import RealOrigin, start_all
 from tests.e2e import test_http_refusals
@@ -105,7 +106,13 @@ class Field:
                 "process": {"drain_seconds": 0},
                 "listeners": [listener("http", "http")],
                 "limits": {"head_seconds": 2, "body_idle_seconds": 2},
-                "upstreams": {"response_timeout": 2, "routes": routes},
+                # So that each request in a server's log shows that the gate wrote it.
+                "upstreams": {
+                    "response_timeout": 2,
+                    "routes": routes,
+                    "forwarded": "replace",
+                    "via": True,
+                },
             },
         ).start()
 

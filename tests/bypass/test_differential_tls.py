@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.replica import Change, Replica, Status
+from gate.filings import Change, Status
+from gate.replica import Replica
 from tests.bypass.test_tls_evasion import DISGUISES
 from tests.harness import hello
 from tests.harness.certificates import Certificates

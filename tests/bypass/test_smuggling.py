@@ -173,7 +173,23 @@ TURNS = {
         f"{GET}Expect: 100-continue\r\n\r\n{HIDDEN}", ("GET  filed.com",), None
     ),
     "expectation-in-odd-form": Case(
-        f"{POST}Expect: 100-continue, x\r\nContent-Length: 3\r\n\r\nabc{HIDDEN}", (), None
+        f"{POST}Expect: 100-continue, x\r\nContent-Length: 3\r\n\r\nabc{HIDDEN}",
+        ("POST  filed.com abc",),
+        None,
+    ),
+    "expectation-of-another-kind": Case(
+        f"{POST}Expect: x\r\nContent-Length: 3\r\n\r\nabc{HIDDEN}",
+        ("POST  filed.com abc",),
+        (200, 302),
+    ),
+    "behind-many-empty-lines": Case(
+        f"{GET}\r\n" + "\r\n" * 50 + HIDDEN, ("GET  filed.com",), (200, 302)
+    ),
+    "behind-empty-lines-with-lf": Case(f"{GET}\r\n\r\n\n{HIDDEN}", ("GET  filed.com",), (200, 400)),
+    "of-http-1-9": Case(
+        f"POST {{p}} HTTP/1.9\r\nHost: filed.com\r\n{CHUNKED}\r\n3\r\nabc\r\n{END}{HIDDEN}",
+        ("POST  filed.com abc",),
+        (200, 302),
     ),
     "connection-lists-content-length": Case(
         f"{POST}Connection: Content-Length\r\nContent-Length: 3\r\n\r\nabc{HIDDEN}", (), (400,)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from gate.control.api.access import Caller, Guard
+from gate.control.api.access import Caller, Guard, _is_loopback
 from gate.control.api.problems import Refusal
 from gate.settings import Admin
 
@@ -107,3 +107,33 @@ def test_a_token_is_made_once(tmp_path: Path) -> None:
     token = (tmp_path / "admin.token").read_text().strip()
     guard = guard_of(tmp_path)
     assert guard.admit(asked(authorization=f"Bearer {token}"), writes=True).actor == "token"
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.7", False),
+        ("192.0.2.7", False),
+        ("", False),
+    ],
+)
+def test_a_mapped_peer_is_the_ipv4_peer(address: str, loopback: bool) -> None:
+    assert _is_loopback(address) == loopback
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+    ],
+)
+def test_a_mapped_peer_is_named_by_its_ipv4_address(peer: str, told: str, tmp_path: Path) -> None:
+    guard = guard_of(tmp_path)
+    token = (tmp_path / "admin.token").read_text().strip()
+    given = asked(peer, authorization=f"Bearer {token}")
+    assert guard.admit(given, writes=True) == Caller("token", told)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.control.audit import AuditError, AuditLog
+from gate.control.operators.audit import AuditError, AuditLog
 
 
 @contextmanager

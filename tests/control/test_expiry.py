@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gate.filings import Override, OverrideKind
 from gate.policy import Decider
-from gate.replica import Override, OverrideKind, Replica
-from gate.worker import expire_in_time
+from gate.replica import Replica
+from gate.worker.process import expire_in_time
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def exempt(replica: Replica, seconds: float) -> None:
 async def test_a_cached_verdict_goes_when_its_override_ends(
     replica: Replica, monkeypatch: pytest.MonkeyPatch, added: str
 ) -> None:
-    monkeypatch.setattr("gate.worker._TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("gate.worker.process._TICK_SECONDS", 3600.0)
     decider, changed = Decider(replica), asyncio.Event()
     if added == "before":
         exempt(replica, 1.5)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from gate.control.notice import notice_app, page
+from gate.control.notice.app import Contact, notice_app, page
+from gate.policy import Reason
+from gate.replica import ReplicaError
 
 MakeClient = Callable[[Any], Awaitable["TestClient[Any, Any]"]]
 
@@ -101,7 +103,7 @@ def test_a_valid_domain_is_shown_as_gate_spells_it(domain: str, shown: str) -> N
         "a.cn/path",
         "a.cn&x",
         "a..cn",
-        "xn--a.cn",
+        "xn--a.例子",
         "1.2.3.4",
         "\x00.cn",
         "\ud800.cn",
@@ -230,3 +232,127 @@ async def test_the_policy_allows_this_style_and_nothing_else(client: TestClient[
 async def test_the_answer_is_guarded(client: TestClient[Any, Any], name: str, value: str) -> None:
     response = await client.get("/")
     assert response.headers[name] == value
+
+
+FILED = {
+    "filed.cn": "filed",
+    "let.cn": "exempt",
+    "blocked.cn": "suspended",
+}
+
+
+def judge(domain: str) -> Reason:
+    if domain == "broken.cn":
+        raise ReplicaError("the disk is gone")
+    return Reason(FILED.get(domain, "unfiled"))
+
+
+@pytest.fixture
+async def judging(aiohttp_client: MakeClient) -> TestClient[Any, Any]:
+    """The page of a gate that knows what is filed."""
+    return await aiohttp_client(notice_app(CONTACT, judge))
+
+
+CONTACT = Contact("示例云", "https://beian.example.com/", "400-123 4567")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("domain=filed.cn&reason=unfiled", "filed"),  # the filing has come through, or it was a lie
+        ("domain=FILED.cn.&reason=revoked", "filed"),
+        ("domain=let.cn&reason=unfiled", "exempt"),
+        ("domain=blocked.cn&reason=unfiled", "suspended"),
+        ("domain=nobody.cn&reason=filed", "unfiled"),
+        ("domain=nobody.cn", "unfiled"),
+        ("domain=1.2.3.4&reason=ip_host", "ip_host"),
+        ("domain=1.2.3.4&reason=filed", "ip_host"),
+        ("domain=a..cn&reason=filed", ""),
+        ("domain=broken.cn&reason=filed", ""),  # nothing is known: the general text
+        ("reason=no_host", "no_host"),
+        ("reason=unfiled", "unfiled"),
+        ("", ""),
+    ],
+)
+async def test_the_domain_is_judged_anew_whatever_the_query_says(
+    judging: TestClient[Any, Any], query: str, reason: str
+) -> None:
+    response = await judging.get(f"/?{query}")
+    assert f"<code>{reason or '-'}</code>" in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("", "http://filed.cn/"),
+        ("/shop?id=1&x=%E4%B8%AD", "http://filed.cn/shop?id=1&amp;x=%E4%B8%AD"),
+        ("/中", "http://filed.cn/%E4%B8%AD"),
+        ('/"><script>', "http://filed.cn/%22%3E%3Cscript%3E"),
+        ("//evil.example/", "http://filed.cn//evil.example/"),
+        ("https://evil.example/", "http://filed.cn/"),
+        ("javascript:alert(1)", "http://filed.cn/"),
+        ("/" + "a" * 3000, "http://filed.cn/"),
+    ],
+)
+async def test_an_open_site_is_linked_with_the_path_that_was_wanted(
+    judging: TestClient[Any, Any], path: str, link: str
+) -> None:
+    response = await judging.get("/", params={"domain": "filed.cn", "path": path})
+    assert re.findall(r'class="open"><a href="([^"]*)"', await response.text()) == [link, link]
+
+
+async def test_a_blocked_site_is_not_linked(judging: TestClient[Any, Any]) -> None:
+    text = await (await judging.get("/?domain=nobody.cn&reason=filed&path=/x")).text()
+    assert 'class="open"' not in text
+    assert "/x" not in text
+
+
+async def test_the_owner_is_told_whom_to_turn_to(judging: TestClient[Any, Any]) -> None:
+    text = await (await judging.get("/?domain=nobody.cn")).text()
+    assert (
+        '办理入口: <a href="https://beian.example.com/" rel="noreferrer">示例云 备案系统</a>'
+        in text
+    )
+    assert '服务电话: <a href="tel:4001234567">400-123 4567</a>' in text
+    assert "示例云 filing portal" in text
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/problem+json"),
+        ("application/problem+json", "application/problem+json"),
+        ("text/html,application/json", "text/html"),
+        ("text/html", "text/html"),
+        ("*/*", "text/html"),
+    ],
+)
+async def test_programs_that_ask_for_json_are_given_a_problem_document(
+    judging: TestClient[Any, Any], accept: str, kind: str
+) -> None:
+    response = await judging.get("/?domain=nobody.cn", headers={"Accept": accept})
+    assert response.content_type == kind
+
+
+async def test_the_problem_document_says_what_the_page_says(
+    judging: TestClient[Any, Any],
+) -> None:
+    headers = {"Accept": "application/json"}
+    blocked = await judging.get("/?domain=nobody.cn", headers=headers)
+    assert blocked.status == 451  # RFC 7725
+    assert await blocked.json(content_type=None) == {
+        "type": "about:blank",
+        "title": "This website is not available at present",
+        "status": 451,
+        "detail": "No ICP filing was found for this domain. A website served from mainland China "
+        "must be filed first.",
+        "reason": "unfiled",
+        "due": "First filing (首次备案)",
+        "domain": "nobody.cn",
+        "provider": "示例云",
+        "portal": "https://beian.example.com/",
+        "phone": "400-123 4567",
+    }
+    opened = await judging.get("/?domain=filed.cn", headers=headers)
+    assert opened.status == 200
+    assert (await opened.json(content_type=None))["reason"] == "filed"

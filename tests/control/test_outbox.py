@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from gate.control.outbox import MOST_NAMES, MOST_REQUESTS, Outbox
-from gate.control.unfiled import Row
-from gate.registry.unfiled import MAX_NAMES, UnfiledName
+from gate.control.blocked.outbox import MOST_DESTINATIONS, MOST_NAMES, MOST_REQUESTS, Outbox
+from gate.control.blocked.table import BlockedName
+from gate.registry.unfiled import MAX_DESTINATIONS, MAX_NAMES, UnfiledName
 
 
-def row(name: str, count: int = 1, *, at: float = 100.0, reason: str = "unfiled") -> Row:
-    return Row(name, "http", reason, "", count, at, at)
+def row(name: str, count: int = 1, *, at: float = 100.0, reason: str = "unfiled") -> BlockedName:
+    return BlockedName(name, "http", reason, "", count, at, at)
 
 
 def counts(outbox: Outbox) -> dict[str, int]:
@@ -30,6 +30,51 @@ def test_requests_for_a_name_are_added_up_with_the_newest_reason() -> None:
     assert report.names == (
         {"name": "a.cn", "reason": "suspended", "count": 6, "first_seen": 50, "last_seen": 200},
     )
+
+
+def asked_at(address: str, count: int) -> BlockedName:
+    return BlockedName("a.cn", "tls", "unfiled", "", count, 100.0, 100.0, 0.0, address)
+
+
+def hosts(outbox: Outbox) -> list[tuple[str, int]]:
+    report = outbox.report()
+    assert report is not None
+    UnfiledName.model_validate(report.names[0])
+    return [(at["address"], at["count"]) for at in report.names[0]["destinations"]]
+
+
+def test_a_report_tells_the_destinations_that_were_asked_most() -> None:
+    assert MOST_DESTINATIONS == MAX_DESTINATIONS
+    outbox = Outbox(10)
+    outbox.add(row("a.cn", 7))  # by a listener that is the destination itself
+    for number in range(20):
+        outbox.add(asked_at(f"192.0.2.{number}:443", number + 1))
+    outbox.add(asked_at("192.0.2.19:443", 5))
+    expected = [("192.0.2.19:443", 25)] + [(f"192.0.2.{n}:443", n + 1) for n in range(18, 11, -1)]
+    assert hosts(outbox) == expected
+    # It outlives the control process, waiting and reported, and a report that is split.
+    outbox.add(asked_at("[2001:db8::1]:443", 3))
+    after = Outbox(10)
+    after.restore(json.loads("".join(outbox.pieces())))
+    assert hosts(after) == expected
+    after.taken()
+    assert hosts(after) == [("[2001:db8::1]:443", 3)]
+    after.add(row("b.cn"))
+    after.taken()
+    after.add(asked_at("192.0.2.1:443", 9))
+    after.add(row("b.cn"))
+    assert after.report() is not None
+    assert after.split()
+    assert hosts(after) == [("192.0.2.1:443", 9)]
+
+
+def test_a_destination_that_the_registry_would_refuse_is_not_told_with_its_name() -> None:
+    outbox = Outbox(10)
+    outbox.add(asked_at("192.0.2.1:0", 2))
+    assert counts(outbox) == {"a.cn": 2}
+    report = outbox.report()
+    assert report is not None
+    assert "destinations" not in report.names[0]
 
 
 def test_no_report_tells_of_times_that_have_not_come() -> None:

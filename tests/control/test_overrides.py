@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from gate.control.audit import AuditLog
-from gate.control.fleet import Fleet, FleetError
-from gate.control.overrides import Overrides
-from gate.replica import Override, OverrideKind, Replica
+from gate.control.operators.audit import AuditLog
+from gate.control.operators.overrides import Overrides
+from gate.control.workers import Unconfirmed
+from gate.control.workers import Workers as RealWorkers
+from gate.filings import Override, OverrideKind
+from gate.replica import Replica
 
 NOW = 1_700_000_000.0
 EXEMPT = Override("a.cn", OverrideKind.EXEMPT, NOW + 60, "a test", "somebody", NOW)
 SUSPENDED = Override("a.cn", OverrideKind.SUSPENDED, None, "a test", "somebody", NOW)
 
 
-class Workers(Fleet):
+class Workers(RealWorkers):
     """A fleet without processes: notes what is enforced; `busy` holds each enforcement up."""
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class Workers(Fleet):
         if self.busy is not None:
             await self.busy.wait()
         if self.fails:
-            raise FleetError("worker 0 is stuck")
+            raise Unconfirmed("worker 0 is stuck")
         assert isinstance(domains, list)
         self.enforced.append(domains)
 
@@ -110,7 +112,7 @@ async def test_an_exemption_that_is_prolonged_while_another_one_ends_lasts(desk:
 async def test_an_end_that_a_worker_did_not_confirm_is_tried_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gate.control.overrides._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("gate.control.operators.overrides._RETRY_SECONDS", 0.0)
     await desk.overrides.put(EXEMPT)
     desk.workers.enforced.clear()
     desk.now += 60
@@ -136,7 +138,7 @@ async def test_only_the_override_that_was_looked_at_is_removed(desk: Desk) -> No
 async def test_an_override_ends_at_its_time_and_not_at_the_next_look(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, added: str
 ) -> None:
-    monkeypatch.setattr("gate.control.overrides._LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("gate.control.operators.overrides._LOOK_SECONDS", 3600.0)
     began = time.monotonic()
     overrides = Overrides(
         desk.replica,

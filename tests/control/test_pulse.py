@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gate.control.pulse import SECONDS, Pulse, summed
-from gate.control.tally import Path_
+from gate.control.metrics.pulse import SECONDS, Pulse, summed
+from gate.control.metrics.tally import Path_
 
 TOTALS: dict[Path_, float] = {
     ("decisions", "http", "filed", "pass"): 5,

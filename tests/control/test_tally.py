@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.control.tally import Tally, flatten
+from gate.control.metrics.tally import GONE_ADDRESSES, Tally, flatten
 
 HERE = (os.getpid(), 1)
 
 
 def ended_process() -> int:
     """The id of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return child
 
 
 def new_tally() -> Tally:
@@ -49,6 +50,21 @@ def test_a_dead_workers_counters_stay_and_its_gauges_go() -> None:
     assert tally.totals() == {("requests", "http"): 6, ("open",): 1}
 
 
+def test_addresses_that_reload_after_reload_brought_and_took_away_are_bounded() -> None:
+    tally = Tally(lambda path: path[0] != "open", frozenset(["connects"]))
+    tally.update(HERE, {"connects": {"stays": 1}})
+    for number in range(3):
+        dead = (ended_process(), number)
+        addresses = {f"{number}.{n}": 1 for n in range(GONE_ADDRESSES)} | {"stays": 1}
+        tally.update(dead, {"connects": addresses, "requests": {"http": 1}})
+        tally.leave(dead)
+    totals = tally.totals()
+    assert totals[("connects", "stays")] == 4
+    assert totals[("requests", "http")] == 3
+    kept = [path[1] for path in totals if path[0] == "connects" and path[1] != "stays"]
+    assert kept == [f"2.{n}" for n in range(GONE_ADDRESSES)]
+
+
 def test_a_worker_that_only_lost_its_link_is_not_counted_twice() -> None:
     tally = new_tally()
     tally.update(HERE, {"requests": {"http": 5}})
@@ -56,6 +72,23 @@ def test_a_worker_that_only_lost_its_link_is_not_counted_twice() -> None:
     assert tally.totals() == {("requests", "http"): 5}
     tally.update(HERE, {"requests": {"http": 6}})
     assert tally.totals() == {("requests", "http"): 6}
+
+
+def test_last_words_that_are_read_late_are_not_counted_twice(tmp_path: Path) -> None:
+    """An ended worker's link to the next control process may be read after another's end."""
+    before = new_tally()
+    dead = (ended_process(), 1)
+    before.update(dead, {"requests": {"http": 13}, "open": 1})
+    before.save(tmp_path / "counters.json", gate=1)
+    tally = new_tally()
+    tally.restore(tmp_path / "counters.json", gate=1)
+    other = (ended_process(), 2)
+    tally.update(other, {"requests": {"http": 1}})
+    tally.leave(other)
+    assert tally.totals() == {("requests", "http"): 14}
+    tally.update(dead, {"requests": {"http": 15}, "open": 1})
+    tally.leave(dead)
+    assert tally.totals() == {("requests", "http"): 16}
 
 
 def test_leaving_without_figures_changes_nothing() -> None:

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.control.fleet import Fleet, Link
-from gate.control.lines import Message
-from gate.control.unfiled import Row, Sort, UnfiledNames, UnfiledTable
+from gate.control.blocked.names import BlockedNames
+from gate.control.blocked.table import BlockedName, BlockedSort, BlockedTable
+from gate.control.workers import Link, Workers
+from gate.ipc.messages import Message
 from gate.policy import Reason, Verdict
 from gate.settings import Unfiled
-from gate.traffic.pending import Pending
+from gate.worker.blocked_counts import BlockedCounts
 
 DAY = 86400.0
 
@@ -33,12 +34,14 @@ class Clock:
         return self.now
 
 
-def table(names: int = 1000, clock: Clock | None = None) -> UnfiledTable:
-    return UnfiledTable(names=names, keep_seconds=30 * DAY, clock=clock or Clock())
+def table(names: int = 1000, clock: Clock | None = None) -> BlockedTable:
+    return BlockedTable(names=names, keep_seconds=30 * DAY, clock=clock or Clock())
 
 
-def row(name: str, count: int = 1, when: float = 1_700_000_000.0, reason: str = "unfiled") -> Row:
-    return Row(name, "tls", reason, "default", count, when, when)
+def row(
+    name: str, count: int = 1, when: float = 1_700_000_000.0, reason: str = "unfiled"
+) -> BlockedName:
+    return BlockedName(name, "tls", reason, "default", count, when, when)
 
 
 async def test_the_rows_of_all_workers_are_one() -> None:
@@ -58,9 +61,14 @@ async def test_reasons_of_one_name_are_rows_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sort", "first"), [(Sort.COUNT, "old.cn"), (Sort.RATE, "new.cn"), (Sort.LAST_SEEN, "new.cn")]
+    ("sort", "first"),
+    [
+        (BlockedSort.COUNT, "old.cn"),
+        (BlockedSort.RATE, "new.cn"),
+        (BlockedSort.LAST_SEEN, "new.cn"),
+    ],
 )
-async def test_rows_come_in_the_order_asked_for(sort: Sort, first: str) -> None:
+async def test_rows_come_in_the_order_asked_for(sort: BlockedSort, first: str) -> None:
     clock = Clock()
     rows = table(clock=clock)
     rows.add(row("old.cn", 100, clock.now - 3600))
@@ -149,10 +157,10 @@ async def test_a_smaller_table_takes_up_the_most_asked_for(tmp_path: Path) -> No
     assert [item.count for item in (await small.rows())] == list(range(100, 90, -1))
 
 
-class Answering(Fleet):
+class Answering(Workers):
     """One worker that gives its answers as a real one does: again until they are kept."""
 
-    def __init__(self, pending: Pending, pid: int) -> None:
+    def __init__(self, pending: BlockedCounts, pid: int) -> None:
         super().__init__(1)
         self.pending = pending
         self.pid = pid
@@ -166,38 +174,38 @@ async def test_an_answer_counts_once_although_the_control_process_is_replaced(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "unfiled.json"
-    pending = Pending(lambda name: "default")
+    pending = BlockedCounts(lambda name: "default")
     worker = Answering(pending, os.getpid())
     pending.add("tls", {Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn"): 7}, 1.0)
-    before = UnfiledNames(table(), path)
+    before = BlockedNames(table(), path)
     await before.collect_from(worker)
     await before.save()
-    after = UnfiledNames(table(), path)
+    after = BlockedNames(table(), path)
     await after.collect_from(worker)
     assert [item.count for item in (await after.table.rows())] == [7]
 
 
 async def test_a_control_process_that_is_killed_costs_no_count(tmp_path: Path) -> None:
     path = tmp_path / "unfiled.json"
-    pending = Pending(lambda name: "default")
+    pending = BlockedCounts(lambda name: "default")
     worker = Answering(pending, os.getpid())
     unfiled = Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn")
-    before = UnfiledNames(table(), path)
+    before = BlockedNames(table(), path)
     for count in (1, 10, 100):
         pending.add("tls", {unfiled: count}, 1.0)
         await before.collect_from(worker)
         if count == 1:
             await before.save()
-    after = UnfiledNames(table(), path)
+    after = BlockedNames(table(), path)
     for _ in range(3):
         await after.collect_from(worker)
     assert [item.count for item in (await after.table.rows())] == [111]
 
 
 async def test_an_answer_is_held_until_it_is_on_the_disk_and_no_longer(tmp_path: Path) -> None:
-    pending = Pending(lambda name: "default")
+    pending = BlockedCounts(lambda name: "default")
     worker = Answering(pending, os.getpid())
-    names = UnfiledNames(table(), tmp_path / "unfiled.json")
+    names = BlockedNames(table(), tmp_path / "unfiled.json")
     pending.add("tls", {Verdict(False, Reason.UNFILED, Reason.UNFILED.code, "a.cn"): 7}, 1.0)
     for _ in range(2):
         await names.collect_from(worker)
@@ -211,7 +219,7 @@ async def test_what_comes_while_the_table_is_saved_is_not_in_the_file_and_counts
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "unfiled.json"
-    names = UnfiledNames(table(20_000), path)
+    names = BlockedNames(table(20_000), path)
     for number in range(20_000):
         names.table.add(row(f"n{number}.cn"))
     saving = asyncio.create_task(names.save())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,6 +60,103 @@ def test_redirect_names_the_domain_in_canonical_form(stage: Stage, path: str) ->
     check_redirect(
         stage, stage.ask(get("WWW.UnFiled.COM.:8080", path)), "www.unfiled.com", "unfiled"
     )
+
+
+PAGE = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
+PROGRAM = "ACCEPT: Application/JSON, text/plain"
+
+
+@pytest.mark.parametrize(
+    ("target", "accept", "told"),
+    [
+        ("/shop/中?id=secret", PAGE, "/shop/%E4%B8%AD"),
+        ("/a%2Fb&reason=filed;x=+", PAGE, "/a%2Fb&reason=filed;x=+"),
+        ('/"><script>alert(1)</script>', PAGE, '/"><script>alert(1)</script>'),
+        ("//evil.example/", PAGE, "//evil.example/"),
+        ("/a", "aCCept:TEXT/HTML", "/a"),
+        ("/" + "a" * 1023, PAGE, "/" + "a" * 1023),
+        ("/" + "a" * 1024, PAGE, None),
+        ("/", PAGE, None),
+        ("/?id=secret", PAGE, None),
+        ("/api", "Accept: */*", None),
+        ("/api", PROGRAM, None),
+        ("/api", "X-Accept: text/html", None),
+        ("http://unfiled.com/shop?a", PAGE, "/shop"),
+    ],
+)
+@pytest.mark.parametrize("behind", [False, True], ids=["first", "behind-another"])
+def test_the_page_is_told_the_path_that_a_browser_wanted(
+    stage: Stage, path: str, target: str, accept: str, told: str | None, behind: bool
+) -> None:
+    raw = target.encode()
+    with stage.http() as client:
+        if behind:
+            assert client.ask(get("filed.com", path)).status == 200
+        response = client.ask(
+            b"GET %b HTTP/1.1\r\nHost: unfiled.com\r\n%b\r\n\r\n" % (raw, accept.encode())
+        )
+        client.expect_closed()
+    location = response.field("location") or ""
+    assert response.status == 302
+    assert not set(location) & set('"<>\\{}|^` \t')
+    query = {"domain": ["unfiled.com"], "reason": ["unfiled"]}
+    if told is not None:
+        query["path"] = [told.replace("%E4%B8%AD", "中")]
+    assert parse_qs(urlsplit(location).query) == query
+
+
+@pytest.mark.parametrize(
+    ("method", "accept", "body"),
+    [
+        ("GET", PROGRAM, b""),
+        ("GET", "Accept: application/problem+json", b""),
+        ("POST", "Accept: */*", b"name=value"),
+        ("DELETE", "Accept: text/plain", b""),
+        ("OPTIONS", "Origin: https://a.example", b""),
+        ("BREW", PAGE, b""),
+    ],
+)
+@pytest.mark.parametrize("behind", [False, True], ids=["first", "behind-another"])
+def test_programs_are_told_why_in_the_redirect_itself(
+    stage: Stage, path: str, method: str, accept: str, body: bytes, behind: bool
+) -> None:
+    length = [f"Content-Length: {len(body)}"] if body else []
+    with stage.http() as client:
+        if behind:
+            assert client.ask(get("filed.com", path)).status == 200
+        response = client.ask(
+            request(method, "Shop.Unfiled.com", path, accept, *length, body=body), method
+        )
+        client.expect_closed()
+    assert response.status == 302
+    assert response.field("content-type") == "application/problem+json"
+    assert json.loads(response.body) == {
+        "type": "about:blank",
+        "title": "This website is not available at present",
+        "status": 302,
+        "detail": "no ICP filing was found for this domain: a first filing is due",
+        "reason": "unfiled",
+        "domain": "shop.unfiled.com",
+        "notice": response.field("location"),
+    }
+    stage.settle()
+    assert stage.origin.about(path + "hidden") == []
+
+
+@pytest.mark.parametrize("accept", ["Accept: */*", PAGE, "Accept: text/html, application/json"])
+def test_a_visitor_gets_a_redirect_without_content(stage: Stage, accept: str) -> None:
+    response = stage.ask(get("unfiled.com", "/", accept))
+    assert response.status == 302
+    assert response.body == b""
+    assert response.field("content-type") is None
+
+
+def test_a_head_has_the_fields_of_a_get_and_no_content(stage: Stage) -> None:
+    whole = stage.ask(get("unfiled.com", "/x", PROGRAM))
+    with stage.http() as client:
+        head = client.ask(request("HEAD", "unfiled.com", "/x", PROGRAM), "HEAD")
+        client.expect_closed()
+    assert {**dict(head.fields), "date": ""} == {**dict(whole.fields), "date": ""}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "BREW"])

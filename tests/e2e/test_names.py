@@ -26,6 +26,11 @@ FILED_FORMS = {
     "label-of-63-octets": b"a" * 63 + b".filed.com",
     "name-of-253-octets": b".".join([b"a" * 60] * 3 + [b"b" * 60]) + b".filed.com",
     "digits-in-a-sub-label": b"1.2.3.filed.com",
+    "bogus-a-label-below": b"xn--a.filed.com",
+    "a-label-that-does-not-decode-below": b"xn--0.filed.com",
+    "a-label-of-a-joiner-below": b"XN--1ug.filed.com",
+    "a-label-of-plain-ascii-below": b"xn--filed-.www.filed.com",
+    "bogus-a-label-below-a-multi-label-suffix": b"xn--99999999.example.com.cn.",
 }
 FILED_HOST_FORMS = FILED_FORMS | {
     "port": b"filed.com:8080",
@@ -46,6 +51,8 @@ UNFILED_FORMS = {
     "the-tld-alone": b"com",
     "sibling-below-the-suffix": b"example2.com.cn",
     "look-alike-a-label": b"xn--fled-vpa.com",
+    "bogus-a-label": b"xn--0.filed.net",
+    "bogus-a-label-as-the-name": b"xn--filed.com",
 }
 MALFORMED_FORMS = {
     "label-of-64-octets": b"a" * 64 + b".filed.com",
@@ -59,7 +66,6 @@ MALFORMED_FORMS = {
     "asterisk": b"*.filed.com",
     "space-inside": b"filed .com",
     "a-label-that-is-plain-ascii": b"xn--filed-.com",
-    "a-label-that-does-not-decode": b"xn--0.filed.net",
     "quote": b'"filed.com"',
     "slash": b"filed.com/x",
     "backslash": b"filed.com\\x",

@@ -42,9 +42,17 @@ V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
 HEADERS = {
     "v1": (V1, "203.0.113.7"),
     "v1-ipv6": (V1_IPV6, "2001:db8::7"),
+    "v1-tcp6-of-ipv4": (b"PROXY TCP6 203.0.113.7 192.0.2.1 5555 80\r\n", "203.0.113.7"),
+    "v1-tcp6-to-ipv4": (b"PROXY TCP6 2001:db8::7 192.0.2.1 5555 80\r\n", "2001:db8::7"),
+    "v1-tcp4-to-ipv6": (b"PROXY TCP4 203.0.113.7 ::1 5555 80\r\n", "203.0.113.7"),
+    "v1-ipv4-mapped": (b"PROXY TCP6 ::ffff:203.0.113.7 ::1 5555 80\r\n", "203.0.113.7"),
     "v1-unknown": (V1_UNKNOWN, TRUSTED),
     "v2": (V2, "203.0.113.7"),
     "v2-ipv6": (V2_IPV6, "2001:db8::7"),
+    "v2-ipv4-mapped": (
+        v2(0x21, 2 * (bytes(10) + b"\xff\xff\xcb\x00\x71\x07") + struct.pack("!HH", 5555, 80)),
+        "203.0.113.7",
+    ),
     "v2-with-tlvs": (V2_TLVS, "203.0.113.7"),
     "v2-local": (V2_LOCAL, TRUSTED),
 }
@@ -139,14 +147,22 @@ BAD = {
 }
 
 
+# What is bad about these is a request, and answered.
+AFTER_A_HEADER = (V1 + V1, V2 + V1)
+
+
 @pytest.mark.parametrize("header", BAD.values(), ids=BAD.keys())
 def test_bad_header_from_a_trusted_source_is_refused(
     stage: Stage, path: str, header: bytes
 ) -> None:
+    kinds = stage.gate.by_label("gate_first_bytes_malformed_total", "kind")
     with stage.http("http-proxied", source=TRUSTED) as client:
         client.send(header + get("filed.com", path))
         refused(client)
     assert stage.origin.about(path) == []
+    if header not in AFTER_A_HEADER:
+        kinds["proxy_header"] = kinds.get("proxy_header", 0) + 1
+        assert stage.gate.by_label("gate_first_bytes_malformed_total", "kind") == kinds
 
 
 @pytest.mark.parametrize("name", [filings.TO_PROXY_V1, filings.TO_PROXY_V2])
@@ -175,6 +191,30 @@ def test_address_of_a_trusted_header_is_sent_on(stage: Stage, path: str) -> None
     with stage.http("http-proxied", source=TRUSTED) as client:
         assert client.ask(V1 + get(filings.TO_PROXY_V2, path)).status == 200
     check_sent(stage.proxied.headers[-1], filings.TO_PROXY_V2, "203.0.113.7", 5555)
+
+
+@pytest.mark.parametrize(
+    ("header", "family", "ends"),
+    [
+        (V1, b"\x11", b"\xcb\x00\x71\x07" + b"\xc0\x00\x02\x01"),
+        (V2, b"\x11", b"\xcb\x00\x71\x07" + b"\xc0\x00\x02\x01"),
+        (
+            V2_IPV6,
+            b"\x21",
+            b"".join(socket.inet_pton(socket.AF_INET6, f"2001:db8::{n}") for n in (7, 1)),
+        ),
+    ],
+    ids=("v1", "v2", "v2-ipv6"),
+)
+def test_the_destination_of_a_trusted_header_is_sent_on(
+    stage: Stage, path: str, header: bytes, family: bytes, ends: bytes
+) -> None:
+    with stage.http("http-proxied", source=TRUSTED) as client:
+        assert client.ask(header + get(filings.TO_PROXY_V2, path)).status == 200
+    ports = struct.pack("!HH", 5555, 80)
+    assert stage.proxied.headers[-1] == (
+        SIGNATURE + b"\x21" + family + struct.pack("!H", len(ends) + 4) + ends + ports
+    )
 
 
 def test_connection_to_a_proxy_upstream_is_not_shared_between_clients(

@@ -15,17 +15,8 @@ RAW = filings.TO_RAW.encode()
 
 
 def exchange_over_tls(stage: Stage, name: str, listener: str = "tls") -> str:
-    """A whole TLS session with certificate check; returns the origin's answer."""
-    context = stage.certificates.client_context()
-    with (
-        stage.tls(listener) as client,
-        context.wrap_socket(client.sock, server_hostname=name) as tls,
-    ):
-        tls.sendall(b"GET /over-tls HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = b""
-        while b"over-tls" not in answer:
-            answer += tls.recv(4096)
-        return answer.partition(b"\r\n\r\n")[2].decode()
+    with stage.tls(listener) as client:
+        return client.ask_over_tls(stage.certificates.client_context(), name)
 
 
 @pytest.mark.parametrize("listener", ["tls", "tls6"])

@@ -174,29 +174,88 @@ def test_presence_of_ech_is_counted(stage: Stage) -> None:
 
 SSLV2 = b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + b"\x01\x00\x80" * 7 + b"c" * 16
 WRONG = {
-    "sslv2-hello": SSLV2,
-    "garbage": b"\x00\xffgarbage that is neither TLS nor HTTP" * 3,
-    "alert-first": hello.record(b"\x02\x28", kind=21),
-    "application-data-first": hello.record(b"x" * 40, kind=23),
-    "server-hello": hello.record(b"\x02" + hello.handshake(b"")[1:]),
-    "record-version-2": hello.record(hello.handshake(filed), version=b"\x02\x00"),
-    "record-too-long": b"\x16\x03\x01\xff\xff" + bytes(65535),
-    "handshake-too-long": hello.record(b"\x01\xff\xff\xff" + bytes(100)),
-    "extensions-length-too-long": hello.record(
-        hello.handshake(None)[:1] + hello.vector(hello.handshake(None)[4:] + b"\xff\xff" + filed, 3)
+    "sslv2-hello": (SSLV2, "sslv2"),
+    "garbage": (b"\x00\xffgarbage that is neither TLS nor HTTP" * 3, "not_tls"),
+    "one-byte-of-garbage": (b"\xff", "not_tls"),
+    "alert-first": (hello.record(b"\x02\x28", kind=21), "not_handshake"),
+    "application-data-first": (hello.record(b"x" * 40, kind=23), "not_handshake"),
+    "server-hello": (hello.record(b"\x02" + hello.handshake(b"")[1:]), "not_client_hello"),
+    "record-version-2": (hello.record(hello.handshake(filed), version=b"\x02\x00"), "bad_version"),
+    "record-too-long": (b"\x16\x03\x01\xff\xff" + bytes(65535), "bad_lengths"),
+    "handshake-too-long": (hello.record(b"\x01\xff\xff\xff" + bytes(100)), "too_large"),
+    "extensions-length-too-long": (
+        hello.record(
+            hello.handshake(None)[:1]
+            + hello.vector(hello.handshake(None)[4:] + b"\xff\xff" + filed, 3)
+        ),
+        "bad_lengths",
     ),
-    "larger-than-the-limit": hello.oversized(filed),
+    "larger-than-the-limit": (hello.oversized(filed), "too_large"),
+    "too-many-records": (hello.record(b"") * 5000, "too_many_records"),
+    "two-names": (hello.records(hello.handshake(filed + other)), "two_names"),
+    "an-extension-twice": (
+        hello.records(hello.handshake(filed + 2 * hello.extension(0x2A2A, b""))),
+        "duplicate_extension",
+    ),
+    "a-name-of-another-type": (
+        hello.records(hello.handshake(raw_server_name(hello.vector(b"\x01\x00\x01a", 2)))),
+        "unknown_name_type",
+    ),
 }
 
 
-@pytest.mark.parametrize("data", WRONG.values(), ids=WRONG.keys())
-def test_what_is_no_client_hello_is_reset(stage: Stage, data: bytes) -> None:
+IN_PIECES = {name: case for name, case in WRONG.items() if case[0].startswith(b"\x16")}
+
+
+@pytest.mark.parametrize(("data", "kind"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_client_hello_is_reset_and_counted_by_kind(
+    stage: Stage, data: bytes, kind: str
+) -> None:
+    malformed, counted = stage.gate.decisions(reason="malformed"), by_kind(stage)
     with stage.tls() as client:
         try:
             client.send(data)
         except (ConnectionResetError, BrokenPipeError):
-            return  # reset before the last byte was written
+            pass  # reset before the last byte was written
+        else:
+            client.expect_reset()
+    assert stage.gate.decisions(reason="malformed") == malformed + 1
+    assert by_kind(stage) == counted | {kind: counted.get(kind, 0) + 1}
+
+
+@pytest.mark.parametrize(("data", "kind"), IN_PIECES.values(), ids=IN_PIECES.keys())
+def test_what_is_no_client_hello_is_counted_by_kind_in_pieces(
+    stage: Stage, data: bytes, kind: str
+) -> None:
+    counted = by_kind(stage)
+    with stage.tls() as client:
+        segments(client, data, [1, 4, 1000])
+        client.expect_closed()
+    assert by_kind(stage) == counted | {kind: counted.get(kind, 0) + 1}
+
+
+def test_a_hello_that_the_client_breaks_off_is_counted_as_truncated(stage: Stage) -> None:
+    counted = by_kind(stage)
+    with stage.tls() as client:
+        client.send(hello.hello(RAW)[:-5])
+        client.finish()
         client.expect_reset()
+    assert by_kind(stage) == counted | {"truncated": counted.get("truncated", 0) + 1}
+
+
+def test_what_only_monitoring_lets_through_is_counted_by_kind_all_the_same(stage: Stage) -> None:
+    sent, kind = WRONG["two-names"]
+    monitored, counted = stage.gate.decisions(verdict="monitor"), by_kind(stage)
+    with stage.tls("tls-monitor") as client:
+        client.send(sent)
+        client.fill()  # the origin has the last word on it
+    assert stage.gate.decisions(verdict="monitor") == monitored + 1
+    assert by_kind(stage) == counted | {kind: counted.get(kind, 0) + 1}
+
+
+def by_kind(stage: Stage) -> dict[str, float]:
+    """How many connections had malformed first bytes, by what was wrong with them."""
+    return stage.gate.by_label("gate_first_bytes_malformed_total", "kind")
 
 
 @pytest.mark.parametrize(

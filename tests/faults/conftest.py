@@ -12,8 +12,9 @@ import pytest
 from tests.faults.watching import FILED
 from tests.harness.gate_process import Gate, listener
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.planes import Plane
 from tests.harness.recorder import Recorder, echo
-from tests.supervisor.running import fill
+from tests.harness.running import fill
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def origins() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, origins: dict[str, Any]) -> Iterator[Gate]:
+def gate(tmp_path: Path, origins: dict[str, Any], plane: Plane) -> Iterator[Gate]:
     """Running, and what they share."""
-    gate = Gate(tmp_path, origins)
+    gate = Gate(tmp_path, origins, plane=plane)
     fill(gate, f"{FILED.removeprefix('www.')}\n")
     gate.start()
     yield gate

@@ -59,7 +59,7 @@ def file(gate: Gate, domain: str) -> None:
         )
     ).application
     assert application is not None
-    _in_force(gate, registry.perform(Approve(application=application)).revision)
+    _in_force(gate, registry.perform(Approve(application=application, generate=True)).revision)
 
 
 def cancel(gate: Gate, domain: str) -> None:

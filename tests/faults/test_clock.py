@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from gate.changes.batch import Batch
+from gate.filings import Change, Override, OverrideKind, Status
 from gate.policy import Decider, Reason
-from gate.replica import Change, Override, OverrideKind, Replica, Status
+from gate.replica import Replica
 from gate.sync.applier import Applier
-from gate.sync.batch import Batch
 
 HOUR, YEAR = 3600.0, 365 * 86400.0
 EPOCH = "2026"

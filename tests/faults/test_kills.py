@@ -12,8 +12,8 @@ import pytest
 from tests.faults.inside import gate_inside
 from tests.faults.watching import watched
 from tests.harness.gate_process import Gate
+from tests.harness.running import alive, fill, pid_of, restarts
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import alive, fill, pid_of, restarts
 
 
 def is_ready(gate: Gate) -> bool:

@@ -14,8 +14,8 @@ from tests.faults.watching import FILED, watched
 from tests.harness.client import Client, request
 from tests.harness.gate_process import Gate, run_gate
 from tests.harness.hello import real_hello
+from tests.harness.running import log_of, pid_of, restarts
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import log_of, pid_of, restarts
 
 MIB = 1 << 20
 

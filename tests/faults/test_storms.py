@@ -9,8 +9,8 @@ import time
 
 from tests.faults.watching import watched
 from tests.harness.gate_process import Gate
+from tests.harness.running import fill, log_of
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of
 
 MIX = (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 

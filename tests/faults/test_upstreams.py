@@ -17,9 +17,9 @@ from tests.harness.gate_process import Gate, listener
 from tests.harness.hello import real_hello
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.recorder import Arrival, Recorder, echo
+from tests.harness.running import fill, new_gate
 from tests.harness.stream import Closed
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, new_gate
 
 BAD = "bad.cn"
 

@@ -24,9 +24,9 @@ from tests.harness.client import Client
 from tests.harness.gate_process import Gate, run_gate
 from tests.harness.hello import real_hello
 from tests.harness.ports import free_port
+from tests.harness.running import log_of, status_of
 from tests.harness.waiting import wait_for
 from tests.harness.wall_clock import WallClock
-from tests.supervisor.running import log_of, status_of
 
 HOUR, YEAR = 3600, 365 * 86400
 REPORT_SECONDS = 8  # so that one report tells of requests before and after a jump

@@ -10,15 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.sync import certs
-from tests.harness.gate_process import Gate, run_gate
-from tests.harness.ports import free_port
-from tests.harness.waiting import wait_for
-from tests.harness.wall_clock import WallClock
-from tests.ops.test_admin_tls import put_mode
-from tests.supervisor.running import fill, log_of, new_gate, status_of
-from tests.sync.processes import (
-    RegistryProcess,
+from gate.cli import certs
+from tests.harness.following import (
     figure,
     follow,
     make_gate,
@@ -26,6 +19,13 @@ from tests.sync.processes import (
     push_section,
     wait_for_revision,
 )
+from tests.harness.gate_process import Gate, run_gate
+from tests.harness.ports import free_port
+from tests.harness.registry_process import RegistryProcess
+from tests.harness.running import fill, log_of, new_gate, status_of
+from tests.harness.waiting import wait_for
+from tests.harness.wall_clock import WallClock
+from tests.ops.test_admin_tls import put_mode
 
 YEARS = 2 * 365 * 86400  # `gate certs init` makes them for one
 
@@ -109,7 +109,7 @@ def test_the_admin_port_refuses_a_clients_certificate_until_the_clock_is_right(
     gate = new_gate(tmp_path, workers=1, admin=admin)
     gate.through = clock.through
     fill(gate)
-    gate._start(lambda: put_mode(port, folder, shows=True) == 200, "a change by certificate")
+    gate.start_until(lambda: put_mode(port, folder, shows=True) == 200, "a change by certificate")
     try:
         clock.jump(YEARS)
         done = run_gate(

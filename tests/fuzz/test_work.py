@@ -7,7 +7,7 @@ regular expressions and byte searches is not counted here: tests/fuzz/one.py wat
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
 
@@ -15,12 +15,17 @@ import pytest
 
 from gate.names import InvalidName, canonical
 from gate.wire import proxy_protocol
+from gate.wire.hello_retry import SecondHello
 from gate.wire.http1 import BadMessage, ChunkedBody, ChunkLimits, RequestParser, ResponseParser
+from gate.wire.quic import CryptoStream, QuicError, pull_packets
+from gate.wire.quic.frames import pull_initial_frames
 from gate.wire.tls import BadHello, ClientHelloReader
 from tests.harness import hello as build
+from tests.harness.initial import crypto, long_header
 
-REFUSALS = (BadHello, BadMessage, InvalidName, proxy_protocol.BadProxyHeader)
+REFUSALS = (BadHello, BadMessage, InvalidName, QuicError, proxy_protocol.BadProxyHeader)
 ROOMY = ChunkLimits(line=1 << 20, extension_bytes=1 << 20, trailer_bytes=1 << 20, trailers=1 << 16)
+RESPONSE = ChunkLimits(response=True)
 
 
 def bytecodes(run: Callable[[], object]) -> int:
@@ -53,8 +58,14 @@ def hello_in(portions: list[bytes]) -> None:
         reader.feed(portion)
 
 
-def body_in(portions: list[bytes], *, rechunk: bool = True) -> None:
-    body = ChunkedBody(ROOMY, rechunk)
+def second_hello_in(portions: list[bytes]) -> None:
+    reader = SecondHello()
+    for portion in portions:
+        reader.feed(portion)
+
+
+def body_in(portions: list[bytes], limits: ChunkLimits = ROOMY, *, rechunk: bool = True) -> None:
+    body = ChunkedBody(limits, rechunk)
     for portion in portions:
         body.feed(portion)
 
@@ -73,6 +84,12 @@ def response_in(portions: list[bytes]) -> None:
         buf += portion
         parser.parse(buf, 0, b"GET", searched)
         searched = len(buf)
+
+
+def stream_of(offsets: Iterable[int]) -> None:
+    stream = CryptoStream()
+    for at in offsets:
+        stream.add(at, b"a")
 
 
 def request(size: int, fields: bytes) -> bytes:
@@ -116,6 +133,16 @@ CASES: dict[str, tuple[int, Callable[[int], object]]] = {
         20_000,
         lambda n: hello_in([build.records(build.handshake(build.server_name(*[b""] * (n // 3))))]),
     ),
+    "early data before a second hello in single bytes": (
+        1_500,
+        lambda n: second_hello_in(
+            single(build.record(b"e" * 20, kind=23) * (n // 25) + build.record(PLAIN))
+        ),
+    ),
+    "second hello in records of one byte": (
+        1_000,
+        lambda n: second_hello_in([build.records(build.handshake(build.padding(n)), 1)]),
+    ),
     "request head in single bytes": (1_500, lambda n: request_in(single(request(n, b"A: b\r\n")))),
     "request head of connection options": (
         4_000,
@@ -129,6 +156,25 @@ CASES: dict[str, tuple[int, Callable[[int], object]]] = {
         1_500,
         lambda n: response_in(single(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * (n // 6) + b"\r\n")),
     ),
+    "empty lines before a request in single bytes": (
+        1_500,
+        lambda n: request_in(single(b"\r\n" * (n // 2) + request(1, b"A: b\r\n"))),
+    ),
+    "response head of LF lines in single bytes": (
+        1_500,
+        lambda n: response_in(single(b"HTTP/1.1 200 OK\n" + b"A: b\n" * (n // 5) + b"\n")),
+    ),
+    "response head of control bytes": (
+        1_200,
+        lambda n: response_in([b"HTTP/1.1 200 OK\n" + b"A:\x00\n" * (n // 5) + b"\n"]),
+    ),
+    "response head of codings": (
+        4_000,
+        lambda n: response_in(
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + b"a," * (n // 2) + b"\r\n\r\n"]
+        ),
+    ),
+    "chunks with padded sizes": (6_000, lambda n: body_in([b"1 ;\r\nx\r\n" * (n // 8)], RESPONSE)),
     "chunks of one byte": (6_000, lambda n: body_in([b"1\r\nx\r\n" * (n // 6)])),
     "chunks of one byte, bare": (
         6_000,
@@ -160,6 +206,26 @@ CASES: dict[str, tuple[int, Callable[[int], object]]] = {
             )
             for size in range(28 + n)
         ],
+    ),
+    "QUIC datagram of empty packets": (
+        1_200,
+        lambda n: pull_packets(long_header("handshake", b"", b"", size=4) * (n // 13)),
+    ),
+    "QUIC frames of one byte": (
+        4_000,
+        lambda n: pull_initial_frames(b"".join(crypto(at, b"a") for at in range(n // 5))),
+    ),
+    "QUIC frames with PADDING between": (4_000, lambda n: pull_initial_frames(b"\x01\0" * n)),
+    "QUIC acknowledgement of many ranges": (
+        4_000,
+        lambda n: pull_initial_frames(
+            b"\x02\x80\x01\0\0\0\x80" + (n // 2).to_bytes(3, "big") + bytes(n + 1)
+        ),
+    ),
+    "CRYPTO stream from the end": (4_000, lambda n: stream_of(range(n, 0, -1))),
+    "CRYPTO stream with gaps, then none": (
+        4_000,
+        lambda n: stream_of([*range(1, n, 2), *range(0, n, 2)]),
     ),
     "name of many labels": (120, lambda n: canonical(b"_." + b"a." * (n // 2) + b"cn")),
     "name of U-labels": (120, lambda n: canonical("中.".encode() * (n // 8) + b"cn")),

@@ -104,13 +104,14 @@ class Page:
 
 
 @asynccontextmanager
-async def new_page(profile: Path, *options: str) -> AsyncIterator[Page]:
-    """A page of a new browser, which is closed afterwards."""
+async def new_page(profile: Path, *options: str, quic: bool = False) -> AsyncIterator[Page]:
+    """A page of a new browser, which is closed afterwards; `quic` lets it use HTTP/3."""
     port_file = profile / "DevToolsActivePort"
     process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
         [
             require("chromium"),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+            "--enable-quic" if quic else "--disable-quic",
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
             *("--ignore-certificate-errors", "--hide-scrollbars"),
             f"--user-data-dir={profile}",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 
 from tests.harness.stream import SECONDS, ByteStream, Closed
+from tests.harness.waiting import patience
 
 _BODILESS = frozenset({204, 304})
 
@@ -40,7 +42,7 @@ class Client(ByteStream):
         *,
         host: str = "127.0.0.1",
         source: str | None = None,
-        seconds: float = SECONDS,
+        seconds: float | None = None,
         receive_buffer: int | None = None,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -50,7 +52,7 @@ class Client(ByteStream):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             if source is not None:
                 sock.bind((source, 0))
-            sock.settimeout(seconds)
+            sock.settimeout(patience(SECONDS) if seconds is None else seconds)
             sock.connect((host, port))
         except OSError:
             sock.close()
@@ -122,6 +124,15 @@ class Client(ByteStream):
         self.send(request)
         return self.read_response(method)
 
+    def ask_over_tls(self, context: ssl.SSLContext, name: str) -> str:
+        """Have a whole TLS session with certificate check; return the origin's answer."""
+        with context.wrap_socket(self.sock, server_hostname=name) as tls:
+            tls.sendall(b"GET /over-tls HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while b"over-tls" not in answer:
+                answer += tls.recv(4096)
+            return answer.partition(b"\r\n\r\n")[2].decode()
+
     def read_all_responses(self) -> list[Response]:
         """Read responses to GETs and POSTs until the gate closes."""
         responses: list[Response] = []
@@ -156,13 +167,21 @@ class Client(ByteStream):
             raise AssertionError("expected a TCP RST, nothing happened") from None
         raise AssertionError(f"expected a TCP RST, got {data[:100]!r} (empty means FIN)")
 
+    def expect_cut(self) -> None:
+        """The connection ends by RST, whatever came before."""
+        try:
+            self.read_to_end()
+        except ConnectionResetError:
+            return
+        raise AssertionError(f"expected a TCP RST, got FIN after {bytes(self.received[-100:])!r}")
+
     def expect_silence(self, seconds: float) -> None:
         """Nothing comes for `seconds`, and the connection stays open."""
         self.sock.settimeout(seconds)
         try:
             data = self.sock.recv(65536)
         except TimeoutError:
-            self.sock.settimeout(SECONDS)
+            self.sock.settimeout(patience(SECONDS))
             return
         raise AssertionError(f"expected silence, got {data[:200]!r}")
 

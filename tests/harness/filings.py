@@ -25,6 +25,9 @@ TO_PROXY_V2 = "to-proxy-v2.com"
 TO_PAIR = "to-pair.com"
 TO_RAW = "to-raw.com"
 TO_SUBTREE = "to-subtree.com"
+TO_BELOW = "to-below.com"
+TO_RETRY = "to-retry.com"  # its TLS origin asks every client for a second hello
+TO_IDN, TO_IDN_TEXT = "xn--snyt14c.com", "路由.com"
 
 ROUTED = (
     TO_REFUSED,
@@ -35,5 +38,8 @@ ROUTED = (
     TO_PAIR,
     TO_RAW,
     TO_SUBTREE,
+    TO_BELOW,
+    TO_RETRY,
+    TO_IDN,
 )
 ALL_FILED = (FILED, FILED_CN, FILED_IDN, STOPPED, *ROUTED)

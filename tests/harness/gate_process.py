@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.harness import planes
+from tests.harness.planes import Plane
 from tests.harness.ports import free_port
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import patience, wait_for
 
 GATE = str(Path(sys.executable).parent / "gate")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,7 +38,12 @@ def run_gate(
 ) -> subprocess.CompletedProcess[str]:
     """Run a `gate` command to its end."""
     return subprocess.run(
-        [GATE, *arguments], capture_output=True, text=True, check=check, timeout=60, input=stdin
+        [GATE, *arguments],
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=patience(60),
+        input=stdin,
     )
 
 
@@ -72,6 +79,8 @@ class Gate:
     """Seconds that a start may take."""
     through: tuple[str, ...] = ()
     """A program that becomes the gate, with what goes before the gate's own words."""
+    plane: Plane = field(default_factory=planes.default)
+    """Which data plane its workers have."""
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
     admin: int = 0
@@ -81,6 +90,8 @@ class Gate:
         self.settings.setdefault("admin", {"listen": f"127.0.0.1:{free_port()}"})
         # A gate without a registry, unless the test is about one.
         self.settings.setdefault("sync", {"registry": "none"})
+        # Most tests begin with a registry that has no filing yet.
+        self.settings["sync"].setdefault("allow_empty", True)
         self.settings.setdefault("notice", {})
         self.settings["notice"].setdefault("listen", f"127.0.0.1:{free_port()}")
         self.settings["notice"].setdefault(
@@ -105,13 +116,14 @@ class Gate:
 
     def start(self) -> Gate:
         """Start the program and return when it says that it is ready."""
-        return self._start(self._is_ready, "the gate to be ready")
+        return self.start_until(lambda: self.readiness() == 200, "the gate to be ready")
 
     def start_unready(self) -> Gate:
         """Start the program and return when it says that it is not ready."""
-        return self._start(lambda: self.ask_admin("/readyz")[0] == 503, "the admin port")
+        return self.start_until(lambda: self.readiness() == 503, "the admin port")
 
-    def _start(self, condition: Callable[[], bool], what: str) -> Gate:
+    def launch(self, pass_fds: Sequence[int] = ()) -> Gate:
+        """Start the program, with descriptors of ours if it is to have some; waits for nothing."""
         limit = self.descriptors
 
         def lower_limit() -> None:
@@ -124,8 +136,15 @@ class Gate:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=lower_limit,
+                pass_fds=pass_fds,
+                preexec_fn=lower_limit if limit is not None else None,
+                env=os.environ | self.plane.environment,
             )
+        return self
+
+    def start_until(self, condition: Callable[[], bool], what: str) -> Gate:
+        """Start the program and return when the condition is true."""
+        self.launch()
         try:
             wait_for(condition, f"{what}; its log is {self.log}", self.patience)
         except BaseException:
@@ -133,17 +152,18 @@ class Gate:
             raise
         return self
 
-    def _is_ready(self) -> bool:
+    def readiness(self) -> int:
+        """The status of /readyz, 0 while nothing listens there; fails if the program has ended."""
         assert self.process is not None
         status = self.process.poll()
         assert status is None, f"gate ended with {status}: {self.log.read_text()[-2000:]}"
-        return self.ask_admin("/readyz")[0] == 200
+        return self.ask_admin("/readyz")[0]
 
     def ask_admin(self, path: str) -> tuple[int, str]:
         """GET from the admin listener; status 0 where nothing listens."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.admin}{path}", timeout=5
+                f"http://127.0.0.1:{self.admin}{path}", timeout=patience(5)
             ) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
@@ -161,6 +181,18 @@ class Gate:
             for sample in family.samples
             if sample.name == metric and _has(sample.labels, labels)
         )
+
+    def by_label(self, metric: str, label: str, **labels: str) -> dict[str, float]:
+        """The samples of `metric` whose labels include `labels`, summed by one label's value."""
+        status, text = self.ask_admin("/metrics")
+        assert status == 200, f"/metrics answered {status}"
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == metric and _has(sample.labels, labels):
+                    value = sample.labels[label]
+                    found[value] = found.get(value, 0) + sample.value
+        return found
 
     def decisions(self, **labels: str) -> float:
         """How many decisions there were, by listener, scheme, outcome or reason."""
@@ -183,7 +215,7 @@ class Gate:
         family = [self.process.pid, *self.children()]
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(15)
+            return self.process.wait(patience(15))
         except subprocess.TimeoutExpired:
             for pid in family:
                 try:
@@ -198,18 +230,23 @@ class Gate:
             self.process = None
 
     def children(self) -> list[int]:
+        """Process ids of the control process and the workers; none when the gate has ended."""
         assert self.process is not None
         pid = self.process.pid
-        return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        return [int(child) for child in text.split()]
 
 
 def _listening(ports: set[int]) -> set[str]:
-    """The listening sockets on `ports`, as /proc/PID/fd shows them."""
+    """The sockets that clients come to on `ports`, as /proc/PID/fd shows them."""
     found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
+    for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) in ports:
+            if fields[3] == state and int(fields[1].rpartition(":")[2], 16) in ports:
                 found.add(f"socket:[{fields[9]}]")
     return found
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.harness.waiting import patience
+
 
 def shell_blocks(guide: str) -> list[str]:
     """The code blocks of a guide that are for a shell, in their order."""
@@ -27,7 +29,7 @@ def run_script(script: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=patience(120),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

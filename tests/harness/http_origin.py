@@ -16,10 +16,10 @@ from tests.harness.recorder import Arrival, Recorder
 from tests.harness.stream import Closed
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ((?:/|\*)[!-~\x80-\xff]*) HTTP/1\.1")
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ((?:/|\*)[!-~\x80-\xff]*) HTTP/1\.([01])")
 _FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
-_HOST = re.compile(rb"[A-Za-z0-9._\[\]:\x80-\xff-]*")  # empty: no name (RFC 9112 3.2)
+_HOST = re.compile(rb"[A-Za-z0-9._\[\]:\x80-\xff-]+")
 _ONCE = (
     b"host",
     b"content-length",
@@ -79,7 +79,10 @@ def parse_head(head: bytes, connection: int) -> SeenRequest:
         if names.count(once) > 1:
             raise Violation(f"{once.decode()} came {names.count(once)} times in {head!r}")
     values = dict(fields)
-    if not _HOST.fullmatch(values.get("host", " ").encode("latin-1")):
+    if match[3] == b"0":  # the version that may lack a Host, and for that alone
+        if "host" in values or "transfer-encoding" in values:
+            raise Violation(f"HTTP/1.0 in {head!r}")
+    elif not _HOST.fullmatch(values.get("host", "").encode("latin-1")):
         raise Violation(f"host {values.get('host')!r}")
     if "content-length" in values:
         if "transfer-encoding" in values:
@@ -168,12 +171,18 @@ def answer_plainly(exchange: Exchange) -> None:
 class HttpOrigin(Recorder):
     """Recording HTTP/1.1 origin; answers by the target's path."""
 
-    def __init__(self, host: str = "127.0.0.1", preface: Callable[[Arrival], None] | None = None):
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        preface: Callable[[Arrival], None] | None = None,
+        *,
+        port: int = 0,
+    ) -> None:
         self.requests: list[SeenRequest] = []
         self.violations: list[str] = []
         self._responders: dict[str, Responder] = {}
         self._preface = preface
-        super().__init__(self._converse, host)
+        super().__init__(self._converse, host, port)
 
     def on(self, path: str, responder: Responder) -> None:
         """Answer requests for `path` (without its query) with `responder`."""
@@ -192,7 +201,7 @@ class HttpOrigin(Recorder):
                 request = parse_head(head, arrival.number)
                 self.requests.append(request)
                 exchange = Exchange(arrival, request)
-                if request.value("expect"):
+                if "100-continue" in (request.value("expect") or ""):
                     exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 path = request.target.partition("?")[0]
                 self._responders.get(path, answer_plainly)(exchange)

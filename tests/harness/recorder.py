@@ -9,13 +9,18 @@ from collections.abc import Callable
 from types import TracebackType
 
 from tests.harness.stream import ByteStream, Closed
+from tests.harness.waiting import patience
 
 
 class Arrival(ByteStream):
     """One connection that reached an upstream."""
 
-    def __init__(self, sock: socket.socket, number: int) -> None:
-        super().__init__(sock, seconds=30.0)
+    def __init__(self, sock: socket.socket, number: int, peer: tuple[str, int] = ("", 0)) -> None:
+        super().__init__(sock, seconds=patience(30.0))
+        self.peer = peer
+        """Who it comes from, as the upstream sees it."""
+        self.at: tuple[str, int] = sock.getsockname()[:2] if peer[0] else ("", 0)
+        """Which of the upstream's addresses it was sent to."""
         self.number = number
         self.ended = threading.Event()
         self.end: str = ""
@@ -44,10 +49,10 @@ class Recorder:
     def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, peer = self._listener.accept()
             except OSError:
                 return
-            arrival = Arrival(sock, len(self.arrivals))
+            arrival = Arrival(sock, len(self.arrivals), peer[:2])
             self.arrivals.append(arrival)
             threading.Thread(target=self._serve, args=(arrival,), daemon=True).start()
 

@@ -6,18 +6,22 @@ import contextlib
 import itertools
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gate.replica import Change, Override, OverrideKind, Replica, Status
-from tests.harness import filings
+from gate.filings import Change, Override, OverrideKind, Status
+from gate.replica import Replica
+from tests.harness import filings, planes
 from tests.harness.certificates import Certificates
 from tests.harness.client import Client, Response, get
 from tests.harness.gate_process import Gate, listener
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.planes import Plane
 from tests.harness.recorder import Arrival, Recorder, echo, swallow
+from tests.harness.retry import GROUP
+from tests.harness.rights import has_ipv6, require_ipv6
 from tests.harness.tls_origin import TlsOrigin
 
 _tokens = itertools.count(1)
@@ -109,6 +113,7 @@ class Stage:
         directory: Path,
         certificates: Certificates,
         *,
+        plane: Plane | None = None,
         descriptors: int | None = None,
         **settings: Any,
     ) -> None:
@@ -116,6 +121,7 @@ class Stage:
         self.certificates = certificates
         self.origin = HttpOrigin()
         self.tls_origin = TlsOrigin(certificates)
+        self.retry_origin = TlsOrigin(certificates, group=GROUP)
         self.raw = Recorder(echo)
         self.silent = Recorder(swallow)
         self.second = HttpOrigin()
@@ -131,12 +137,15 @@ class Stage:
             [
                 listener("http", "http"),
                 listener("tls", "tls"),
-                listener("http6", "http", "::1"),
-                listener("tls6", "tls", "::1"),
                 listener("http-monitor", "http", mode="monitor"),
                 listener("tls-monitor", "tls", mode="monitor"),
                 listener("http-proxied", "http", proxy_protocol_from=["127.0.0.2/32"]),
                 listener("tls-proxied", "tls", proxy_protocol_from=["127.0.0.2/32"]),
+                *(
+                    [listener("http6", "http", "::1"), listener("tls6", "tls", "::1")]
+                    if has_ipv6()
+                    else []
+                ),
             ],
         )
         upstreams = settings.setdefault("upstreams", {})
@@ -146,7 +155,7 @@ class Stage:
             "tls": [self.tls_origin.address],
         }
         upstreams["routes"] = self._routes()
-        self.gate = Gate(directory, settings, descriptors)
+        self.gate = Gate(directory, settings, descriptors, plane=plane or planes.default())
         self.gate.start()
 
     def _routes(self) -> list[dict[str, Any]]:
@@ -165,11 +174,17 @@ class Stage:
             route(filings.TO_PAIR, [refused, self.second.address], raw),
             route(filings.TO_RAW, raw, raw),
             route("." + filings.TO_SUBTREE, self.second.address, raw),
+            route("*." + filings.TO_BELOW, self.second.address, raw),
+            route("." + filings.TO_RETRY, self.second.address, self.retry_origin.address),
+            route(filings.TO_IDN_TEXT + ".", self.second.address, raw),
         ]
 
     def http(self, listener: str = "http", **how: Any) -> Client:
         """Connect to an http listener."""
-        host = "::1" if listener.endswith("6") else "127.0.0.1"
+        host = "127.0.0.1"
+        if listener.endswith("6"):
+            require_ipv6()
+            host = "::1"
         return Client(self.gate.ports[listener], host=host, **how)
 
     def tls(self, listener: str = "tls", **how: Any) -> Client:
@@ -223,6 +238,7 @@ class Stage:
                 for server in (
                     self.origin,
                     self.tls_origin,
+                    self.retry_origin,
                     self.raw,
                     self.silent,
                     self.second,
@@ -232,3 +248,38 @@ class Stage:
                     self.proxied_tls,
                 ):
                     server.close()
+
+
+class Stages:
+    """Stages that outlive the test that asked for them, so that few tests wait for a start.
+
+    A fixture of pytest's that is made once for each data plane would be closed whenever the next
+    test is for the other one. These stay until the end of the run.
+    """
+
+    def __init__(self, new_directory: Callable[[str], Path], certificates: Certificates) -> None:
+        self._new_directory = new_directory
+        self._certificates = certificates
+        self._started: dict[tuple[str, str], Stage] = {}
+
+    def on(self, name: str, plane: Plane, **settings: Any) -> Stage:
+        """Return the stage of that name on `plane`; `settings` are used where it is started."""
+        key = (name, plane.name)
+        if key not in self._started:
+            directory = self._new_directory("-".join(key))
+            self._started[key] = Stage(directory, self._certificates, plane=plane, **settings)
+        return self._started[key]
+
+    @contextlib.contextmanager
+    def canonical(self, name: str, plane: Plane, **settings: Any) -> Iterator[Stage]:
+        """The stage, to whose origins nothing uncanonical may be sent within this block."""
+        stage = self.on(name, plane, **settings)
+        before = len(stage.violations())
+        yield stage
+        assert stage.violations()[before:] == []
+
+    def close(self) -> None:
+        """Stop all of them; raise AssertionError if one was not well."""
+        with contextlib.ExitStack() as stack:
+            for stage in self._started.values():
+                stack.callback(stage.close)

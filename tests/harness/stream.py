@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 
+from tests.harness.waiting import patience
+
 SECONDS = 10.0
+"""How long a read may take where nothing is said, on a machine of its own."""
 
 
 class Closed(Exception):
@@ -15,8 +19,8 @@ class Closed(Exception):
 class ByteStream:
     """Buffered reads; `received` keeps every byte that ever came."""
 
-    def __init__(self, sock: socket.socket, seconds: float = SECONDS) -> None:
-        sock.settimeout(seconds)
+    def __init__(self, sock: socket.socket, seconds: float | None = None) -> None:
+        sock.settimeout(patience(SECONDS) if seconds is None else seconds)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
@@ -79,8 +83,12 @@ class ByteStream:
         self.sock.sendall(data)
 
     def finish(self) -> None:
-        """Send a FIN, keep reading."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Send a FIN, keep reading; nothing is left to end where the other side has reset."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
     def reset(self) -> None:
         """Close with a RST."""

@@ -16,12 +16,22 @@ class TlsOrigin(Recorder):
     ClientHello, None where there was none.
     """
 
-    def __init__(self, certificates: Certificates, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        certificates: Certificates,
+        host: str = "127.0.0.1",
+        *,
+        group: str = "",
+        port: int = 0,
+    ) -> None:
+        """`group` is the only one that it exchanges keys in, if it is not to be any."""
         self._context = certificates.server_context()
+        if group:
+            self._context.set_ecdh_curve(group)
         self._context.set_alpn_protocols(["http/1.1"])
         self._context.sni_callback = self._note_name
         self.server_names: list[str | None] = []
-        super().__init__(self._converse, host)
+        super().__init__(self._converse, host, port)
 
     def _note_name(self, _: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
         self.server_names.append(name)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.certificates import Certificates
 from tests.harness.gate_process import listener
+from tests.harness.planes import Plane
 from tests.harness.stage import Stage
 
 LIMITS: dict[str, Any] = {
@@ -26,7 +27,7 @@ Besiege = Callable[..., Stage]
 
 @pytest.fixture
 def besiege(
-    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, plane: Plane
 ) -> Iterator[Besiege]:
     """Start a gate of one worker with `LIMITS`, and other settings as given."""
     stages: list[Stage] = []
@@ -37,6 +38,7 @@ def besiege(
         stage = Stage(
             tmp_path_factory.mktemp("siege"),
             certificates,
+            plane=plane,
             descriptors=descriptors,
             workers=1,
             limits=LIMITS | (limits or {}),

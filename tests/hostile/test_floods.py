@@ -342,6 +342,9 @@ def test_running_out_of_descriptors_pauses_and_does_not_spin(besiege: Besiege) -
     spent = usage(pid).cpu - started
     assert spent < 0.4, f"{spent:.2f} s of CPU in 2 s while out of descriptors"
     assert stage.gate.total("gate_connections_ended_total", cause="accept_paused") < paused + 50
+    assert stage.gate.log.read_text().count("accepting pauses on http") == 1, (
+        "a line for each pause"
+    )
     swarm.close()
     all_ended(stage)
     assert served(stage)

@@ -19,16 +19,12 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from gate.replica import Change, Status
-from gate.sync import certs
-from gate.sync.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch
-from gate.sync.envelope import seal
-from gate.sync.keys import KeyStore
-from tests.harness.gate_process import Gate, usage
-from tests.harness.waiting import wait_for
-from tests.hostile.siege import MIB
-from tests.sync.processes import (
-    RegistryProcess,
+from gate.changes.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch
+from gate.changes.envelope import seal
+from gate.changes.keys import KeyStore
+from gate.cli import certs
+from gate.filings import Change, Status
+from tests.harness.following import (
     control_process,
     figure,
     follow,
@@ -37,6 +33,10 @@ from tests.sync.processes import (
     push_section,
     wait_for_revision,
 )
+from tests.harness.gate_process import Gate, usage
+from tests.harness.registry_process import RegistryProcess
+from tests.harness.waiting import wait_for
+from tests.hostile.siege import MIB
 
 CONNECTIONS = 30  # sync.push.connections
 

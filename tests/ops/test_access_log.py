@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gate.traffic.access import FIELDS
+from gate.worker.access_log import FIELDS
 from tests.harness.client import Client, get
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.operating import access_lines, change
+from tests.harness.running import fill, new_gate, status_of
 from tests.harness.waiting import wait_for
-from tests.ops.operating import access_lines, change
-from tests.supervisor.running import fill, new_gate, status_of
 
 
 @pytest.fixture
@@ -50,6 +50,30 @@ def test_a_blocked_request_has_one_line_with_the_documented_fields(
         "www.example.org",
     )
     assert (line["listener"], line["scheme"], line["client"]) == ("http", "http", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        (b"\x16\x02\x00\x00\x05hello", "bad_version"),
+        (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00", "sslv2"),
+        (b"\x16\x03\x01", "truncated"),
+    ],
+)
+def test_the_line_on_a_malformed_hello_says_what_was_wrong(
+    tmp_path: Path, origin: HttpOrigin, sent: bytes, fault: str
+) -> None:
+    gate = logging_gate(tmp_path, origin)
+    try:
+        with Client(gate.ports["http"]) as client:  # TLS is told there, too
+            client.send(sent)
+            client.finish()
+            client.expect_closed()
+    finally:
+        gate.stop()
+    (line,) = access_lines(gate.log)
+    assert set(line) <= set(FIELDS)
+    assert (line["verdict"], line["reason"], line["fault"]) == ("block", "malformed", fault)
 
 
 def test_the_lines_of_one_connection_share_its_name(tmp_path: Path, origin: HttpOrigin) -> None:

@@ -13,9 +13,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.harness.gate_process import Gate
-from tests.harness.ports import free_port
-from tests.harness.waiting import wait_for
-from tests.ops.operating import (
+from tests.harness.operating import (
     Reply,
     ask,
     change,
@@ -25,7 +23,9 @@ from tests.ops.operating import (
     token_of,
     wait_for_counts,
 )
-from tests.supervisor.running import fill, new_gate, pid_of, status_of
+from tests.harness.ports import free_port
+from tests.harness.running import fill, new_gate, pid_of, status_of
+from tests.harness.waiting import wait_for
 
 READS = (
     "/v1/status",
@@ -46,6 +46,20 @@ TEN_MINUTES = {"kind": "exempt", "seconds": 600, "reason": "a test"}
 def gate(tmp_path: Path) -> Iterator[Gate]:
     with running_gate(tmp_path) as gate:
         yield gate
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """A gate that several tests ask for nothing, or for what it refuses."""
+    with running_gate(tmp_path_factory.mktemp("unchanged")) as gate:
+        yield gate
+
+
+def test_without_a_file_of_routes_it_says_what_to_set(unchanged: Gate) -> None:
+    for method, body in (("GET", None), ("PUT", {"http": ["10.0.0.1:80"]}), ("DELETE", None)):
+        reply = ask(unchanged, method, "/v1/routes/a.cn", body, token=token_of(unchanged))
+        assert reply.status == 409
+        assert "upstreams.routes_file is not set" in reply.fields["detail"]
 
 
 def statuses(gate: Gate, host: str) -> set[int]:
@@ -79,30 +93,32 @@ def read_to_the_end(sock: socket.socket) -> None:
     ],
 )
 def test_a_change_needs_the_token_and_is_not_made_without(
-    gate: Gate, method: str, path: str, body: object
+    unchanged: Gate, method: str, path: str, body: object
 ) -> None:
-    for token in (None, "wrong", token_of(gate) + "x"):
-        reply = ask(gate, method, path, body, token=token)
+    for token in (None, "wrong", token_of(unchanged) + "x"):
+        reply = ask(unchanged, method, path, body, token=token)
         assert reply.status == 401
         assert reply.headers["Content-Type"].startswith("application/problem+json")
         assert reply.headers["WWW-Authenticate"].startswith("Bearer")
-        assert token_of(gate) not in reply.text
-    assert ask(gate, "GET", "/v1/audit").fields["items"] == []
-    assert ask(gate, "GET", "/v1/status").fields["ready"]
+        assert token_of(unchanged) not in reply.text
+    assert ask(unchanged, "GET", "/v1/audit").fields["items"] == []
+    assert ask(unchanged, "GET", "/v1/status").fields["ready"]
 
 
-def test_the_token_is_made_at_the_start_and_for_the_gates_user_alone(gate: Gate) -> None:
-    path = gate.directory / "admin.token"
+def test_the_token_is_made_at_the_start_and_for_the_gates_user_alone(unchanged: Gate) -> None:
+    path = unchanged.directory / "admin.token"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert len(token_of(gate)) == 64
+    assert len(token_of(unchanged)) == 64
 
 
-def test_reading_from_loopback_needs_no_token_but_a_host_that_no_website_has(gate: Gate) -> None:
-    assert ask(gate, "GET", "/v1/status").status == 200
-    assert ask(gate, "GET", "/v1/status", headers={"Host": "localhost:1"}).status == 200
-    assert ask(gate, "GET", "/v1/status", headers={"Host": "[::1]"}).status == 200
-    assert ask(gate, "GET", "/v1/status", headers={"Host": "evil.example"}).status == 401
-    assert ask(gate, "GET", "/readyz", headers={"Host": "evil.example"}).status == 200
+def test_reading_from_loopback_needs_no_token_but_a_host_that_no_website_has(
+    unchanged: Gate,
+) -> None:
+    assert ask(unchanged, "GET", "/v1/status").status == 200
+    assert ask(unchanged, "GET", "/v1/status", headers={"Host": "localhost:1"}).status == 200
+    assert ask(unchanged, "GET", "/v1/status", headers={"Host": "[::1]"}).status == 200
+    assert ask(unchanged, "GET", "/v1/status", headers={"Host": "evil.example"}).status == 401
+    assert ask(unchanged, "GET", "/readyz", headers={"Host": "evil.example"}).status == 200
 
 
 def test_where_reading_is_open_nowhere_loopback_needs_the_token_but_not_for_probes_and_metrics(
@@ -150,17 +166,17 @@ def test_where_reading_is_open_nowhere_loopback_needs_the_token_but_not_for_prob
     ],
 )
 def test_bad_input_is_a_problem_that_says_what_is_wrong(
-    gate: Gate, method: str, path: str, body: object, status: int, says: str
+    unchanged: Gate, method: str, path: str, body: object, status: int, says: str
 ) -> None:
-    reply = ask(gate, method, path, body, token=token_of(gate))
+    reply = ask(unchanged, method, path, body, token=token_of(unchanged))
     assert reply.status == status, reply.text
     assert reply.headers["Content-Type"].startswith("application/problem+json")
     assert says in reply.fields["detail"]
-    assert ask(gate, "GET", "/v1/overrides").fields["items"] == []
+    assert ask(unchanged, "GET", "/v1/overrides").fields["items"] == []
 
 
-def test_the_api_describes_itself(gate: Gate) -> None:
-    validate(ask(gate, "GET", "/v1/openapi.json").fields)
+def test_the_api_describes_itself(unchanged: Gate) -> None:
+    validate(ask(unchanged, "GET", "/v1/openapi.json").fields)
 
 
 # Overrides
@@ -172,6 +188,16 @@ def test_an_exemption_and_a_suspension_are_in_force_when_they_are_answered(gate:
     assert statuses(gate, "www.example.org") == {200}
     change(gate, "DELETE", "/v1/overrides/example.org")
     assert statuses(gate, "www.example.org") == {302}
+    # A registered name, although its owner has put it in the list of public suffixes.
+    change(gate, "PUT", "/v1/overrides/sinaapp.com", TEN_MINUTES)
+    assert statuses(gate, "www.sinaapp.com") == {200}
+    # Names that nobody can file, below one that is filed: hosts as they are judged.
+    for name in ("xn--a.example.com", "_x.example.com"):
+        assert statuses(gate, name) == {200}
+        change(gate, "PUT", f"/v1/overrides/{name}", {"kind": "suspended", "reason": "order"})
+        assert statuses(gate, name) == {302}
+        change(gate, "DELETE", f"/v1/overrides/{name}")
+        assert statuses(gate, name) == {200}
     change(gate, "PUT", "/v1/overrides/example.com", {"kind": "suspended", "reason": "order"})
     assert statuses(gate, "www.example.com") == {302}
     check = ask(gate, "GET", "/v1/check?host=www.example.com").fields
@@ -214,12 +240,22 @@ def test_nothing_is_changed_when_it_cannot_be_written_down(gate: Gate) -> None:
 # Changes to the running gate
 
 
+def replace(gate: Gate, killed: int) -> None:
+    """Kill a process of a gate, and wait until another one does its work."""
+    count = len(gate.children())
+    os.kill(killed, signal.SIGKILL)
+    wait_for(
+        lambda: killed not in gate.children() and len(gate.children()) == count,
+        "another process in its place",
+    )
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+
+
 def test_a_mode_is_in_every_worker_and_in_one_that_is_started_again(gate: Gate) -> None:
     change(gate, "PUT", "/v1/mode", {"mode": "monitor"})
     assert statuses(gate, "example.org") == {200}
     for name in ("worker-0", "worker-1", "control"):
-        os.kill(pid_of(gate, name), signal.SIGKILL)
-        wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready again")
+        replace(gate, pid_of(gate, name))
     assert statuses(gate, "example.org") == {200}
     change(gate, "PUT", "/v1/mode", {"mode": "enforce"})
     assert statuses(gate, "example.org") == {302}

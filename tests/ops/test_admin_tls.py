@@ -8,11 +8,11 @@ import signal
 import ssl
 from pathlib import Path
 
-from gate.sync.expiry import expires_at
+from gate.net.certificate_expiry import expires_at
 from tests.harness.gate_process import run_gate
 from tests.harness.ports import free_port
+from tests.harness.running import fill, log_of, new_gate, refused
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of, new_gate, refused
 
 
 def put_mode(port: int, certs: Path, *, shows: bool) -> int:
@@ -55,7 +55,7 @@ def test_a_client_certificate_stands_for_the_token_and_is_written_down(tmp_path:
     port = free_port()
     gate = new_gate(tmp_path, workers=1, admin={"listen": f"127.0.0.1:{port}", "tls": tls})
     fill(gate)
-    gate._start(lambda: put_mode(port, certs, shows=True) == 200, "a change by certificate")
+    gate.start_until(lambda: put_mode(port, certs, shows=True) == 200, "a change by certificate")
     try:
         assert put_mode(port, certs, shows=False) == 0
         files = ("--ca", "ca.pem"), ("--cert", "gate-client.pem"), ("--key", "gate-client.key")
@@ -76,7 +76,7 @@ def test_certificates_that_cannot_be_used_stop_an_upgrade(tmp_path: Path) -> Non
     port = free_port()
     gate = new_gate(tmp_path, workers=1, admin={"listen": f"127.0.0.1:{port}", "tls": tls})
     fill(gate)
-    gate._start(lambda: put_mode(port, certs, shows=False) == 401, "the admin port")
+    gate.start_until(lambda: put_mode(port, certs, shows=False) == 401, "the admin port")
     try:
         assert gate.process is not None
         (certs / "gate.pem").rename(certs / "away.pem")

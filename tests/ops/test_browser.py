@@ -14,9 +14,14 @@ from tests.harness.gate_process import Gate, listener, run_gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.tls_origin import TlsOrigin
 
-ENGLISH = "This website is not available at present"
+UNAVAILABLE = "This website is not available at present"
+ENGLISH = {
+    "unfiled": UNAVAILABLE,
+    "filed_elsewhere": UNAVAILABLE,
+    "suspended": "Access to this website is suspended",
+}
 """The title that the English half begins with."""
-LIST = "domain,status\nfiled.com,filed\nelsewhere.com,filed_elsewhere\n"
+LIST = "domain,status\nfiled.com,filed\nelsewhere.com,filed_elsewhere\nstopped.com,suspended\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,13 @@ SAID = [
             "If you are a visitor",
         ),
     ),
+    (
+        "http://stopped.com/",
+        "suspended",
+        "stopped.com",
+        ("该网站已被暂停访问", "该域名已有备案，但云服务商已暂停其访问。", "如果您是访客"),
+        ("This domain is filed, but the cloud provider has suspended access to it.",),
+    ),
 ]
 
 
@@ -113,7 +125,7 @@ async def test_an_unfiled_page_leads_to_instructions_in_both_languages(
             assert (await page.value("location.href")).startswith(f"{gate.notice_url}?")
             assert await page.value("window.innerWidth") == width
             text = await page.text()
-            first, second = text.split(ENGLISH)
+            first, second = text.split(ENGLISH[reason])
             for words in chinese:
                 assert words in first, text
             for words in english:
@@ -131,6 +143,30 @@ async def test_an_unfiled_page_leads_to_instructions_in_both_languages(
         assert await page.too_wide() == []
         await page.picture(f"notice-{reason}-print")
         assert page.complaints == []
+
+
+async def test_a_page_that_is_opened_after_the_filing_leads_to_the_site(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """Whatever the query says, the replica counts; the visitor comes to where he wanted."""
+    told = f"{gate.notice_url}?domain=www.filed.com&reason=unfiled&path=/shop/cart"
+    async with browser(gate, tmp_path) as page:
+        for device, width in (("phone", 390), ("desktop", 1280)):
+            await page.window(width)
+            assert await page.open(told) == ""
+            text = await page.text()
+            assert "该网站现已可以访问" in text
+            assert "This website is available now" in text
+            assert "备案系统" not in text
+            assert await page.too_wide() == []
+            for scheme in ("light", "dark"):
+                await page.look(scheme=scheme)
+                await page.picture(f"notice-filed-{device}-{scheme}")
+            await page.look()
+        assert page.complaints == []
+        await page.value("document.querySelector('p.open a').click()")
+        await page.until("location.href === 'http://www.filed.com/shop/cart'")
+        assert "origin: GET www.filed.com /shop/cart" in await page.text()
 
 
 async def test_an_unfiled_https_page_shows_a_reset_connection(gate: Gate, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import yaml
 from gate.cli.admin.client import Answer, Client
 from gate.cli.admin.looking import latest
 from tests.harness.gate_process import Gate, run_gate
+from tests.harness.operating import command, counts, running_gate
 from tests.harness.ports import free_port
+from tests.harness.running import fill, new_gate, status_of
 from tests.harness.waiting import wait_for
-from tests.ops.operating import command, counts, running_gate
-from tests.supervisor.running import fill, new_gate, status_of
 
 NEW = "n" * 40
 
@@ -77,6 +77,18 @@ def test_status_top_and_unfiled(gate: Gate) -> None:
     assert command(gate, "unfiled", "--csv").stdout.startswith("name,")
     for name in ("status", "top", "unfiled", "mode", "log-level", "overrides"):
         assert isinstance(json.loads(command(gate, name, "--json").stdout), dict), name
+
+
+def test_check_asks_a_running_gate(gate: Gate) -> None:
+    asked = ("check", "nobody.example.org", "--url", f"http://127.0.0.1:{gate.admin}")
+    said = run_gate(*asked, check=False)
+    assert (said.returncode, said.stderr) == (1, "")
+    assert said.stdout.startswith("nobody.example.org: blocked (unfiled)\n  route    default\n")
+    assert "  http     enforce, to " in said.stdout
+    found = json.loads(run_gate(*asked, "--json", check=False).stdout)
+    assert found["replica"]["revision"] >= 0
+    away = run_gate("check", "a.cn", "--url", f"http://127.0.0.1:{free_port()}", check=False)
+    assert away.returncode == 2
 
 
 def test_reload_says_what_came_of_it(gate: Gate) -> None:

@@ -10,8 +10,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,24 +17,23 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.control.metrics import GATE_METRICS, WORKER_METRICS, Kind
+from gate.changes.push import PUSH_PATH
+from gate.control.metrics.catalogue import GATE_METRICS, WORKER_METRICS, Kind
 from gate.registry.client import Remote
 from gate.registry.commands import Approve, FirstFiling, ServiceData, SubjectData
 from gate.registry.places import ACCESS_FILE
-from gate.sync.receiver import PATH as PUSH_PATH
 from tests.harness.certificates import Certificates
 from tests.harness.hello import real_hello
 from tests.harness.ports import free_port
+from tests.harness.prometheus import DASHBOARD, RULES, Prometheus
 from tests.harness.stage import Stage
 from tests.harness.tools import require
 from tests.harness.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "config"
-RULES = CONFIG / "prometheus" / "rules.yml"
 RULE_TESTS = RULES.with_name("rules.test.yml")
+REGISTRY_METRICS = ROOT / "gate" / "registry" / "api" / "metrics.py"
 RUNBOOK = ROOT / "gate" / "docs" / "runbook.md"
-DASHBOARD = CONFIG / "grafana" / "gate.json"
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -76,7 +73,7 @@ def test_every_alert_fires_and_resolves_as_its_unit_test_says() -> None:
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: str(alert["alert"]))
 def test_every_alert_has_a_section_in_the_runbook(alert: dict[str, Any]) -> None:
-    path, anchor = alert["annotations"]["runbook"].split("#")
+    path, anchor = alert["annotations"]["runbook_url"].split("#")
     assert ROOT / path == RUNBOOK
     titles = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     assert anchor in [title.lower() for title in titles]
@@ -98,8 +95,14 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def known_labels() -> dict[str, set[str]]:
-    """The labels of everything that a Prometheus has from a gate, by name."""
+    """The labels of everything that a Prometheus has from a gate and a registry, by name."""
     known = {"up": set[str]()}
+    families = re.compile(r'(Gauge|Counter)MetricFamily\(\s*"(\w+)",(.*?)\n        +\)', re.DOTALL)
+    for kind, name, rest in families.findall(REGISTRY_METRICS.read_text()):
+        labels = re.search(r"labels=\[(.*?)\]", rest)
+        known[name + ("_total" if kind == "Counter" else "")] = (
+            set(re.findall(r'"(\w+)"', labels[1])) if labels else set()
+        )
     for metric in (*WORKER_METRICS, *GATE_METRICS):
         known[metric.name] = set(metric.labels)
         if metric.kind is Kind.HISTOGRAM:
@@ -125,63 +128,6 @@ def test_what_asks_prometheus_names_metrics_and_labels_that_there_are(
     labels = {label.strip() for group in groups for label in group.split(",")}
     labels |= set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
     assert labels <= {"instance", "job"}.union(*(known[name] for name in names)), where
-
-
-class Prometheus:
-    """A real server that scrapes one gate each second."""
-
-    def __init__(self, directory: Path, gate_port: int) -> None:
-        self.port = free_port()
-        rules = directory / "rules.yml"
-        # The rules as they are shipped, but for the patience of a minute and more.
-        rules.write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(rules)],
-            "scrape_configs": [
-                {
-                    "job_name": "gate",
-                    "static_configs": [{"targets": [f"127.0.0.1:{gate_port}"]}],
-                }
-            ],
-        }
-        file = directory / "prometheus.yml"
-        file.write_text(yaml.safe_dump(config))
-        self.log = (directory / "prometheus.log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                require("prometheus"),
-                f"--config.file={file}",
-                f"--storage.tsdb.path={directory / 'tsdb'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-            ],
-            stdout=self.log,
-            stderr=self.log,
-        )
-        wait_for(self.answers, "Prometheus to answer", 30)
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.get("/-/ready"))
-        except OSError:
-            return False
-
-    def get(self, path: str) -> str:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return str(response.read().decode())
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        answer = json.loads(
-            self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
-        )
-        assert answer["status"] == "success"
-        return list(answer["data"]["result"])
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +179,7 @@ def file_a_domain(directory: Path, domain: str) -> None:
         )
     )
     assert outcome.application is not None
-    registry.perform(Approve(application=outcome.application))
+    registry.perform(Approve(application=outcome.application, generate=True))
 
 
 def push_nonsense(port: int) -> None:

@@ -17,16 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.harness.following import follow, make_gate, passes, wait_for_revision
 from tests.harness.gate_process import GATE, Gate
 from tests.harness.ports import free_port
+from tests.harness.registry_process import RegistryProcess
 from tests.harness.waiting import wait_for
-from tests.sync.processes import (
-    RegistryProcess,
-    follow,
-    make_gate,
-    passes,
-    wait_for_revision,
-)
 
 ADMIN = "admin-7Kq2vX9mR4tB6nZ1"
 PASSWORD = "pa55-hG8wQe3LkU"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gate.control.page import HEADERS, PAGE
+from gate.control.page.handler import HEADERS, PAGE
 from tests.harness.browser import new_page
 from tests.harness.gate_process import Gate
+from tests.harness.operating import ask, change, counts, running_gate
+from tests.harness.running import status_of
 from tests.harness.waiting import wait_for
-from tests.ops.operating import ask, change, counts, running_gate
-from tests.supervisor.running import status_of
 
 HOSTILE = "xn--fsqu00a.example.org"
 STATE = "[document.getElementById('state').textContent, document.getElementById('state').className]"

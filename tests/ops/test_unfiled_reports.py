@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from gate.registry.places import ACCESS_FILE
-from tests.harness.gate_process import Gate
+from tests.harness.client import Client, get
+from tests.harness.gate_process import Gate, listener
 from tests.harness.ports import free_port
+from tests.harness.running import fill, log_of, new_gate, status_of
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of, new_gate, status_of
 
 
 def reported(gate: Gate) -> list[dict[str, Any]]:
@@ -40,6 +41,10 @@ def test_blocked_names_reach_the_registry_once_each(tmp_path: Path) -> None:
         sync={"registry": "embedded"},
         registry={"listen": f"127.0.0.1:{free_port()}"},
         unfiled={"report": {"enabled": True, "seconds": 1, "gate": "edge-1"}},
+        listeners=[
+            listener("http", "http"),
+            listener("balanced", "http", proxy_protocol_from=["127.0.0.2/32"]),
+        ],
     ).start()
     try:
         for _ in range(3):
@@ -50,6 +55,13 @@ def test_blocked_names_reach_the_registry_once_each(tmp_path: Path) -> None:
         (row,) = reported(gate)
         assert (row["name"], row["reason"]) == ("www.example.org", "unfiled")
         assert [at["gate"] for at in row["gates"]] == ["edge-1"]
+        assert row["destinations"] == []
+        with Client(gate.ports["balanced"], source="127.0.0.2") as client:
+            client.send(b"PROXY TCP4 192.0.2.7 203.0.113.9 4321 80\r\n")
+            assert client.ask(get("www.example.org", "/")).status == 302
+        wait_for(lambda: [row["count"] for row in reported(gate)] == [5], "the third one", 30)
+        (row,) = reported(gate)
+        assert row["destinations"] == [{"address": "203.0.113.9:80", "count": 1}]
         wait_for(lambda: gate.total("gate_unfiled_report_names_waiting") == 0, "nothing to wait")
         assert gate.total("gate_unfiled_reports_total", result="taken") >= 2
         assert gate.total("gate_unfiled_reported_names_total", result="refused") == 0

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gate.filings import Filing, Status
 from gate.policy import Decider
-from gate.replica import Filing, Replica, Status
+from gate.replica import Replica
 
 FILINGS = (
     Filing("child-elsewhere.filed.com", Status.FILED_ELSEWHERE),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gate.policy.cache import VerdictCache
 from gate.policy.verdict import Reason, Verdict
+from tests.harness.examples import examples
 
 
 class Judge:
@@ -50,7 +51,7 @@ def test_a_change_drops_exactly_what_is_at_or_below(
         assert set(cache) == {host.encode() for host in kept}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 8), st.lists(st.one_of(HOSTS, DOMAINS.map(lambda d: "!" + d)), max_size=200))
 def test_hits_evictions_and_changes_in_any_order(size: int, steps: list[str]) -> None:
     judge = Judge()

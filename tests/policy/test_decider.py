@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gate.filings import Change, Filing, Override, OverrideKind, Status
 from gate.policy import REASONS, Decider, Policy, Reason
-from gate.replica import Change, Filing, Override, OverrideKind, Replica, Status
+from gate.replica import Replica
 from tests.policy.conftest import Clock
 
 EXEMPT = OverrideKind.EXEMPT
@@ -62,7 +63,8 @@ def override(
         ("", False, "malformed", "", ""),
         ("a b.com", False, "malformed", "", ""),
         ("a_b.com", False, "malformed", "", ""),
-        ("xn--abc.com", False, "malformed", "", ""),
+        ("xn--abc.com", False, "unfiled", "xn--abc.com", ""),
+        ("XN--abc.filed.com", True, "filed", "xn--abc.filed.com", "filed.com"),
     ],
 )
 def test_verdict(
@@ -107,11 +109,14 @@ def test_reason_names_are_those_of_the_notice_page_and_metrics() -> None:
         "ip_host",
         "no_host",
         "no_sni",
+        "ech",
         "malformed",
         "timeout",
         "limit",
+        "not_intercepted",
+        "acme",
     ]
-    assert [reason.code for reason in REASONS] == list(range(12))
+    assert [reason.code for reason in REASONS] == list(range(15))
 
 
 def test_connections_without_a_name(decider: Decider) -> None:
@@ -121,6 +126,7 @@ def test_connections_without_a_name(decider: Decider) -> None:
         (decider.malformed, Reason.MALFORMED),
         (decider.timeout, Reason.TIMEOUT),
         (decider.limit, Reason.LIMIT),
+        (decider.not_intercepted, Reason.NOT_INTERCEPTED),
     ):
         assert not verdict.allowed
         assert (verdict.reason, verdict.code, verdict.name) == (reason, reason.code, "")

@@ -10,8 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from gate.filings import Change, Filing, Override, OverrideKind, Status
 from gate.policy import Decider, Reason
-from gate.replica import Change, Filing, Override, OverrideKind, Replica, Status
+from gate.replica import Replica
+from tests.harness.examples import examples
 
 DOMAINS = ["a.com", "b.a.com", "c.b.a.com", "ba.com", "a.com.cn", "b.a.com.cn"]
 NAMES = [*DOMAINS, "x.a.com", "x.b.a.com", "x.y.c.b.a.com", "xa.com", "x.b.a.com.cn", "com.cn"]
@@ -123,4 +125,4 @@ class Gate(RuleBasedStateMachine):
 
 
 TestGate = Gate.TestCase
-TestGate.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestGate.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

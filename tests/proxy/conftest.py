@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.proxy.reactor import new_event_loop
-from tests.proxy.running import Running
+from tests.harness.planes import Plane
+from tests.proxy.running import Running, new_loop
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def upstream() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def running(tmp_path: Path, upstream: socket.socket) -> Iterator[Running]:
-    loop = new_event_loop()
+def running(tmp_path: Path, upstream: socket.socket, plane: Plane) -> Iterator[Running]:
+    loop = new_loop(plane)
     running = Running(loop, tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
     yield running
     running.close()

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from gate.policy import Verdict
-from gate.proxy.arrival import Arrival
+from gate.proxy.first_bytes import Arrival
 from gate.proxy.flow import Flow, Progress
-from gate.proxy.http_state import State
-from gate.proxy.reactor import new_event_loop
+from gate.proxy.http.states import HttpState
 from gate.proxy.tunnel import _TURNS, Tunnel
 from tests.harness.hello import real_hello
+from tests.harness.planes import Plane
 from tests.harness.stage import Blackhole
 from tests.proxy.running import (
     GET,
@@ -27,12 +27,16 @@ from tests.proxy.running import (
     Reader,
     Running,
     accepted,
+    answer,
     heads,
     http_connection,
+    http_state,
+    new_loop,
     push,
 )
 
 
+@pytest.mark.python_plane
 @pytest.mark.parametrize(
     ("index", "first"), [(0, GET % 1), (0, POST), (1, real_hello("example.cn"))]
 )
@@ -57,7 +61,7 @@ def test_a_failed_decision_does_not_end_accepting(
         sock.send(first)
         got = Reader(sock)
         assert running.until(lambda: bool(got().end))
-    assert plane.open == 0
+    assert plane.admission.open == 0
     with running.client(index) as sock:
         sock.send(first)
         accepted(running, upstream).close()
@@ -74,19 +78,19 @@ def flood(running: Running, sock: socket.socket) -> int:
         push(sock, junk)
         connection = http_connection(running)
         if connection is not None:
-            most = max(most, len(connection.buffer))
+            most = max(most, len(connection.client.buffer))
         return time.monotonic() > ends
 
     assert running.until(step)
     return most
 
 
-def test_bytes_ahead_are_bounded_while_dialling(tmp_path: Path) -> None:
-    loop, blackhole = new_event_loop(), Blackhole()
+def test_bytes_ahead_are_bounded_while_dialling(tmp_path: Path, plane: Plane) -> None:
+    loop, blackhole = new_loop(plane), Blackhole()
     running = Running(loop, tmp_path, blackhole.address)
     with running.client() as sock:
         sock.send(GET % 1)
-        assert running.until(lambda: http_connection(running) is not None)
+        assert running.until(lambda: running.plane.stats()["connections_open"] == 1)
         assert flood(running, sock) < 1 << 18
     running.close()
     loop.close()
@@ -102,21 +106,17 @@ def test_bytes_ahead_are_bounded_while_a_response_waits(
         origin = accepted(running, upstream)
         asked = Reader(origin)
         sent = 1
-        ends = time.monotonic() + 10
-        while time.monotonic() < ends:
+        for _ in range(1000):
             assert running.until(partial(heads, asked, sent))
             origin.setblocking(True)
             origin.sendall(body)
-            running.until(lambda: False, 0.05)
+            running.turn()
             origin.settimeout(0.0)
-            connection = http_connection(running)
-            if connection is not None and connection.state is State.FLUSH:
+            if http_state(running) is HttpState.FLUSH:
                 break
             sock.send(GET % sent)
             sent += 1
-        connection = http_connection(running)
-        assert connection is not None
-        assert connection.state is State.FLUSH
+        assert http_state(running) is HttpState.FLUSH
         assert flood(running, sock) < 1 << 18
         origin.close()
 
@@ -163,14 +163,21 @@ def test_pipelined_requests_of_a_half_closed_client_are_all_answered(
 
         thread = threading.Thread(target=serve)
         thread.start()
-        running.until(lambda: False, 1.0)  # the client does not read yet
+
+        def flushing() -> bool:
+            connection = http_connection(running)
+            return connection is not None and connection.state is HttpState.FLUSH
+
+        assert running.until(flushing)  # the client does not read yet
         got = Reader(sock)
         running.until(lambda: bool(got().end), 15)
+        origin.shutdown(socket.SHUT_RDWR)  # the gate would keep it
         thread.join(10)
         origin.close()
         assert (got.data.count(b"200 OK"), got.end) == (count, "fin")
 
 
+@pytest.mark.python_plane
 def test_an_end_that_comes_with_the_last_turn_is_passed_on(
     running: Running, upstream: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +187,7 @@ def test_an_end_that_comes_with_the_last_turn_is_passed_on(
         origin = accepted(running, upstream)
         got = Reader(origin)
         assert running.until(lambda: len(got().data) >= len(hello))
+        answer(running, sock, origin)
         tunnel = next(t for t in running.plane._plane.reactor.scheduled() if isinstance(t, Tunnel))
         real = Flow.pump
         calls = 0
@@ -210,11 +218,11 @@ def test_a_failed_deadline_ends_its_connection(
     plane = running.plane._plane
     with running.client(1) as sock:
         sock.send(b"\x16")
-        assert running.until(lambda: plane.open == 1)
+        assert running.until(lambda: plane.admission.open == 1)
         timed = next(iter(plane.reactor.scheduled()))
         plane.reactor.unschedule(timed)
         plane.reactor.schedule(timed, plane.reactor.now)
-        assert running.until(lambda: plane.open == 0, 2)
+        assert running.until(lambda: plane.admission.open == 0, 2)
 
 
 def test_bytes_that_came_before_the_request_are_no_response_to_it(

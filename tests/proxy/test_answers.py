@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from gate.policy import Reason, Verdict
-from gate.proxy.answers import Answers
+from gate.proxy.http.answers import Answers
 from gate.settings import Notice
 from gate.wire.http1 import ResponseHead, ResponseParser
 
@@ -50,7 +50,7 @@ def test_location_is_the_page_with_domain_and_reason_encoded(
 def test_answers_are_dated(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = Answers(Notice())
     for now in (1_700_000_000.9, 1_700_000_001.0, 1_600_000_000.0):  # the clock may go back
-        monkeypatch.setattr("gate.proxy.answers.time", lambda now=now: now)
+        monkeypatch.setattr("gate.proxy.http.answers.time", lambda now=now: now)
         for response in (answers.redirect(blocked("a.cn")), answers.refusal(400, "bad")):
             _, fields, _ = parsed(response)
             assert parsedate_to_datetime(fields["Date"]).timestamp() == int(now)

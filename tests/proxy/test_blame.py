@@ -12,10 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from gate.proxy.reactor import new_event_loop
-from gate.proxy.upstream import Endpoint
+from gate.proxy.upstream import OriginEndpoint
 from tests.harness.hello import real_hello
-from tests.proxy.running import GET, OK, POST, Reader, Running, accepted, http_connection, push
+from tests.harness.planes import Plane
+from tests.proxy.running import (
+    GET,
+    OK,
+    POST,
+    Reader,
+    Running,
+    accepted,
+    http_connection,
+    new_loop,
+    push,
+)
 
 HELLO = real_hello("example.cn")
 LARGE = b"POST / HTTP/1.1\r\nHost: example.cn\r\nContent-Length: 100000000\r\n\r\n"
@@ -44,11 +54,13 @@ def heard(running: Running, origin: socket.socket, mark: bytes) -> None:
 
 
 @pytest.fixture
-def hasty(tmp_path: Path, upstream: socket.socket) -> Iterator[Running]:
+def hasty(tmp_path: Path, upstream: socket.socket, plane: Plane) -> Iterator[Running]:
     """A plane that waits a second for anything."""
-    loop = new_event_loop()
-    limits = {"body_idle_seconds": 1.0, "head_seconds": 30.0, "idle_seconds": 30.0}
-    running = Running(loop, tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}", **limits)
+    loop = new_loop(plane)
+    address = f"127.0.0.1:{upstream.getsockname()[1]}"
+    running = Running(
+        loop, tmp_path, address, body_idle_seconds=1.0, head_seconds=30.0, idle_seconds=30.0
+    )
     yield running
     running.close()
     loop.close()
@@ -185,6 +197,7 @@ def test_a_name_that_only_monitoring_lets_through_is_not_the_origins_failure(
 # The gate's own shortage.
 
 
+@pytest.mark.python_plane
 @pytest.mark.parametrize(
     "number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL]
 )
@@ -192,10 +205,10 @@ def test_a_name_that_only_monitoring_lets_through_is_not_the_origins_failure(
 def test_the_gates_own_shortage_is_not_the_origins_failure(
     running: Running, monkeypatch: pytest.MonkeyPatch, number: int, index: int
 ) -> None:
-    def connect(self: Endpoint) -> socket.SocketType:
+    def connect(self: OriginEndpoint) -> socket.SocketType:
         raise OSError(number, "no more")
 
-    monkeypatch.setattr(Endpoint, "connect", connect)
+    monkeypatch.setattr(OriginEndpoint, "connect", connect)
     with running.client(index) as sock:
         sock.send((GET % 1, HELLO)[index])
         got = Reader(sock)
@@ -382,6 +395,7 @@ def test_a_flood_does_not_hold_up_a_drain(
         sock.close()
 
 
+@pytest.mark.python_plane
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("broken", ["dial", "decide"])
 def test_a_fault_after_admission_counts_the_connection_out(
@@ -400,13 +414,13 @@ def test_a_fault_after_admission_counts_the_connection_out(
         cut = len(HELLO) // pieces
         sock.send(HELLO[:cut])
         if cut < len(HELLO):
-            assert running.until(lambda: plane.open == 1)
+            assert running.until(lambda: plane.admission.open == 1)
             sock.send(HELLO[cut:])
         got = Reader(sock)
         assert running.until(lambda: bool(got().end))
         assert got.data == b""
-    assert plane.open == 0
-    assert plane.by_address == {}
+    assert plane.admission.open == 0
+    assert plane.admission.by_address == {}
     assert running.plane.stats()["handler_failures"] == 1
 
 
@@ -434,7 +448,7 @@ def test_a_switch_in_the_middle_of_a_request_body_is_refused(
         got = Reader(sock)
         assert running.until(lambda: bool(got().data))
         assert got.data.startswith(b"HTTP/1.1 502 ")
-        assert b"a protocol that was not asked for" in got.data
+        assert b"refused: bad_switch" in got.data
         origin.close()
 
 
@@ -442,14 +456,14 @@ def test_a_switch_before_the_origin_has_read_the_request_loses_none_of_it(
     running: Running, upstream: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sockets between hold less than the request's head, so the gate has the rest in hand."""
-    real = Endpoint.connect
+    real = OriginEndpoint.connect
 
-    def connect(self: Endpoint) -> socket.SocketType:
+    def connect(self: OriginEndpoint) -> socket.SocketType:
         sock = real(self)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         return sock
 
-    monkeypatch.setattr(Endpoint, "connect", connect)
+    monkeypatch.setattr(OriginEndpoint, "connect", connect)
     upstream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     last = b"X-Last: " + b"abc" * 4500
     with running.client() as sock:

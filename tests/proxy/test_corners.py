@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gate.proxy.http_state import State
-from gate.proxy.reactor import new_event_loop
+from gate.proxy.http.states import HttpState
+from tests.harness.planes import Plane
 from tests.proxy.running import (
     GET,
     OK,
@@ -23,6 +23,8 @@ from tests.proxy.running import (
     accepted,
     heads,
     http_connection,
+    http_state,
+    new_loop,
     push,
 )
 
@@ -97,10 +99,10 @@ def test_a_request_that_comes_as_its_client_is_found_slow_waits_for_its_turn(
             origin.settimeout(0.0)
             sock.send(GET % sent)
             sent += 1
-            running.until(lambda: False, 0.05)
-            connection = http_connection(running)
-            assert connection is not None, "the client was reset"
-            if connection.state is State.FLUSH:
+            running.turn()
+            state = http_state(running)
+            assert state is not None, "the client was reset"
+            if state is HttpState.FLUSH:
                 break
         got = Reader(sock)
         assert running.until(lambda: heads(got, sent - 1) and heads(requests, sent), 10)
@@ -169,12 +171,13 @@ class Counting:
         return self._parser.parse(data, start, method, searched)
 
 
+@pytest.mark.python_plane
 def test_a_response_head_in_small_pieces_is_read_once(
     running: Running, upstream: socket.socket
 ) -> None:
-    plane = running.plane._plane
-    counting = Counting(plane.responses_parser)
-    plane.responses_parser = counting  # type: ignore[assignment]
+    http = running.plane._http
+    counting = Counting(http.responses)
+    http.responses = counting  # type: ignore[assignment]
     head = OK.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 400 + b"\r\n\r\n")
     with running.client() as sock:
         sock.send(GET % 1)
@@ -191,9 +194,9 @@ def test_a_response_head_in_small_pieces_is_read_once(
 
 
 @pytest.fixture
-def hasty(tmp_path: Path, upstream: socket.socket) -> Iterator[Running]:
+def hasty(tmp_path: Path, upstream: socket.socket, plane: Plane) -> Iterator[Running]:
     """A plane that waits a second for a head, and long for a body."""
-    loop = new_event_loop()
+    loop = new_loop(plane)
     running = Running(loop, tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}", head_seconds=1.0)
     yield running
     running.close()
@@ -226,7 +229,7 @@ def test_a_waiting_request_whose_body_can_never_be_complete_ends_at_once(
         sock.shutdown(socket.SHUT_WR)
         origin = accepted(running, upstream)
         asked(running, origin)
-        running.until(lambda: bool(getattr(http_connection(running), "eof", False)))
+        running.until(lambda: (c := http_connection(running)) is not None and c.client.ended)
         origin.send(OK)
         got = Reader(sock)
         assert running.until(lambda: bool(got().end), 3)

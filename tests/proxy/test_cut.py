@@ -10,17 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from gate.filings import Change, Status
 from gate.policy import Decider
 from gate.proxy.dataplane import DataPlane
-from gate.proxy.reactor import ReactorLoop, new_event_loop
-from gate.replica import Change, Replica, Status
-from gate.settings import Address, Limits, Listener, Mode, Policy, Settings, UpstreamPool, Upstreams
+from gate.proxy.reactor import ReactorLoop
+from gate.replica import Replica
+from gate.settings import (
+    Address,
+    Limits,
+    Listener,
+    Mode,
+    PolicySettings,
+    Settings,
+    UpstreamPool,
+    Upstreams,
+)
 from tests.harness.hello import real_hello
+from tests.harness.planes import Plane
 from tests.harness.stage import Blackhole
+from tests.proxy.running import new_loop
 
 
 @dataclass
-class Plane:
+class Worker:
     """A data plane in this process, with a listener of each mode and a silent upstream."""
 
     loop: ReactorLoop
@@ -59,16 +71,16 @@ class Plane:
 
 
 @pytest.fixture(params=["answering", "connecting"])
-def plane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plane]:
-    yield from running(tmp_path, request.param, Policy())
+def worker(request: pytest.FixtureRequest, tmp_path: Path, plane: Plane) -> Iterator[Worker]:
+    yield from running(tmp_path, request.param, PolicySettings(), plane)
 
 
 @pytest.fixture
-def keeping(tmp_path: Path) -> Iterator[Plane]:
-    yield from running(tmp_path, "answering", Policy(revoked_connections="keep"))
+def keeping(tmp_path: Path, plane: Plane) -> Iterator[Worker]:
+    yield from running(tmp_path, "answering", PolicySettings(revoked_connections="keep"), plane)
 
 
-def running(folder: Path, kind: str, policy: Policy) -> Iterator[Plane]:
+def running(folder: Path, kind: str, policy: PolicySettings, plane: Plane) -> Iterator[Worker]:
     upstream = socket.create_server(("127.0.0.1", 0))
     blackhole = Blackhole()
     address = f"127.0.0.1:{upstream.getsockname()[1]}" if kind == "answering" else blackhole.address
@@ -85,7 +97,7 @@ def running(folder: Path, kind: str, policy: Policy) -> Iterator[Plane]:
         policy=policy,
     )
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in settings.listeners]
-    loop = new_event_loop()
+    loop = new_loop(plane)
     with Replica.open(folder / "replica", writable=True) as replica:
         replica.load((), epoch="e", revision=1)
         names = ("example.cn", "own.example.cn", "other.cn")
@@ -96,7 +108,7 @@ def running(folder: Path, kind: str, policy: Policy) -> Iterator[Plane]:
         data_plane = DataPlane(settings, decider, listeners, loop=loop)
         data_plane.start()
         ports = {item.name: sock.getsockname()[1] for item, sock in listeners}
-        yield Plane(loop, data_plane, replica, decider, ports)
+        yield Worker(loop, data_plane, replica, decider, ports)
         data_plane.close()
         loop.run_until_complete(asyncio.sleep(0))
     loop.close()
@@ -105,12 +117,12 @@ def running(folder: Path, kind: str, policy: Policy) -> Iterator[Plane]:
     blackhole.close()
 
 
-def test_open_and_opening_tunnels_of_the_name_are_reset(plane: Plane) -> None:
-    gone = [plane.tls("tls", name) for name in ("example.cn", "www.example.cn")]
-    stays = [plane.tls("tls", name) for name in ("own.example.cn", "other.cn")]
-    plane.until_open(4)
-    assert plane.revoke("example.cn") == 2
-    plane.until_open(2)
+def test_open_and_opening_tunnels_of_the_name_are_reset(worker: Worker) -> None:
+    gone = [worker.tls("tls", name) for name in ("example.cn", "www.example.cn")]
+    stays = [worker.tls("tls", name) for name in ("own.example.cn", "other.cn")]
+    worker.until_open(4)
+    assert worker.revoke("example.cn") == 2
+    worker.until_open(2)
     for sock in gone:
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
@@ -122,27 +134,27 @@ def test_open_and_opening_tunnels_of_the_name_are_reset(plane: Plane) -> None:
         sock.close()
 
 
-def test_what_a_monitoring_listener_let_in_is_not_cut(plane: Plane) -> None:
-    sock = plane.tls("watch", "example.cn")
-    plane.until_open(1)
-    assert plane.revoke("example.cn") == 0
-    plane.run()
-    assert plane.plane.stats()["connections_open"] == 1
+def test_what_a_monitoring_listener_let_in_is_not_cut(worker: Worker) -> None:
+    sock = worker.tls("watch", "example.cn")
+    worker.until_open(1)
+    assert worker.revoke("example.cn") == 0
+    worker.run()
+    assert worker.plane.stats()["connections_open"] == 1
     sock.close()
 
 
 def test_a_switch_to_enforce_resets_the_tunnels_that_only_monitoring_let_through(
-    plane: Plane,
+    worker: Worker,
 ) -> None:
     names = ("unfiled.cn", "www.unfiled.cn", "own.example.cn")
-    gone = [plane.tls("watch", name) for name in names]
-    stays = [plane.tls("watch", "other.cn")]
-    plane.until_open(4)
-    plane.revoke("example.cn")
-    plane.revoke("own.example.cn")
-    plane.plane.set_mode("watch", Mode.ENFORCE)
-    plane.until_open(1)
-    assert plane.plane.stats()["connections_ended"]["not_allowed"] == 3
+    gone = [worker.tls("watch", name) for name in names]
+    stays = [worker.tls("watch", "other.cn")]
+    worker.until_open(4)
+    worker.revoke("example.cn")
+    worker.revoke("own.example.cn")
+    worker.plane.set_mode("watch", Mode.ENFORCE)
+    worker.until_open(1)
+    assert worker.plane.stats()["connections_ended"]["not_allowed"] == 3
     for sock in gone:
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
@@ -153,7 +165,7 @@ def test_a_switch_to_enforce_resets_the_tunnels_that_only_monitoring_let_through
         sock.close()
 
 
-def test_a_switch_to_enforce_keeps_what_is_open_where_the_settings_say_so(keeping: Plane) -> None:
+def test_a_switch_to_enforce_keeps_what_is_open_where_the_settings_say_so(keeping: Worker) -> None:
     sock = keeping.tls("watch", "unfiled.cn")
     keeping.until_open(1)
     keeping.plane.set_mode("watch", Mode.ENFORCE)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gate.proxy.flow import BUFFER_BYTES, Flow, Progress
 from gate.proxy.pipes import PipePool
+from tests.harness.examples import examples
 
 BUFFER = memoryview(bytearray(BUFFER_BYTES))
 
@@ -171,7 +172,7 @@ def test_a_pipe_with_bytes_inside_is_never_given_to_another(line: Line) -> None:
     line.pipes.give(again)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(parts=st.lists(st.binary(max_size=2000), max_size=20))
 def test_any_segmentation_gives_the_same_bytes(parts: list[bytes]) -> None:
     writer, source = tcp_pair()

@@ -8,7 +8,7 @@ import pytest
 
 from gate.proxy.flow import Flow, Progress
 from tests.harness.hello import real_hello
-from tests.proxy.running import Reader, Running, accepted, push
+from tests.proxy.running import Reader, Running, accepted, answer, push
 
 BULK = 4 << 20
 BEFORE, BEHIND = b"a" * (1 << 17), b"z" * 100
@@ -41,6 +41,7 @@ def test_a_tunnel_goes_on_behind_urgent_data_and_passes_the_end_on(
         with accepted(running, upstream) as origin:
             got = Reader(origin)
             assert running.until(lambda: got().data == hello)
+            answer(running, client, origin)
             sender = client if way == "up" else origin
             got = Reader(origin if way == "up" else client)
             send_all(running, sender, bytes(size), got)

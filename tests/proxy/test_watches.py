@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gate.proxy.entry import Entry
+from gate.proxy.accept import Entry
 from gate.proxy.reactor import Handler, Reactor
 from gate.proxy.tunnel import Tunnel
-from gate.proxy.upstream import Endpoint
+from gate.proxy.upstream import OriginEndpoint
 from tests.harness.hello import real_hello
 from tests.proxy.running import GET, POST, Reader, Running, accepted, push
 
@@ -83,9 +83,11 @@ def test_a_refused_watch_ends_its_connection_and_leaves_nothing(
     far: bool,
 ) -> None:
     plane = running.plane._plane
-    connect = Endpoint.connect
+    connect = OriginEndpoint.connect
     if far:
-        monkeypatch.setattr(Endpoint, "connect", lambda self: Far(fileno=connect(self).detach()))
+        monkeypatch.setattr(
+            OriginEndpoint, "connect", lambda self: Far(fileno=connect(self).detach())
+        )
     refusals = Refusals(monkeypatch, refused)
     origins: list[socket.socket] = []
 
@@ -99,16 +101,16 @@ def test_a_refused_watch_ends_its_connection_and_leaves_nothing(
         cut = len(first) // pieces
         push(sock, first[:cut])
         if pieces == 2:
-            running.until(lambda: plane.open == 1 or refusals.left <= 0)
+            running.until(lambda: plane.admission.open == 1 or refusals.left <= 0)
             push(sock, first[cut:])
         if running.until(serve, 0.5):
             got = Reader(sock)
             assert running.until(lambda: bool(got().end), 3), "it was left open"
     for origin in origins:
         origin.close()
-    assert running.until(lambda: plane.open == 0, 3), "it was never counted out"
-    assert plane.by_address == {}
-    assert plane.pending == 0
+    assert running.until(lambda: plane.admission.open == 0, 3), "it was never counted out"
+    assert plane.admission.by_address == {}
+    assert plane.budget.held == 0
 
 
 def test_a_tunnel_that_a_switch_cannot_open_is_counted_out(
@@ -129,10 +131,11 @@ def test_a_tunnel_that_a_switch_cannot_open_is_counted_out(
             origin.send(SWITCH)
             got = Reader(sock)
             assert running.until(lambda: got().end == "reset")
-    assert plane.open == 0
-    assert plane.by_address == {}
+    assert plane.admission.open == 0
+    assert plane.admission.by_address == {}
 
 
+@pytest.mark.python_plane
 def test_accepting_that_cannot_be_watched_is_taken_up_again(
     running: Running, upstream: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +150,7 @@ def test_accepting_that_cannot_be_watched_is_taken_up_again(
         watch(self, fd, events, handler)
 
     entry = running.plane._entries[0]
-    entry._pause(OSError(errno.EMFILE, "no more"))
+    entry.pause(OSError(errno.EMFILE, "no more"))
     monkeypatch.setattr(Reactor, "watch", watching)
     assert running.until(lambda: tries > 2)
     with running.client() as sock:

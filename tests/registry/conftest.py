@@ -16,17 +16,19 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, Service
+from gate.registry.api.service import CONNECTIONS, RegistryService
 from gate.registry.commands import Command, Role
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
 from gate.registry.migrations import migrate
+from gate.registry.orders.policy import OrderPolicy
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import metadata
 from gate.registry.verifying import verify
-from gate.settings import Registry as RegistrySettings
-from tests.registry.postgres import PostgresServer, running_server
+from gate.settings import RegistrySettings
+from tests.harness.new_registry import migrated
+from tests.harness.postgres import PostgresServer, running_server
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def postgres_database(postgres: PostgresServer) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.programs)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of each sort with nothing on record."""
     if request.param == "sqlite":
@@ -95,9 +97,8 @@ def lite(tmp_path: Path, clock: Clock) -> Iterator[Registry]:
 
 
 def _registry(url: str, clock: Callable[[], float]) -> Iterator[Registry]:
-    database = Database(url)
+    database = migrated(url)
     try:
-        migrate(database)
         made = Registry(database, clock=clock)
         yield made
         with database.read() as connection:
@@ -124,7 +125,7 @@ class Answer:
 class Api:
     """A served registry, and a client for each role."""
 
-    service: Service
+    service: RegistryService
     server: TestServer
     tokens: dict[Role, str]
     session: ClientSession
@@ -159,14 +160,20 @@ class Api:
 @asynccontextmanager
 async def serving(url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """Serve a registry in this event loop."""
-    database = Database(url, readers=CONNECTIONS)
-    migrate(database)
-    registry = Registry(database)
+    database = migrated(url, CONNECTIONS)
+    made_settings = RegistrySettings(**settings)
+    registry = Registry(database, policy=OrderPolicy.of(made_settings.orders))
     made = {
-        role: registry.create_token(name=role.value, role=role, actor=LOCAL)[1] for role in Role
+        role: registry.create_token(
+            name=role.value,
+            role=role,
+            actor=LOCAL,
+            account="a1" if role is Role.OWNER else None,
+        )[1]
+        for role in Role
     }
     places = Places(url, folder / "keys", folder / "work")
-    service = Service(registry, RegistrySettings(**settings), places)
+    service = RegistryService(registry, made_settings, places)
     server = TestServer(make_app(service))
     async with server, ClientSession() as session:
         yield Api(service, server, made, session)

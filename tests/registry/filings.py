@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gate.filings import Change
+from gate.licence import ServiceKind
 from gate.registry import log, queries
 from gate.registry.commands import (
     Approve,
@@ -13,9 +15,7 @@ from gate.registry.commands import (
     SubjectData,
 )
 from gate.registry.errors import RegistryError
-from gate.registry.licence import ServiceKind
 from gate.registry.registry import LOCAL, Registry
-from gate.replica import Change
 
 
 def do(registry: Registry, command: Command) -> Outcome:
@@ -74,7 +74,7 @@ def file_another(registry: Registry, *domains: str, licence: str = "鲁ICP备090
     """A new service of the subject, approved; gives back its number."""
     outcome = do(registry, new_service(*domains, licence=licence))
     assert outcome.application is not None
-    return str(do(registry, Approve(application=outcome.application)).licence)
+    return str(do(registry, Approve(application=outcome.application, generate=True)).licence)
 
 
 def status(registry: Registry, domain: str) -> str:

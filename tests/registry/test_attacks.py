@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from aiohttp import ClientSession, CookieJar
+from yarl import URL
 
 from gate.registry.commands import COMMANDS, Approve, Command, Role
 from gate.registry.errors import RegistryError
@@ -59,6 +62,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "cancel_access": {"domain": "none.cn", "provider": "other"},
     "suspend": {"domain": "none.cn", "reason": "违法内容"},
     "resume": {"domain": "none.cn"},
+    "exempt_domain": {"domain": "www.none.cn", "seconds": 60, "reason": "核查"},
+    "suspend_domain": {"domain": "www.none.cn", "reason": "违法内容"},
+    "end_override": {"domain": "none.cn"},
 }
 
 
@@ -135,7 +141,42 @@ async def test_hostile_text_in_a_path_or_query_is_refused(api: Api) -> None:
         answer = await api.call("DELETE", f"/v1/tokens/{word}")
         assert answer.status == 404
     tokens = (await api.call("GET", "/v1/tokens")).json()["items"]
-    assert [token["revoked_at"] for token in tokens] == [None] * 3
+    assert [token["revoked_at"] for token in tokens] == [None] * len(Role)
+
+
+async def test_a_character_that_no_database_keeps_is_refused_with_its_field(api: Api) -> None:
+    """PostgreSQL has no U+0000, nor does SQLite get any. Its escape is a text as any other."""
+    report = {"gate": "g1", "day": "2026-11-29", "domains": ["a.cn", "b\0.cn"]}
+    order = {"account": "a\0", "entry": {}}
+    for method, path, body, field in (
+        ("GET", "/v1/blocked?account=%00", None, "account"),
+        ("GET", "/v1/orders?account=a%00b", None, "account"),
+        ("GET", "/v1/orders?target=%00", None, "target"),
+        ("POST", "/v1/reports/traffic", report, "domains.1"),
+        ("POST", "/v1/orders", order, "account"),
+    ):
+        answer = await api.call(method, path, json=body)
+        assert (answer.status, answer.json()["field"]) == (422, field), path
+    told = {"name": r"a\u0000b", "verified_at": 1}
+    assert (await api.call("PUT", "/v1/accounts/a1", json=told)).status == 204
+
+
+async def test_the_console_refuses_what_no_database_keeps(api: Api) -> None:
+    def url(path: str) -> URL:
+        return URL(f"{api.server.make_url('/console/')}{path}", encoded=True)
+
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
+        async with session.post(url("login"), data={"token": "gate_\0_\0"}) as answer:
+            assert answer.status == 401
+        async with session.post(url("login"), data={"token": api.tokens[Role.ADMIN]}) as answer:
+            found = re.search('name="csrf" value="([^"]+)"', await answer.text())
+        assert found is not None
+        for path in ("blocked?after=%00", "idle?after=a%00b", "hollow?after=%00", "why?name=%00"):
+            async with session.get(url(path)) as answer:
+                assert (answer.status, "控制字符" in await answer.text()) == (422, True), path
+        form = {"csrf": found[1], "domain": "a\0.cn", "account": "\0"}
+        async with session.post(url("blocked"), data=form) as answer:
+            assert (answer.status, "控制字符" in await answer.text()) == (422, True)
 
 
 async def test_hostile_text_in_a_file_is_refused_or_stored_as_text(api: Api) -> None:

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from gate.filings import Status
+from gate.registry import queries
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import MAX_LINE, FileFormat, guess_format, read_lines
 from gate.registry.bulk.importing import import_file
+from gate.registry.bulk.modes import ImportMode
+from gate.registry.bulk.previewing import Preview, preview_file
 from gate.registry.bulk.record import read_record
-from gate.registry.commands import CancelAccess, CancelSubject, Resume, Role, Suspend
+from gate.registry.commands import CancelAccess, CancelService, CancelSubject, Resume, Role, Suspend
 from gate.registry.errors import RegistryError
 from gate.registry.queries import find_refusals
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor
 from gate.registry.views import ImportView, RefusalView
-from gate.replica import Status
+from tests.registry.conftest import Clock
 from tests.registry.filings import changes, do, file_first, first_filing, status
 
 CSV = FileFormat.CSV
@@ -269,9 +273,135 @@ def test_a_file_that_was_done_may_be_imported_again(registry: Registry, tmp_path
     take(registry, path)
     state = take(registry, path)
     assert (state.accepted, state.unchanged, state.refused) == (0, 1, 1)
-    do(registry, CancelSubject(licence="鲁ICP备09090609号"))
-    assert take(registry, path).accepted == 1
+
+
+def test_a_list_brings_nothing_back_that_was_cancelled_unless_it_is_told_to(
+    registry: Registry, clock: Clock, tmp_path: Path
+) -> None:
+    path = write(
+        tmp_path / "f.csv", "a.cn,鲁ICP备09090609号-1,甲公司,a", "b.cn,鲁ICP备09090609号-2,甲公司,a"
+    )
+    take(registry, path)
+    do(registry, CancelService(domain="a.cn"))
+    clock.now += 86400
+    state = take(registry, path)
+    assert (state.accepted, state.unchanged, state.refused, state.revived) == (0, 1, 1, 0)
+    (refusal,) = refusals(registry, state)
+    assert (refusal.line, refusal.code) == (2, "domain_cancelled")
+    assert "was cancelled or taken off on 2026-09-21" in refusal.en
+    assert status(registry, "a.cn") == "absent"
+
+    state = take(registry, path, mode=ImportMode.REVIVE)
+    assert (state.accepted, state.unchanged, state.refused, state.revived) == (1, 1, 0, 1)
+    (note,) = refusals(registry, state)
+    assert (note.line, note.code) == (2, "domain_revived")
     assert status(registry, "a.cn") == "filed"
+    assert take(registry, path, mode=ImportMode.REVIVE).revived == 0
+
+
+def test_a_list_that_replaces_cancels_what_it_leaves_out(
+    registry: Registry, tmp_path: Path
+) -> None:
+    header = "domain,licence,subject,providers"
+    rows = [f"d{n}.cn,鲁ICP备09090609号-{n},甲公司,gate" for n in range(1, 8)]
+    app = [f"app{n}.cn,鲁ICP备09090609号-9A,甲公司,gate" for n in (1, 2)]
+    away = "away.cn,京ICP备12345678号-1,乙公司,other"
+    take(registry, write(tmp_path / "1.csv", *rows, *app, away, header=header))
+    do(registry, CancelService(domain="d7.cn"))
+    spoilt = write(tmp_path / "3.csv", *rows[2:], app[0], "bad line", header=header)
+    with pytest.raises(RegistryError, match=r"1 lines can't be read.*line 8: 1 columns") as caught:
+        take(registry, spoilt, mode=ImportMode.REPLACE, max_shrink=0.5)
+    assert caught.value.code == "import_unread"
+    assert status(registry, "d1.cn") == "filed"
+    shorter = write(tmp_path / "2.csv", *rows[2:], app[0], "com.cn,,甲公司,gate", header=header)
+    state = take(registry, shorter, mode=ImportMode.REPLACE, max_shrink=0.5)
+    assert (state.accepted, state.revived, state.closed, state.refused) == (1, 1, 3, 1)
+    found = {
+        name: status(registry, name)
+        for name in ("d1.cn", "d2.cn", "d3.cn", "d7.cn", "app1.cn", "app2.cn", "away.cn")
+    }
+    assert found == {
+        "d1.cn": "absent",
+        "d2.cn": "absent",
+        "d3.cn": "filed",
+        "d7.cn": "filed",
+        "app1.cn": "filed",
+        "app2.cn": "absent",
+        "away.cn": "filed_elsewhere",
+    }
+    with registry.database.read() as connection:
+        held = queries.subject(connection, "鲁ICP备09090609号").services
+    assert [service.licence for service in held] == [
+        *(f"鲁ICP备09090609号-{n}" for n in (3, 4, 5, 6, 7)),
+        "鲁ICP备09090609号-9A",
+    ]
+    again = take(registry, shorter, mode=ImportMode.REPLACE)
+    assert (again.accepted, again.closed) == (0, 0)
+
+
+@pytest.mark.parametrize(("bound", "is_taken"), [(0.1, True), (0.09, False)])
+def test_a_list_that_replaces_closes_much_by_word_only(
+    registry: Registry, tmp_path: Path, bound: float, is_taken: bool
+) -> None:
+    rows = [f"d{n}.cn,鲁ICP备09090609号-{n},甲公司,a" for n in range(1, 11)]
+    take(registry, write(tmp_path / "1.csv", *rows))
+    shorter = write(tmp_path / "2.csv", *rows[:9])
+    if is_taken:
+        assert take(registry, shorter, mode=ImportMode.REPLACE, max_shrink=bound).closed == 1
+        return
+    with pytest.raises(RegistryError) as caught:
+        take(registry, shorter, mode=ImportMode.REPLACE, max_shrink=bound)
+    assert caught.value.code == "import_shrinks"
+    assert "close 1 of 10 filed domains, such as d10.cn, more than 9%" in caught.value.en
+    assert status(registry, "d10.cn") == "filed"
+
+
+def test_a_list_that_replaces_goes_on_where_it_stopped_and_as_it_was_meant(
+    registry: Registry, tmp_path: Path
+) -> None:
+    rows = [f"d{n}.cn,鲁ICP备09090609号-{n},甲公司,a" for n in range(1, 8)]
+    take(registry, write(tmp_path / "1.csv", *rows))
+    shorter = write(tmp_path / "2.csv", *rows[:4])
+    begun = import_file(
+        registry, shorter, actor=LOCAL, mode=ImportMode.REPLACE, max_shrink=1.0, chunk_lines=2
+    )
+    next(begun)
+    assert next(begun).lines == 3
+    begun.close()
+    state = take(registry, shorter)  # as a service does after a restart, which knows only the file
+    assert (state.mode, state.closed) == (ImportMode.REPLACE, 3)
+    assert status(registry, "d7.cn") == "absent"
+
+
+@pytest.mark.parametrize("mode", ImportMode)
+def test_a_dry_run_tells_what_an_import_then_does(
+    registry: Registry, tmp_path: Path, mode: ImportMode
+) -> None:
+    rows = [f"d{n}.cn,鲁ICP备09090609号-{n},甲公司,a" for n in range(1, 5)]
+    take(registry, write(tmp_path / "1.csv", *rows))
+    do(registry, CancelService(domain="d1.cn"))
+    path = write(tmp_path / "2.csv", *rows[:3], "new.cn,鲁ICP备09090609号-7,甲公司,a", "cn,x,甲,a")
+    before = changes(registry)
+    preview = Preview(100)
+    for _ in preview_file(registry, path, actor=LOCAL, form=CSV, mode=mode, preview=preview):
+        pass
+    assert changes(registry) == before
+    state = take(registry, path, mode=mode, max_shrink=1.0)
+    assert (preview.accepted, preview.unchanged, preview.refused, preview.revived) == (
+        state.accepted,
+        state.unchanged,
+        state.refused,
+        state.revived,
+    )
+    assert preview.closing == state.closed
+    assert [note.code for note in sorted(preview.notes, key=lambda note: note.line)] == [
+        row.code for row in refusals(registry, state)
+    ]
+    told = {line.split()[1]: line for line in preview.changes}
+    done = {change.domain: change.status.value for change in changes(registry)[len(before) :]}
+    assert set(told) == set(done)
+    assert told["new.cn"] == "+ new.cn filed 鲁ICP备09090609号-7"
+    assert all((line[0] == "-") == (done[name] == "absent") for name, line in told.items())
 
 
 def test_an_import_files_access_for_what_was_filed_elsewhere(
@@ -317,6 +447,39 @@ def test_an_import_adds_what_a_subject_lacks_and_replaces_nothing(
     assert "a.cn,filed,鲁ICP备09090609号-1,甲公司,unit,acc,9137" in exported
 
 
+def test_an_import_takes_numbers_as_the_authority_issued_them_and_exports_the_canonical_form(
+    registry: Registry, tmp_path: Path
+) -> None:
+    path = write(
+        tmp_path / "f.csv",
+        "a.cn,京ICP备030066号-1,甲公司",
+        "b.cn,京ICP证030173号-1,乙公司",
+        "c.cn,粤B2-20090059-5,丙公司",
+        "d.cn,粤B2－20090059－1626x,丙公司",
+        "e.cn,粤B2-20090059-5K,丙公司",
+        "f.cn,川 icp备 12345678-1,丁公司",
+        "g.cn,蜀ICP备12345678号-2,丁公司",
+        "h.cn,京公网安备11010502030001号,戊公司",
+        header="domain,licence,subject",
+    )
+    state = take(registry, path)
+    assert (state.accepted, state.refused) == (7, 1)
+    assert [(row.line, "公网安备" in row.zh) for row in refusals(registry, state)] == [(9, True)]
+    exported = b"".join(export_filings(registry.database, CSV)).decode()
+    assert [line.split(",")[2] for line in exported.splitlines()[1:]] == [
+        "京ICP备030066号-1",
+        "京ICP证030173号-1",
+        "粤B2-20090059-5",
+        "粤B2-20090059-1626X",
+        "粤B2-20090059-5K",
+        "蜀ICP备12345678号-1",
+        "蜀ICP备12345678号-2",
+    ]
+    again = tmp_path / "again.csv"
+    again.write_bytes(exported.encode())
+    assert take(registry, again).unchanged == 7
+
+
 def test_an_empty_file_of_filings_is_done_at_once(registry: Registry, tmp_path: Path) -> None:
     state = take(registry, write(tmp_path / "f.csv"))
     assert (state.state, state.accepted, state.refused) == ("done", 0, 0)
@@ -344,7 +507,7 @@ def test_an_export_is_imported_to_the_same(
         do(registry, CancelSubject(licence=licence))
     path = tmp_path / f"export.{form}"
     path.write_bytes(exported)
-    assert take(registry, path).accepted == 3
+    assert take(registry, path, mode=ImportMode.REVIVE).accepted == 3
     assert b"".join(export_filings(registry.database, form)) == exported
 
 

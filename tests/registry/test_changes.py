@@ -11,6 +11,18 @@ from typing import Any
 
 import pytest
 
+from gate.changes.batch import MAX_CHANGES, PAYLOAD_TYPE, Batch, decode
+from gate.changes.envelope import unseal
+from gate.changes.keys import KeyStore
+from gate.changes.snapshot import (
+    MANIFEST_HEADER,
+    MANIFEST_TYPE,
+    MAX_MANIFEST,
+    Manifest,
+    decode_manifest,
+    read_filings,
+)
+from gate.filings import Status
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import (
     Approve,
@@ -22,24 +34,13 @@ from gate.registry.commands import (
     Suspend,
 )
 from gate.registry.database import Database
+from gate.registry.dispatch import carry_out
+from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.errors import RegistryError
 from gate.registry.log import Head
 from gate.registry.migrations import migrate
-from gate.registry.operations import carry_out
 from gate.registry.registry import LOCAL, Registry
-from gate.registry.snapshots import Snapshots
-from gate.replica import Replica, Status
-from gate.sync.batch import MAX_CHANGES, PAYLOAD_TYPE, Batch, decode
-from gate.sync.envelope import unseal
-from gate.sync.keys import KeyStore
-from gate.sync.snapshot import (
-    MANIFEST_HEADER,
-    MANIFEST_TYPE,
-    MAX_MANIFEST,
-    Manifest,
-    decode_manifest,
-    read_filings,
-)
+from gate.replica import Replica
 from tests.registry.conftest import Answer, Api, serving
 from tests.registry.filings import do, file_another, file_first, first_filing
 
@@ -97,7 +98,7 @@ async def test_a_long_poll_is_answered_by_the_next_change(api: Api) -> None:
     await api.do(first_filing("a.cn"))
     done, _ = await asyncio.wait(polls, timeout=0.2)
     assert not done  # an application is no change
-    await api.do(Approve(application=1))
+    await api.do(Approve(application=1, generate=True))
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*polls)
     for answer in answers:
@@ -230,7 +231,7 @@ def test_a_snapshot_that_was_given_out_is_there_although_a_newer_one_is_made(
     lite: Registry, tmp_path: Path
 ) -> None:
     folder = tmp_path / "snapshots"
-    snapshots = Snapshots(lite, folder, seconds=300.0, keep=1_000)
+    snapshots = Snapshots(lite, folder, seconds=300.0, keep=1_000, max_shrink=1.0)
     given = snapshots.current()  # and not opened yet
     file_first(lite, "a.cn")
     assert snapshots.current().path != given.path

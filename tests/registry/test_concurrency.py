@@ -21,8 +21,9 @@ from gate.registry.commands import (
     Suspend,
 )
 from gate.registry.database import Database
+from gate.registry.dispatch import carry_out
 from gate.registry.errors import RegistryError
-from gate.registry.operations import Work, carry_out
+from gate.registry.operations import Work
 from gate.registry.queries import find_audit
 from gate.registry.registry import LOCAL, Registry, Request
 from gate.registry.tokens import Actor
@@ -75,7 +76,7 @@ def test_one_of_several_applications_for_a_domain_wins(
 def test_an_application_is_approved_once(registry: Registry, rivals: list[Registry]) -> None:
     do(registry, first_filing("a.cn"))
     done, codes = at_once(
-        [lambda rival=rival: do(rival, Approve(application=1)) for rival in rivals]  # type: ignore[misc]
+        [lambda rival=rival: do(rival, Approve(application=1, generate=True)) for rival in rivals]  # type: ignore[misc]
     )
     assert (len(done), codes) == (1, ["application_decided"] * 3)
     assert len(changes(registry)) == 1
@@ -104,7 +105,7 @@ def test_the_log_has_no_gap_under_load(registry: Registry, rivals: list[Registry
             domain = f"d{number}-{own}.cn"
             application = do(rival, first_filing(domain, account=f"a{number}-{own}")).application
             assert application is not None
-            revisions.append(do(rival, Approve(application=application)).revision)
+            revisions.append(do(rival, Approve(application=application, generate=True)).revision)
             if number % 3 == 0:
                 revisions.append(do(rival, CancelService(domain=domain)).revision)
         return revisions

@@ -25,10 +25,12 @@ from gate.registry.queries import find_applications
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.verifying import verify
 from gate.registry.views import ImportView
+from tests.harness.postgres import PostgresServer
+from tests.harness.registry_process import RegistryProcess
 from tests.harness.waiting import wait_for
 from tests.registry.filings import first_filing
-from tests.registry.postgres import PostgresServer
-from tests.registry.process import RegistryProcess
+
+pytestmark = pytest.mark.programs
 
 WORKERS = 3
 ROUNDS = 3
@@ -64,7 +66,7 @@ class Load:
             try:
                 filed = remote.perform(first_filing(domain, account=domain[:-3]))
                 assert filed.application is not None
-                self._keep(remote.perform(Approve(application=filed.application)))
+                self._keep(remote.perform(Approve(application=filed.application, generate=True)))
                 self._keep(remote.perform(ChangeService(domain=domain, domains=(f"new-{domain}",))))
                 if number % 2:
                     self._keep(remote.perform(CancelService(domain=f"new-{domain}")))
@@ -100,7 +102,7 @@ def run(
     database: str,
     *,
     strike: Callable[[], None],
-    mend: Callable[[], None],
+    mend: Callable[[], object],
     seed: int,
 ) -> Load | None:
     """Some rounds of load, each struck at a random moment; gives back the last load."""
@@ -108,7 +110,7 @@ def run(
     acknowledged: list[Outcome] = []
     load = None
     for number in range(ROUNDS):
-        load = Load(process.port, process.token, f"r{number}")
+        load = Load(process.port, process.admin, f"r{number}")
         wanted = moments.randint(3, 40)
         wait_for(lambda load=load, wanted=wanted: len(load.acknowledged) >= wanted,  # type: ignore[misc]
                  "operations to be done", 60)  # fmt: skip
@@ -121,7 +123,7 @@ def run(
 
 
 def test_a_killed_registry_has_lost_nothing(database_url: str, tmp_path: Path) -> None:
-    process = RegistryProcess(tmp_path / "registry", database_url)
+    process = RegistryProcess(tmp_path / "registry", {"database": database_url})
     process.start()
     try:
         run(process, database_url, strike=process.kill, mend=process.start, seed=1)
@@ -134,7 +136,7 @@ def test_the_registry_outlives_a_crash_of_postgresql(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     database = postgres.new_database()
-    process = RegistryProcess(tmp_path / "registry", database)
+    process = RegistryProcess(tmp_path / "registry", {"database": database})
     process.start()
 
     def crash() -> None:
@@ -142,7 +144,7 @@ def test_the_registry_outlives_a_crash_of_postgresql(
 
     def mend() -> None:
         postgres.start()
-        wait_for(lambda: answers(process.remote()), "the registry to work again", 30)
+        wait_for(lambda: answers(process.remote), "the registry to work again", 30)
 
     try:
         last = run(process, database, strike=crash, mend=mend, seed=2)
@@ -196,15 +198,15 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_long_poll_does_not_hold_up_a_stop(tmp_path: Path) -> None:
-    process = RegistryProcess(tmp_path / "registry", str(tmp_path / "registry.db"))
+    process = RegistryProcess(tmp_path / "registry", {"database": str(tmp_path / "registry.db")})
     process.start()
     try:
         with socket.create_connection(("127.0.0.1", process.port)) as poll:
             poll.sendall(
                 b"GET /v1/changes?since=0&wait=60 HTTP/1.1\r\nHost: registry\r\n"
-                + f"Authorization: Bearer {process.token}\r\n\r\n".encode()
+                + f"Authorization: Bearer {process.admin}\r\n\r\n".encode()
             )
-            wait_for(lambda: answers(process.remote()), "an answer", 10)
+            wait_for(lambda: answers(process.remote), "an answer", 10)
             assert process.stop() == 0
             answer = poll.recv(65536)
         assert answer.startswith(b"HTTP/1.1 200 ")
@@ -223,10 +225,10 @@ def test_a_killed_import_is_gone_on_with(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "list.csv"
     path.write_text("domain,licence,subject,account\n" + lines + "cn,京ICP备10000000号-9,公司,x\n")
     database = str(tmp_path / "registry.db")
-    process = RegistryProcess(tmp_path / "registry", database)
+    process = RegistryProcess(tmp_path / "registry", {"database": database})
     process.start()
     try:
-        remote = process.remote()
+        remote = process.remote
         progress = remote.import_file(path, FileFormat.CSV, pause=0.01)
         wanted = random.Random(seed).randint(0, 19_000)
         state = next(progress)
@@ -235,7 +237,7 @@ def test_a_killed_import_is_gone_on_with(tmp_path: Path, seed: int) -> None:
                 break
         process.kill()
         process.start()
-        remote = process.remote()
+        remote = process.remote
         digest = state.digest
         end = wait_for(lambda: done(remote, digest), "the import to be done", 60)
         assert end is not None

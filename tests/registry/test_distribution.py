@@ -6,25 +6,26 @@ import asyncio
 import datetime
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from gate.registry.binding import bind
+from gate.changes.batch import PAYLOAD_TYPE, Batch, decode
+from gate.changes.envelope import unseal
+from gate.changes.keys import KeyStore
+from gate.changes.push import PUSH_PATH
+from gate.cli import certs
+from gate.net.bind import listen
+from gate.net.certificate_expiry import expires_at
 from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve, CancelService, Role
 from gate.registry.places import Places
 from gate.registry.server import make_service, serve
-from gate.settings import Registry as RegistrySettings
-from gate.sync import certs
-from gate.sync.batch import PAYLOAD_TYPE, Batch, decode
-from gate.sync.envelope import unseal
-from gate.sync.expiry import expires_at
-from gate.sync.keys import KeyStore
-from gate.sync.receiver import PATH
+from gate.settings import Address, RegistrySettings
+from gate.sync.receiver import push_app
 from tests.harness.waiting import wait_for
 from tests.registry.conftest import Api, serving
 from tests.registry.filings import first_filing
@@ -55,7 +56,7 @@ async def pushed(tmp_path: Path) -> AsyncIterator[tuple[Api, FakeGate]]:
     gate = FakeGate()
     gate.keys = tmp_path / "keys"
     app = web.Application()
-    app.router.add_post(PATH, gate.take)
+    app.router.add_post(PUSH_PATH, gate.take)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         push = [{"name": "edge-1", "url": url}]
@@ -76,7 +77,7 @@ async def test_a_change_is_pushed_signed_and_its_acknowledgement_shown(
     api, gate = pushed
     await until_enforced(api, 0)
     await api.do(first_filing("a.cn"))
-    await api.do(Approve(application=1))
+    await api.do(Approve(application=1, generate=True))
     await until_enforced(api, 1)
     await api.do(CancelService(domain="a.cn"))
     await until_enforced(api, 2)
@@ -94,7 +95,7 @@ async def test_a_change_is_pushed_signed_and_its_acknowledgement_shown(
 async def test_a_gate_that_lacks_changes_is_sent_them(pushed: tuple[Api, FakeGate]) -> None:
     api, gate = pushed
     await api.do(first_filing("a.cn"))
-    await api.do(Approve(application=1))
+    await api.do(Approve(application=1, generate=True))
     await until_enforced(api, 1)
     gate.revision = 0  # it was set back to a backup
     await api.do(CancelService(domain="a.cn"))
@@ -141,7 +142,7 @@ async def test_over_tls_only_who_shows_a_certificate_gets_in(tmp_path: Path) -> 
         }
     )
     places = Places(str(tmp_path / "registry.db"), tmp_path / "keys", tmp_path / "work")
-    listener = bind("127.0.0.1", 0)
+    listener = listen(Address(host="127.0.0.1", port=0), "registry.listen")
     stop = asyncio.Event()
     server = asyncio.create_task(serve(make_service(places, settings), listener, stop=stop))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}/healthz"
@@ -174,7 +175,7 @@ async def test_keys_that_are_out_of_reach_for_a_moment_stop_no_push_for_good(
     assert gate.keys is not None
     aside = gate.keys.rename(gate.keys.with_name("keys-aside"))
     await api.do(first_filing("a.cn"))
-    await api.do(Approve(application=1))
+    await api.do(Approve(application=1, generate=True))
     status = api.service.distribution.gates[0]
     await asyncio.to_thread(wait_for, lambda: status.failures > 0, "a failed push", 20)
     assert "public.json" in status.last_error
@@ -200,8 +201,8 @@ async def test_whatever_a_gate_answers_the_others_are_pushed_to(
     sound = FakeGate()
     sound.keys = tmp_path / "keys"
     app = web.Application()
-    app.router.add_post(PATH, sound.take)
-    app.router.add_post(f"/odd{PATH}", babble)
+    app.router.add_post(PUSH_PATH, sound.take)
+    app.router.add_post(f"/odd{PUSH_PATH}", babble)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         push = [{"name": "edge-1", "url": url}, {"name": "edge-2", "url": f"{url}/odd"}]
@@ -211,9 +212,49 @@ async def test_whatever_a_gate_answers_the_others_are_pushed_to(
             assert said in odd.last_error
             assert odd.revision is None
             await api.do(first_filing("a.cn"))
-            await api.do(Approve(application=1))
+            await api.do(Approve(application=1, generate=True))
             await until_enforced(api, 1)
             assert (await api.call("GET", "/metrics")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("own_names", "listed"),
+    [
+        (["own-1", "own-2"], ["own-1", "own-2"]),
+        (["same", "same"], ["edge-0", "edge-1"]),  # not taken for one
+        (["own-1", "a b"], ["edge-1", "own-1"]),
+    ],
+)
+async def test_a_gate_that_is_pushed_to_counts_by_its_own_name(
+    tmp_path: Path, own_names: list[str], listed: list[str]
+) -> None:
+    """The name under which it pulls and reports: one gate is in the list once."""
+
+    async def take(arriving: Awaitable[bytes]) -> int:
+        trusted = [key.key() for key in KeyStore(tmp_path / "keys").list()]
+        sealed = unseal(await arriving, PAYLOAD_TYPE, trusted, limit=1_000_000)
+        return decode(sealed).to_revision
+
+    app = web.Application()
+    for place, name in enumerate(own_names):
+        app.add_subapp(f"/{place}", push_app(take, lambda: 0, name=name))
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        push = [{"name": f"edge-{place}", "url": f"{url}/{place}"} for place in range(2)]
+        async with serving(str(tmp_path / "registry.db"), tmp_path, push=push) as api:
+            epoch = api.service.feed.head.epoch
+            pull = {"Gate-Name": "own-1", "Gate-Enforced": f"{epoch} 0"}
+            if "own-1" in own_names:
+                await api.call("GET", "/v1/changes?since=0", role=Role.READER, headers=pull)
+            async with asyncio.timeout(30):
+                while len(found := await _gates(api)) < 2:
+                    await api.service.positions.news.wait()
+            assert found == listed
+
+
+async def _gates(api: Api) -> list[str]:
+    answer = await api.call("GET", "/v1/gates", role=Role.READER)
+    return [one["gate"] for one in answer.json()["gates"]]
 
 
 @pytest.mark.parametrize(("address", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
@@ -224,6 +265,6 @@ async def test_plain_http_is_warned_of_where_others_can_read_it(
     made = make_service(Places.of(settings, tmp_path), settings)
     stop = asyncio.Event()
     stop.set()
-    with bind(address, 0) as listener:
+    with listen(Address(host=address, port=0), "registry.listen") as listener:
         await serve(made, listener, stop=stop)
     assert ("tokens can be read on the way" in caplog.text) is warned

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gate.net.bind import BindError
 from gate.registry.client import Remote, RemoteError
 from gate.registry.commands import Approve
 from gate.registry.embedded import CannotRun, Embedded, prepare, run
 from gate.registry.places import ACCESS_FILE
-from gate.settings import Address
-from gate.settings import Registry as RegistrySettings
+from gate.settings import Address, RegistrySettings
 from tests.harness.waiting import wait_for
 from tests.registry.filings import first_filing
 
@@ -71,7 +71,7 @@ def test_it_serves_in_a_forked_child_and_is_there_again_after_a_restart(tmp_path
             wait_for(lambda: answers(remote), "the registry to answer", 20)
             if end is signal.SIGKILL:
                 remote.perform(first_filing("a.cn"))
-                remote.perform(Approve(application=1))
+                remote.perform(Approve(application=1, generate=True))
             assert reader.filing("a.cn").status == "filed"
             with pytest.raises(RemoteError, match="registrar"):
                 reader.perform(first_filing("b.cn"))
@@ -136,7 +136,7 @@ def test_a_busy_port_is_found_before_anything_is_made(tmp_path: Path) -> None:
     embedded = prepare(SETTINGS, tmp_path / "one")
     host, port = embedded.listener.getsockname()
     busy = RegistrySettings(listen=Address(host=host, port=port))
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(BindError, match="in use"):
         prepare(busy, tmp_path / "two")
     assert not (tmp_path / "two").exists()
     embedded.listener.close()

@@ -9,17 +9,21 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from gate.registry.commands import Approve
+from tests.harness.registry_process import RegistryProcess
 from tests.harness.waiting import wait_for
 from tests.registry.filings import first_filing
-from tests.registry.process import RegistryProcess
+
+pytestmark = pytest.mark.programs
 
 CONNECTIONS = 40
 
 
 @contextlib.contextmanager
 def serving(folder: Path, database: str, **settings: object) -> Iterator[RegistryProcess]:
-    process = RegistryProcess(folder, database, **settings)
+    process = RegistryProcess(folder, {"database": database, **settings})
     process.start()
     try:
         yield process
@@ -40,7 +44,7 @@ def silence(port: int, count: int) -> Iterator[list[socket.socket]]:
 def turned_away(process: RegistryProcess) -> float:
     request = urllib.request.Request(
         f"http://127.0.0.1:{process.port}/metrics",
-        headers={"Authorization": f"Bearer {process.token}"},
+        headers={"Authorization": f"Bearer {process.admin}"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         text = answer.read().decode()
@@ -50,10 +54,10 @@ def turned_away(process: RegistryProcess) -> float:
 
 
 def file(process: RegistryProcess) -> int:
-    remote = process.remote()
+    remote = process.remote
     application = remote.perform(first_filing("a.cn")).application
     assert application is not None
-    return remote.perform(Approve(application=application)).revision
+    return remote.perform(Approve(application=application, generate=True)).revision
 
 
 def test_silence_locks_nobody_out(tmp_path: Path) -> None:

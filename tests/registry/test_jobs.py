@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
+from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import CancelService
 from gate.registry.jobs import Jobs
 from gate.registry.queries import import_progress
@@ -17,7 +17,7 @@ from gate.registry.registry import LOCAL, Registry
 from gate.registry.views import ImportView
 from tests.registry.filings import do, status
 
-FILE = "domain,licence,subject\na.cn,鲁ICP备09090609号-1,甲公司\n".encode()
+FILE = "domain,status,licence,subject,subject_kind\na.cn,,鲁ICP备09090609号-1,甲公司,\n".encode()
 DIGEST = hashlib.sha256(FILE).hexdigest()
 
 
@@ -35,11 +35,11 @@ def started(registry: Registry, folder: Path) -> Jobs:
     return jobs
 
 
-async def upload(jobs: Jobs) -> ImportView:
+async def upload(jobs: Jobs, mode: ImportMode = ImportMode.ADD) -> ImportView:
     async def pieces() -> AsyncIterator[bytes]:
         yield FILE
 
-    return await jobs.receive(pieces(), name="list.csv", form=FileFormat.CSV, actor=LOCAL)
+    return await jobs.receive(pieces(), name="list.csv", actor=LOCAL, mode=mode)
 
 
 def progress(registry: Registry) -> ImportView:
@@ -70,6 +70,9 @@ async def test_a_file_left_behind_by_an_import_that_was_done_brings_nothing_back
     assert progress(registry) == done
     assert not spooled.exists()
     assert (await upload(jobs)).state == "running"  # somebody asks for it again
+    await jobs.finished(DIGEST)
+    assert status(registry, "a.cn") == "absent", "the list is older than the cancellation"
+    assert (await upload(jobs, mode=ImportMode.REVIVE)).state == "running"
     await jobs.finished(DIGEST)
     assert status(registry, "a.cn") == "filed"
     await jobs.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gate.filings import Change, Status
 from gate.registry import log
 from gate.registry.commands import CancelSubject, ChangeService
 from gate.registry.errors import RegistryError
 from gate.registry.registry import LOCAL, Registry
-from gate.replica import Change, Status
 from tests.registry.conftest import Clock
 from tests.registry.filings import changes, do, file_another, file_first
 

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from gate.filings import Status
 from gate.registry import log
 from gate.registry.bulk.importing import import_file
+from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import (
     AccessFiling,
     Approve,
@@ -35,7 +37,7 @@ from gate.registry.errors import RegistryError
 from gate.registry.migrations import migrate
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.verifying import verify
-from gate.replica import Status
+from tests.harness.examples import examples
 from tests.registry.filings import first_filing, new_service
 
 DOMAINS = [f"d{number}.cn" for number in range(6)]
@@ -71,6 +73,16 @@ class Model:
 
     sites: dict[str, Site] = field(default_factory=dict)
     accounts: dict[str, str | None] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """Domains that were on record once, and are not now."""
+
+    def remove(self, domain: str) -> None:
+        if self.sites.pop(domain, None) is not None:
+            self.gone.add(domain)
+
+    def put(self, domain: str, site: Site) -> None:
+        self.sites[domain] = site
+        self.gone.discard(domain)
 
     def at(self, subject: str, site: int) -> Site | None:
         found = [s for s in self.sites.values() if (s.subject, s.site) == (subject, site)]
@@ -163,7 +175,7 @@ class Filing(RuleBasedStateMachine):
         if done is not None:
             del self.waiting[application]
             self.model.accounts[number] = account
-            self.model.sites[domain] = Site(number, site, domain)
+            self.model.put(domain, Site(number, site, domain))
 
     @rule(data=st.data())
     def reject(self, data: st.DataObject) -> None:
@@ -173,9 +185,12 @@ class Filing(RuleBasedStateMachine):
             assert self.do(Reject(application=application, reason="x")) is not None
             del self.waiting[application]
 
-    @rule(domain=domains, number=numbers, site=sites, elsewhere=st.booleans())
-    def bring(self, domain: str, number: str, site: int, elsewhere: bool) -> None:
-        """An import puts a filing on record, or adds the access filing that it lacks."""
+    @rule(domain=domains, number=numbers, site=sites, elsewhere=st.booleans(), revive=st.booleans())
+    def bring(self, domain: str, number: str, site: int, elsewhere: bool, revive: bool) -> None:
+        """An import puts a filing on record, or adds the access filing that it lacks.
+
+        What was cancelled stays so unless the import revives.
+        """
         self.files += 1
         path = Path(self.folder.name) / f"{self.files}.csv"
         status = "filed_elsewhere" if elsewhere else "filed"
@@ -183,15 +198,21 @@ class Filing(RuleBasedStateMachine):
             "domain,licence,subject,status\n"
             f"{domain},{number}-{site},某某网络公司,{status}\n# {self.files}\n"
         )
-        *_, state = import_file(self.registry, path, actor=LOCAL)
+        mode = ImportMode.REVIVE if revive else ImportMode.ADD
+        *_, state = import_file(self.registry, path, actor=LOCAL, mode=mode)
         held = self.model.sites.get(domain)
         there = self.model.at(number, site)
         if self.reserved(domain) or (held is None) != (there is None) or held is not there:
             assert state.accepted == 0
             return
+        was_gone = domain in self.model.gone
+        if was_gone and not revive:
+            assert (state.accepted, state.refused) == (0, 2)
+            return
+        assert state.revived == was_gone
         if held is None:
             self.model.accounts.setdefault(number, None)
-            self.model.sites[domain] = Site(number, site, domain, access=not elsewhere)
+            self.model.put(domain, Site(number, site, domain, access=not elsewhere))
         elif not elsewhere:
             held.access = True
         assert state.refused == 1  # the comment
@@ -225,9 +246,9 @@ class Filing(RuleBasedStateMachine):
         free = wanted not in self.model.sites and not self.reserved(wanted)
         assert (done is not None) == (site is not None and (free or wanted == domain))
         if done is not None and site is not None:
-            del self.model.sites[domain]
+            self.model.remove(domain)
             site.domain = wanted
-            self.model.sites[wanted] = site
+            self.model.put(wanted, site)
 
     @rule(number=numbers, wanted=numbers)
     def renumber(self, number: str, wanted: str) -> None:
@@ -255,7 +276,7 @@ class Filing(RuleBasedStateMachine):
         """A service ends."""
         done = self.do(CancelService(domain=domain))
         assert (done is not None) == (domain in self.model.sites)
-        self.model.sites.pop(domain, None)
+        self.model.remove(domain)
 
     @rule(number=numbers)
     def cancel_subject(self, number: str) -> None:
@@ -268,7 +289,7 @@ class Filing(RuleBasedStateMachine):
         assert {change.domain for change in done.changes} == ended
         del self.model.accounts[number]
         for domain in ended:
-            del self.model.sites[domain]
+            self.model.remove(domain)
 
     @invariant()
     def the_log_tells_what_the_model_knows(self) -> None:
@@ -285,7 +306,7 @@ class Filing(RuleBasedStateMachine):
 
 TestFiling = Filing.TestCase
 TestFiling.settings = settings(
-    max_examples=25,
+    max_examples=examples(25),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

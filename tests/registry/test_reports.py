@@ -4,24 +4,52 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
 
 from gate.registry import reports
 from gate.registry.commands import Role
+from gate.registry.console.explaining import explain_name
 from gate.registry.errors import RegistryError
 from gate.registry.registry import LOCAL, Registry
-from gate.registry.unfiled import Sort, UnfiledName, UnfiledQuery, UnfiledReport, UnfiledView
+from gate.registry.unfiled import (
+    MAX_DESTINATIONS,
+    Sort,
+    UnfiledAtGate,
+    UnfiledDestination,
+    UnfiledName,
+    UnfiledQuery,
+    UnfiledReport,
+    UnfiledView,
+    write_csv,
+)
 from tests.registry.conftest import Api, Clock
 
 PATH = "/v1/reports/unfiled"
 
 
 def name(
-    text: str, count: int = 1, *, first: int = 100, last: int = 200, reason: str = "unfiled"
+    text: str,
+    count: int = 1,
+    *,
+    first: int = 100,
+    last: int = 200,
+    reason: str = "unfiled",
+    at: dict[str, int] | None = None,
 ) -> UnfiledName:
-    return UnfiledName(name=text, reason=reason, count=count, first_seen=first, last_seen=last)
+    return UnfiledName(
+        name=text,
+        reason=reason,
+        count=count,
+        first_seen=first,
+        last_seen=last,
+        destinations=tuple(
+            UnfiledDestination(address=address, count=of_it)
+            for address, of_it in (at or {}).items()
+        ),
+    )
 
 
 def send(registry: Registry, gate: str, *names: UnfiledName, key: str | None = None) -> Any:
@@ -55,6 +83,58 @@ def test_a_name_is_listed_once_over_all_gates(registry: Registry) -> None:
     assert (first.first_seen, first.last_seen, first.reason) == (90, 300, "suspended")
     assert [(at.gate, at.count) for at in first.gates] == [("g1", 2), ("g2", 5)]
     assert (second.name, second.count) == ("b.cn", 6)
+
+
+def hosts(of: UnfiledView | UnfiledAtGate) -> dict[str, int]:
+    return {at.address: at.count for at in of.destinations}
+
+
+def test_who_hosts_a_name_is_added_up_within_a_bound(registry: Registry) -> None:
+    one, two, three = "192.0.2.1:443", "192.0.2.2:443", "[2001:db8::3]:443"
+    send(registry, "g1", name("a.cn", at={one: 5, two: 1}), name("b.cn"))
+    send(registry, "g1", name("a.cn"))  # by a gate that knows of none
+    send(registry, "g1", name("a.cn", at={two: 6}), name("b.cn", at={two: 1}))
+    send(registry, "g2", name("a.cn", at={three: 7, one: 3}))
+    a, b = listed(registry, sort=Sort.NAME)
+    assert [list(hosts(a).items()), hosts(b)] == [[(one, 8), (two, 7), (three, 7)], {two: 1}]
+    assert [hosts(at) for at in a.gates] == [{two: 7, one: 5}, {three: 7, one: 3}]
+    for number in range(3):
+        many = {f"192.0.2.{n}:80": 100 for n in range(10 * number, 10 * number + 8)}
+        send(registry, f"h{number}", name("c.cn", at=many))
+    *_, c = listed(registry, sort=Sort.NAME)
+    assert len(c.destinations) == MAX_DESTINATIONS
+    with registry.database.read() as connection:
+        text = "".join(write_csv(reports.find_all(connection, UnfiledQuery(sort=Sort.NAME))))
+    row = next(csv.DictReader(io.StringIO(text)))
+    assert row["destinations"] == f"{one} {two} {three}"
+
+
+def test_the_console_tells_clerks_alone_who_hosts_a_name(lite: Registry) -> None:
+    send(lite, "g1", name("a.cn", 4, at={"192.0.2.1:443": 3}))
+    send(lite, "g2", name("a.cn", 2, last=300, at={"192.0.2.2:443": 9}))
+    with lite.database.read() as connection:
+        told = explain_name(connection, "a.cn", account=None, now=400, epoch="e")
+        assert (told.requests, told.last_seen) == (6, 300)
+        assert [(at.address, at.count) for at in told.destinations] == [
+            ("192.0.2.2:443", 9),
+            ("192.0.2.1:443", 3),
+        ]
+        told = explain_name(connection, "a.cn", account="a1", now=400, epoch="e")
+        assert (told.requests, told.last_seen, told.destinations) == (0, None, ())
+
+
+@pytest.mark.parametrize("key", [None, "k1"])
+def test_a_report_of_a_gate_of_an_older_program_is_the_same_request_as_ever(
+    lite: Registry, key: str | None
+) -> None:
+    """What an older registry has kept of one that it took, the next one knows again."""
+    item = {"name": "a.cn", "reason": "unfiled", "count": 2, "first_seen": 100, "last_seen": 200}
+    old = {"gate": "g1", "names": [item]}
+    report = UnfiledReport.model_validate(old)
+    assert json.loads(report.model_dump_json(exclude_defaults=True)) == old
+    lite.report_unfiled(report, actor=LOCAL, key=key)
+    lite.report_unfiled(report, actor=LOCAL, key=key)
+    assert counts(listed(lite)) == [("a.cn", 4 if key is None else 2)]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +184,11 @@ def test_pages_show_every_name_once(registry: Registry, sort: Sort) -> None:
         (name("a.cn", reason="filed"), "none of"),
         (name("a.cn", first=201), "after last_seen"),
         (name("a.cn", last=10**10), "future"),
+        (name("a.cn", at={"192.0.2.1": 1}), "'192.0.2.1' is not ADDRESS:PORT"),
+        (name("a.cn", at={"o.cn:443": 1}), "is not ADDRESS:PORT"),
+        (name("a.cn", at={"2001:db8::1:443": 1}), "is not ADDRESS:PORT"),
+        (name("a.cn", at={"192.0.2.1:0": 1}), "is not ADDRESS:PORT"),
+        (name("a.cn", at={"<b>:443": 1}), "is not ADDRESS:PORT"),
     ],
     ids=lambda value: repr(value.name) if isinstance(value, UnfiledName) else None,
 )

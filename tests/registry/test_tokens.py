@@ -76,9 +76,13 @@ def test_an_unknown_token_can_not_be_ended(registry: Registry, token: str) -> No
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        (Role.READER, {Role.READER}),
-        (Role.REGISTRAR, {Role.READER, Role.REGISTRAR}),
-        (Role.ADMIN, {Role.READER, Role.REGISTRAR, Role.ADMIN}),
+        (Role.OWNER, {Role.OWNER}),
+        (Role.VERIFIER, {Role.VERIFIER}),
+        (Role.READER, {Role.OWNER, Role.READER}),
+        (Role.REGISTRAR, {Role.OWNER, Role.READER, Role.REGISTRAR}),
+        (Role.REVIEWER, {Role.OWNER, Role.READER, Role.REVIEWER}),
+        (Role.AUTHORITY, {Role.OWNER, Role.READER, Role.AUTHORITY}),
+        (Role.ADMIN, set(Role)),
     ],
 )
 def test_a_role_includes_the_lesser_ones(role: Role, allowed: set[Role]) -> None:

@@ -14,7 +14,8 @@ import resource
 import sys
 from collections.abc import Iterator
 
-from gate.replica import Change, Filing, Replica, ReplicaFull, Status
+from gate.filings import Change, Filing, Status
+from gate.replica import Replica, ReplicaFull
 
 BATCH = 200
 """Domains in a batch; each batch writes all of them anew, so that half a batch would show."""

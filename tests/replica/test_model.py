@@ -11,17 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gate.filings import Change, Filing, Status
 from gate.names import parents
-from gate.replica import (
-    Change,
-    Filing,
-    OldEpoch,
-    PositionError,
-    Replica,
-    Status,
-    digest,
-    verify,
-)
+from gate.replica import OldEpoch, PositionError, Replica, digest, verify
+from tests.harness.examples import examples
 
 LABELS = st.sampled_from(["a", "b", "c-d", "0", "xn--fsqu00a"])
 DOMAINS = st.builds(
@@ -140,4 +133,4 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestStore.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gate.replica import Change, Filing, Override, OverrideKind, Replica, Status, digest, verify
+from gate.filings import Change, Filing, Override, OverrideKind, Status
+from gate.replica import Replica, digest, verify
 from tests.replica import child
+
+pytestmark = pytest.mark.programs
 
 PATIENCE = 60.0
 

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gate.replica import Filing, Status, digest, digest_line
-from gate.replica.licence import PROVINCES, pack, unpack
+from gate.filings import Filing, Status
+from gate.licence import PROVINCES
+from gate.replica import digest, digest_line
+from gate.replica.packing import pack, unpack
 from gate.replica.records import decode, encode
 
 STORED = [Status.FILED, Status.FILED_ELSEWHERE, Status.SUSPENDED, Status.REVOKED]
 LICENCES = st.from_regex(
-    rf"[{PROVINCES}]ICP备[0-9]{{1,15}}号(-[1-9][0-9]{{0,8}}A?)?", fullmatch=True
+    rf"[{''.join(PROVINCES)}]ICP备[0-9]{{1,15}}号(-[1-9][0-9]{{0,8}}A?)?", fullmatch=True
 )
 
 

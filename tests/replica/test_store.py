@@ -10,15 +10,13 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from gate.filings import Change, Filing, Override, OverrideKind, Status
 from gate.replica import (
     LOCAL_EPOCH,
     BadChange,
-    Change,
-    Filing,
+    Difference,
     NewEpoch,
     OldEpoch,
-    Override,
-    OverrideKind,
     Replica,
     ReplicaBusy,
     ReplicaCorrupt,
@@ -26,10 +24,11 @@ from gate.replica import (
     ReplicaMissing,
     ReplicaUnusable,
     RevisionGap,
-    Status,
+    SetShrinks,
     digest,
     set_aside,
     verify,
+    within,
 )
 
 FILED = Status.FILED
@@ -283,6 +282,40 @@ class TestLoad:
     def test_a_tombstone_in_a_snapshot_is_one(self, replica: Replica) -> None:
         replica.load([*filed("a.com"), Filing("b.com", REVOKED)], epoch="e1", revision=1)
         assert (contents(replica), replica.count()) == ({"a.com": "filed", "b.com": "revoked"}, 1)
+
+    @pytest.mark.parametrize(
+        ("bound", "closing", "loads"),
+        [(0.1, 10, True), (0.1, 11, False), (0.0, 0, True), (0.0, 1, False), (1.0, 100, True)],
+    )
+    def test_a_set_that_closes_more_than_a_bound_leaves_the_old_one(
+        self, replica: Replica, bound: float, closing: int, loads: bool
+    ) -> None:
+        names = [f"d{number:03}.cn" for number in range(100)]
+        others = [Filing(f"e{number:02}.cn", Status.SUSPENDED) for number in range(50)]
+        replica.load([*filed(*names), *others], epoch="e1", revision=1)
+        new = filed(*names[closing:], "new.cn")
+        if loads:
+            replica.load(new, epoch="e1", revision=2, check=within(bound))
+        else:
+            with pytest.raises(SetShrinks) as caught:
+                replica.load(new, epoch="e1", revision=2, check=within(bound))
+            assert (caught.value.closing, caught.value.filed) == (closing, 100)
+        position = replica.position()
+        assert position is not None
+        assert position.revision == (2 if loads else 1)
+        assert replica.count() == (101 - closing if loads else 150)
+
+    @pytest.mark.parametrize(
+        "status", [None, Status.SUSPENDED, Status.FILED_ELSEWHERE, Status.REVOKED]
+    )
+    def test_a_filed_domain_closes_whatever_it_becomes(
+        self, replica: Replica, status: Status | None
+    ) -> None:
+        replica.load(filed("a.cn", "b.cn"), epoch="e1", revision=1)
+        new = [*([Filing("a.cn", status)] if status else []), *filed("b.cn", "c.cn")]
+        seen: list[Difference] = []
+        replica.load(new, epoch="e1", revision=2, check=seen.append)
+        assert seen == [Difference(filed=2, closing=1, opening=1)]
 
     def test_an_empty_set_can_be_loaded(self, replica: Replica) -> None:
         replica.load(filed("a.com"), epoch="e1", revision=1)

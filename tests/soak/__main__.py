@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.harness import planes
 from tests.soak.soak import Soak
 
 
@@ -16,7 +17,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    names = [plane.name for plane in planes.PLANES]
+    parser.add_argument("--plane", choices=names, help="of the gate; else its default")
     options = parser.parse_args()
+    if options.plane:
+        planes.choose(options.plane)
     folder = Path(tempfile.mkdtemp(prefix="gate-soak-"))
     report = Soak(folder, options.minutes * 60, options.seed).run(_say)
     _say(str(report))

@@ -63,7 +63,7 @@ class Truth:
                 FirstFiling(account="soak", province="京", subject=person, service=service)
             )
         assert outcome.application is not None
-        outcome = self.registry.perform(Approve(application=outcome.application))
+        outcome = self.registry.perform(Approve(application=outcome.application, generate=True))
         assert outcome.licence is not None
         self._licence = outcome.licence.partition("-")[0]
         return outcome.revision

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
-from tests.supervisor.running import (
+from tests.harness.running import (
     fill,
     new_gate,
 )

@@ -16,9 +16,9 @@ from gate.supervisor.activation import ActivationError, Passed, assign, passed
 from tests.harness.gate_process import GATE, Gate, listener
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_port
+from tests.harness.running import fill, log_of, new_gate, status_of
 from tests.harness.tools import require
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of, new_gate, status_of
 
 SETTINGS = Settings(
     listeners=(
@@ -39,13 +39,9 @@ def start(gate: Gate, given: dict[str, socket.socket]) -> None:
     """Start the program as systemd does: its sockets are the descriptors from 3 on."""
     numbers = [sock.fileno() for sock in given.values()]
     moves = " ".join(f"{first}<&{number}-" for first, number in enumerate(numbers, 3))
-    script = f"exec env LISTEN_PID=$$ LISTEN_FDS={len(numbers)} " + (
-        f"LISTEN_FDNAMES={':'.join(given)} {GATE} serve --config {gate.config} {moves}"
-    )
-    with gate.log.open("ab") as log:
-        gate.process = subprocess.Popen(
-            ["/bin/bash", "-c", script], stdout=log, stderr=log, pass_fds=numbers
-        )
+    names = f"LISTEN_FDS={len(numbers)} LISTEN_FDNAMES={':'.join(given)}"
+    gate.through = ("/bin/bash", "-c", f'exec env LISTEN_PID=$$ {names} "$@" {moves}', "bash")
+    gate.launch(pass_fds=numbers)
 
 
 def ready(gate: Gate) -> None:
@@ -61,11 +57,10 @@ def test_systemd_starts_a_gate_with_the_first_connection(
     fill(gate)
     gate.ports["http"] = port = free_port()  # not the one in the settings
     held = [f"--listen=127.0.0.1:{port}", f"--listen=127.0.0.1:{gate.ports['tls']}"]
-    command = [require("systemd-socket-activate"), *held, "--fdname=http:any.socket"]
-    with gate.log.open("ab") as log:
-        gate.process = subprocess.Popen(
-            [*command, GATE, "serve", "--config", str(gate.config)], stdout=log, stderr=log
-        )
+    passed = [f"--setenv={name}" for name in gate.plane.environment]
+    program = require("systemd-socket-activate")
+    gate.through = (program, *held, *passed, "--fdname=http:any.socket")
+    gate.launch()
     try:
         wait_for(lambda: "Listening on" in log_of(gate), "systemd to listen")
         assert status_of(gate, "example.com") == 200
@@ -166,3 +161,51 @@ def test_more_sockets_than_workers_are_refused(held: socket.socket) -> None:
     two = [Passed("http", held), Passed("http", held)]
     with pytest.raises(ActivationError, match="2 sockets for 'http', and it can serve 1"):
         assign(two, SETTINGS, 1)
+
+
+QUIC = SETTINGS.model_copy(
+    update={
+        "listeners": (
+            *SETTINGS.listeners,
+            Listener(name="quic", kind="quic", address=Address(host="127.0.0.1", port=8443)),
+        )
+    }
+)
+
+
+@pytest.fixture
+def held_udp() -> Iterator[socket.socket]:
+    """A UDP socket that somebody else holds."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock
+
+
+def test_a_udp_socket_is_a_quic_listeners(held: socket.socket, held_udp: socket.socket) -> None:
+    """Also where both have the same address, as HTTP/3 has it."""
+    address = Address(host="127.0.0.1", port=held_udp.getsockname()[1])
+    quic = QUIC.listeners[2].model_copy(update={"address": address})
+    tls = QUIC.listeners[1].model_copy(update={"address": address})
+    settings = QUIC.model_copy(update={"listeners": (tls, quic)})
+    found = assign([Passed("gate.socket", held_udp), Passed("tls", held)], settings, 1)
+    assert {name: list(given) for name, given in found.items()} == {
+        "quic": [held_udp],
+        "tls": [held],
+    }
+
+
+def test_quic_takes_a_socket_for_each_worker_or_none(held_udp: socket.socket) -> None:
+    with pytest.raises(ActivationError, match="QUIC needs one for each of the 2 workers"):
+        assign([Passed("quic", held_udp)], QUIC, 2)
+
+
+@pytest.mark.parametrize("name", ["tls", "admin"])
+def test_a_udp_socket_is_nothing_for_tcp(held_udp: socket.socket, name: str) -> None:
+    with pytest.raises(ActivationError, match=r"the UDP socket .* is for nothing .* of quic"):
+        assign([Passed(name, held_udp)], QUIC, 1)
+
+
+def test_a_tcp_socket_is_nothing_for_quic(held: socket.socket) -> None:
+    with pytest.raises(ActivationError, match=r"the socket .* is for nothing"):
+        assign([Passed("quic", held)], QUIC, 1)

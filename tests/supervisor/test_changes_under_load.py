@@ -12,15 +12,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.certificates import Certificates, make_certificates
 from tests.harness.client import Client, get
 from tests.harness.gate_process import Gate, listener
 from tests.harness.http_origin import HttpOrigin
+from tests.harness.planes import AS_CONFIGURED
+from tests.harness.running import fill, log_of, new_gate
 from tests.harness.tls_origin import TlsOrigin
 from tests.harness.tools import require
 from tests.harness.waiting import wait_for
-from tests.supervisor.running import fill, log_of, new_gate
 
 
 @pytest.fixture
@@ -30,13 +32,15 @@ def certificates(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 def gate(tmp_path: Path, origin: HttpOrigin, certificates: Certificates) -> Iterator[Gate]:
-    """A gate with example.com filed, over HTTP and TLS."""
+    """A gate with example.com filed, over HTTP and TLS, on the Python data plane."""
     with closing(TlsOrigin(certificates)) as tls_origin:
         gate = new_gate(
             tmp_path,
             listeners=[listener("http", "http"), listener("tls", "tls")],
             upstreams={"default": {"http": [origin.address], "tls": [tls_origin.address]}},
+            process={"drain_seconds": 5, "native": "off"},
         )
+        gate.plane = AS_CONFIGURED
         fill(gate)
         gate.start()
         yield gate
@@ -62,9 +66,11 @@ def flawless(load: subprocess.Popen[str]) -> int:
     return int(found[1])
 
 
-def change(gate: Gate, number: signal.Signals, done: str) -> None:
-    """Send the signal and wait until the log says that it is `done` once more, and all is calm."""
+def change(gate: Gate, number: signal.Signals, done: str, native: str) -> None:
+    """Set the data plane, send the signal, and wait until the log says that it is `done`."""
     assert gate.process is not None
+    gate.settings["process"]["native"] = native
+    gate.config.write_text(yaml.safe_dump(gate.settings))
     count = log_of(gate).count(done)
     gate.process.send_signal(number)
     wait_for(lambda: log_of(gate).count(done) > count, done, 90)
@@ -72,7 +78,7 @@ def change(gate: Gate, number: signal.Signals, done: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [(), ("Connection: close",)], ids=["kept", "new"])
-def test_no_request_fails_through_reloads_and_upgrades(
+def test_no_request_fails_through_reloads_and_upgrades_to_the_other_data_plane_and_back(
     gate: Gate, certificates: Certificates, fields: tuple[str, ...]
 ) -> None:
     context = certificates.client_context()
@@ -80,13 +86,14 @@ def test_no_request_fails_through_reloads_and_upgrades(
         tls = context.wrap_socket(client.sock, server_hostname="example.com")
         load = wrk(gate, *fields)
         try:
-            for number, done in [
-                (signal.SIGHUP, "reloaded"),
-                (signal.SIGUSR2, "ready:"),
-                (signal.SIGHUP, "reloaded"),
-                (signal.SIGUSR2, "ready:"),
+            for number, done, native in [
+                (signal.SIGHUP, "reloaded", "off"),
+                (signal.SIGUSR2, "ready:", "auto"),
+                (signal.SIGHUP, "reloaded", "off"),
+                (signal.SIGHUP, "reloaded", "auto"),
+                (signal.SIGUSR2, "ready:", "off"),
             ]:
-                change(gate, number, done)
+                change(gate, number, done, native)
                 # The tunnel was opened before it all, and is in its old worker still.
                 tls.sendall(get("example.com", "/after"))
                 assert b"tls origin: example.com /after" in read_answer(tls)

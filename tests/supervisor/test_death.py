@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness.client import Client
-from tests.harness.gate_process import Gate
+from tests.harness.gate_process import Gate, run_gate
 from tests.harness.http_origin import HttpOrigin
-from tests.harness.waiting import wait_for
-from tests.supervisor.running import (
+from tests.harness.ports import free_port
+from tests.harness.running import (
     alive,
     fill,
     log_of,
@@ -22,6 +25,9 @@ from tests.supervisor.running import (
     restarts,
     status_of,
 )
+from tests.harness.waiting import wait_for
+
+FILINGS = Path(__file__).parent.parent.parent / "config" / "sample-filings.csv"
 
 
 @pytest.mark.parametrize("name", ["worker-0", "worker-1", "control"])
@@ -78,19 +84,50 @@ def test_traffic_goes_on_while_the_control_process_is_stopped(gate: Gate) -> Non
         os.kill(control, signal.SIGCONT)
 
 
-def test_a_worker_that_hangs_is_killed_and_started_again(
-    tmp_path: Path, origin: HttpOrigin
+@pytest.mark.parametrize("name", ["worker-0", "control", "registry"])
+def test_a_process_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, origin: HttpOrigin, name: str
 ) -> None:
-    gate = new_gate(tmp_path, origin.address, process={"hang_seconds": 2, "drain_seconds": 0})
-    fill(gate)
+    gate = new_gate(
+        tmp_path,
+        origin.address,
+        process={"hang_seconds": 2, "drain_seconds": 0},
+        sync={"registry": "embedded"},
+        registry={"listen": f"127.0.0.1:{free_port()}"},
+    )
+    database = ("--db", str(tmp_path / "registry.db"))
+    run_gate("registry", "migrate", *database)
+    run_gate("registry", "import", str(FILINGS), *database)
     gate.start()
     try:
-        hung = pid_of(gate, "worker-0")
+        hung = process_of(gate, name)["pid"]
         os.kill(hung, signal.SIGSTOP)
-        wait_for(lambda: restarts(gate, "worker-0") == 1, "the restart", 20)
-        assert f"worker-0 (process {hung}) hangs: no sign of life for 2 s" in log_of(gate)
+        says = f"{name} (process {hung}) hangs: no sign of life for 2 s"
+        wait_for(lambda: says in log_of(gate), "it to be killed")
+        wait_for(lambda: gate.ask_admin("/readyz")[0] == 200, "the gate to be ready")
+        wait_for(lambda: process_of(gate, name)["restarts"] == 1, "its successor")
+        wait_for(lambda: process_of(gate, name)["serving"], "it to serve")
+        assert status_of(gate, "example.com") == 200
     finally:
         assert gate.stop() == 0
+
+
+def test_a_supervisor_that_was_stopped_for_longer_than_it_waits_goes_on(gate: Gate) -> None:
+    assert gate.process is not None
+    began = time.monotonic()
+    for seconds in (1.5, 3.0):  # it waits a second at most
+        os.kill(gate.process.pid, signal.SIGSTOP)
+        wait_for(lambda until=began + seconds: time.monotonic() > until, "time to pass")  # type: ignore[misc]
+        os.kill(gate.process.pid, signal.SIGCONT)
+    gate.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "reloaded" in log_of(gate), "a reload")
+    assert status_of(gate, "example.com") == 200
+
+
+def process_of(gate: Gate, name: str) -> dict[str, Any]:
+    """What the gate tells of one of its processes."""
+    processes = json.loads(gate.ask_admin("/v1/status")[1])["processes"]
+    return next(item for item in processes if item["name"] == name)
 
 
 @pytest.mark.parametrize("replace", [signal.SIGHUP, signal.SIGUSR2], ids=["reload", "upgrade"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.demo.certificate import ensure_certificate
+from gate.cli.demo.certificate import ensure_certificate
 from tests.harness.gate_process import GATE
 from tests.harness.ports import free_port
 from tests.harness.tools import require

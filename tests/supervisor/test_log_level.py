@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from tests.harness.gate_process import Gate
+from tests.harness.operating import change, command
 from tests.harness.ports import free_port
+from tests.harness.running import log_of, new_gate, restarts
 from tests.harness.waiting import wait_for
-from tests.ops.operating import change, command
 from tests.ops.test_unfiled_reports import reported
-from tests.supervisor.running import log_of, new_gate, restarts
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tests.harness.gate_process import GATE, Gate, listener
 from tests.harness.http_origin import HttpOrigin
-from tests.supervisor.running import fill, new_gate, refused, status_of
-from tests.supervisor.users import NET_BIND_SERVICE, as_nobody, free_low_port, own, status_fields
+from tests.harness.ports import free_low_port
+from tests.harness.rights import require_privileged_ports
+from tests.harness.running import fill, new_gate, refused, status_of
+from tests.supervisor.users import NET_BIND_SERVICE, as_nobody, own, status_fields
 
 
 def test_the_processes_become_the_wanted_user_and_cannot_go_back(
@@ -42,6 +44,7 @@ def test_the_processes_become_the_wanted_user_and_cannot_go_back(
 
 def test_one_capability_is_all_that_a_low_port_takes(open_folder: Path, origin: HttpOrigin) -> None:
     """As the systemd unit starts it: not root, with CAP_NET_BIND_SERVICE and nothing else."""
+    require_privileged_ports()
     entry = listener("http", "http") | {"address": f"127.0.0.1:{free_low_port()}"}
     gate = new_gate(open_folder, origin.address, listeners=[entry], process={"drain_seconds": 0})
     fill(gate)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -12,13 +15,14 @@ import pytest
 
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
-from tests.harness.tools import require
-from tests.harness.waiting import wait_for
-from tests.supervisor.running import (
+from tests.harness.running import (
     fill,
     new_gate,
+    pid_of,
     status_of,
 )
+from tests.harness.tools import require
+from tests.harness.waiting import wait_for
 
 
 def test_systemd_is_told_ready_watchdog_reload_and_stop(
@@ -53,6 +57,40 @@ def test_systemd_is_told_ready_watchdog_reload_and_stop(
         finally:
             assert gate.stop() == 0
         assert hears("STOPPING=1")
+
+
+def test_the_watchdog_speaks_for_every_process(
+    tmp_path: Path, origin: HttpOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `hang_seconds: 0` nobody else looks after a process that hangs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+        gate = new_gate(tmp_path, origin.address, process={"hang_seconds": 0, "drain_seconds": 0})
+        fill(gate)
+        gate.start()
+        control = pid_of(gate, "control")
+        try:
+            wait_for(lambda: "WATCHDOG=1" in heard(sock, 3), "WATCHDOG=1")
+            os.kill(control, signal.SIGSTOP)
+            wait_for(lambda: "WATCHDOG=1" not in heard(sock, 5), "the watchdog to be silent", 60)
+            os.kill(control, signal.SIGCONT)
+            wait_for(lambda: "WATCHDOG=1" in heard(sock, 5), "WATCHDOG=1 again", 30)
+        finally:
+            os.kill(control, signal.SIGCONT)
+            assert gate.stop() == 0
+
+
+def heard(sock: socket.socket, seconds: float) -> list[str]:
+    """What comes within so many seconds."""
+    told: list[str] = []
+    end = time.monotonic() + seconds
+    with contextlib.suppress(TimeoutError):
+        while (left := end - time.monotonic()) > 0:
+            sock.settimeout(left)
+            told += sock.recv(4096).decode().splitlines()
+    return told
 
 
 def test_the_metrics_are_as_promtool_wants_them(gate: Gate) -> None:

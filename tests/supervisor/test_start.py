@@ -11,14 +11,15 @@ import pytest
 import yaml
 
 from tests.harness.gate_process import GATE, Gate, run_gate
-from tests.harness.waiting import wait_for
-from tests.supervisor.running import (
+from tests.harness.rights import in_own_network
+from tests.harness.running import (
     fill,
     log_of,
     new_gate,
     refused,
     status_of,
 )
+from tests.harness.waiting import wait_for
 
 
 def test_a_gate_starts_serves_and_stops_with_0(gate: Gate) -> None:
@@ -40,12 +41,8 @@ def test_the_gate_says_what_listens_where(gate: Gate) -> None:
 
 def test_a_gate_that_was_never_filled_is_not_ready_and_takes_no_traffic(tmp_path: Path) -> None:
     gate = new_gate(tmp_path)
-    with gate.log.open("ab") as log:
-        gate.process = subprocess.Popen(
-            [GATE, "serve", "--config", str(gate.config)], stdout=log, stderr=log
-        )
+    gate.start_unready()
     try:
-        wait_for(lambda: gate.ask_admin("/readyz")[0] == 503, "the admin port to answer")
         reasons = json.loads(gate.ask_admin("/readyz")[1])["reasons"]
         assert any("never been filled" in reason for reason in reasons)
         with pytest.raises(ConnectionRefusedError):
@@ -126,7 +123,7 @@ def test_a_privileged_port_without_the_right_is_named(tmp_path: Path) -> None:
     entry = {"name": "web", "kind": "http", "address": "0.0.0.0:80"}
     gate = new_gate(tmp_path, listeners=[entry])
     result = subprocess.run(
-        ["unshare", "--user", "--net", GATE, "serve", "--config", str(gate.config)],
+        [*in_own_network(), GATE, "serve", "--config", str(gate.config)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -12,8 +12,7 @@ import pytest
 from tests.harness.client import Client
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
-from tests.harness.waiting import wait_for
-from tests.supervisor.running import (
+from tests.harness.running import (
     alive,
     fill,
     is_pending,
@@ -21,6 +20,7 @@ from tests.supervisor.running import (
     new_gate,
     status_of,
 )
+from tests.harness.waiting import wait_for
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -17,10 +17,9 @@ from gate.registry.places import ACCESS_FILE
 from tests.harness.client import Client
 from tests.harness.gate_process import Gate, listener, run_gate
 from tests.harness.http_origin import HttpOrigin
-from tests.harness.ports import free_port
-from tests.harness.waiting import wait_for
-from tests.registry.filings import first_filing
-from tests.supervisor.running import (
+from tests.harness.ports import free_low_port, free_port
+from tests.harness.rights import require_privileged_ports
+from tests.harness.running import (
     fill,
     is_pending,
     log_of,
@@ -29,12 +28,13 @@ from tests.supervisor.running import (
     refused,
     status_of,
 )
+from tests.harness.waiting import wait_for
+from tests.registry.filings import first_filing
 from tests.supervisor.users import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
     as_nobody,
     can_run,
-    free_low_port,
     own,
     status_fields,
 )
@@ -187,7 +187,7 @@ def file_a_domain(gate: Gate, domain: str) -> None:
     def approved() -> bool:
         try:
             outcome = registry.perform(first_filing(domain, account=domain, name=domain))
-            registry.perform(Approve(application=outcome.application or 0))
+            registry.perform(Approve(application=outcome.application or 0, generate=True))
         except RemoteError as error:
             if error.code:
                 raise
@@ -226,6 +226,7 @@ def test_a_gate_with_a_low_port_and_one_capability_is_upgraded(
     open_folder: Path, origin: HttpOrigin
 ) -> None:
     """`process.user` is whom it runs as already, as under systemd."""
+    require_privileged_ports()
     entry = listener("http", "http") | {"address": f"127.0.0.1:{free_low_port()}"}
     process = {"user": "nobody", "drain_seconds": 5}
     gate = new_gate(open_folder, origin.address, listeners=[entry], process=process)

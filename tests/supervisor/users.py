@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 from pathlib import Path
 
@@ -13,9 +12,6 @@ from tests.harness.gate_process import GATE
 # <linux/capability.h>
 DAC_READ_SEARCH = 2
 NET_BIND_SERVICE = 10
-
-_LOW_PORTS = range(600, 1024)
-_LOW = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def as_nobody(*capabilities: str) -> tuple[str, ...]:
@@ -47,18 +43,3 @@ def status_fields(pid: int) -> dict[str, str]:
     """What the kernel tells of a process: see proc_pid_status(5)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def free_low_port() -> int:
-    """A port that takes a right to bind, and that nobody has."""
-    assert int(_LOW.read_text()) > _LOW_PORTS.start, f"{_LOW} lets anybody bind low ports"
-    for port in _LOW_PORTS:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except PermissionError:
-                return port  # whether it is free cannot be asked, and need not be
-            except OSError:
-                continue
-            return port
-    raise AssertionError("every low port is taken")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync.processes import RegistryProcess
+from tests.harness.registry_process import RegistryProcess
 
 
 @pytest.fixture

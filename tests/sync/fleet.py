@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gate.replica import Replica, Status
-from gate.sync.errors import Cause, SyncError
+from gate.changes.errors import Cause, SyncError
+from gate.filings import Status
+from gate.replica import Replica
 
 
 class CachingFleet:

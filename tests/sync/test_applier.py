@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from gate.replica import Change, Filing, Replica, Status, digest
+from gate.changes.batch import Batch
+from gate.changes.errors import Cause, Gap, SyncError
+from gate.changes.snapshot import Manifest
+from gate.filings import Change, Filing, Status
+from gate.replica import Replica, digest
+from gate.replica.endings import Ending
 from gate.sync.applier import Applier
-from gate.sync.batch import Batch
-from gate.sync.errors import Cause, Gap, SyncError
-from gate.sync.snapshot import Manifest
 from tests.sync.fleet import CachingFleet
 
 EPOCH = "02-b"
@@ -29,12 +31,13 @@ class Gate:
         self.replica = Replica.open(path, writable=True)
         self.fleet = CachingFleet(self.replica)
         self.elapsed = 0.0
+        self.now = NOW
         self.begin()
 
     def begin(self) -> None:
         """The control process starts again; the workers go on."""
         self.applier = Applier(
-            self.replica, self.fleet, clock=lambda: NOW, elapsed=lambda: self.elapsed
+            self.replica, self.fleet, clock=lambda: self.now, elapsed=lambda: self.elapsed
         )
 
     async def snapshot(self, *filings: Filing, revision: int = 10, epoch: str = EPOCH) -> int:
@@ -375,3 +378,97 @@ async def test_a_load_whose_task_is_cancelled_ends_before_the_next_write(gate: G
     assert loading.cancelled()
     assert [filing.domain for filing in gate.replica.items()] == ["a.cn", "d.cn"]
     assert gate.fleet.passes("d.cn")
+
+
+def decided(domain: str, status: Status, then: Status, *, seconds: int = 60) -> Change:
+    """An operator's decision for every gate, as the registry tells it."""
+    text = Ending(int(NOW) + seconds, then, "" if then is Status.ABSENT else "京ICP备1号-1")
+    return Change(domain, status, text.beside(status), int(NOW))
+
+
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [
+        (Status.FILED, Status.ABSENT),
+        (Status.FILED, Status.FILED_ELSEWHERE),
+        (Status.FILED, Status.SUSPENDED),
+        (Status.SUSPENDED, Status.FILED),
+        (Status.SUSPENDED, Status.ABSENT),
+    ],
+)
+@pytest.mark.parametrize("by_snapshot", [False, True])
+async def test_what_has_an_end_ends_by_the_gate_s_own_clock(
+    gate: Gate, status: Status, then: Status, by_snapshot: bool
+) -> None:
+    told = decided("a.cn", status, then)
+    if by_snapshot:
+        await gate.snapshot(Filing("a.cn", status, told.licence), Filing("b.cn", Status.FILED))
+    else:
+        await gate.snapshot(Filing("b.cn", Status.FILED))
+        await gate.applier.apply(batch(10, told))
+    gate.now += 59.9
+    await gate.applier.end()
+    assert gate.fleet.passes("www.a.cn") is (status is Status.FILED)
+    at = gate.replica.position()
+    gate.now += 0.1
+    await gate.applier.end()
+    assert gate.fleet.passes("www.a.cn") is (then is Status.FILED)
+    found = gate.replica.lookup("a.cn")
+    assert found is not None
+    if then is Status.ABSENT:
+        assert (found.status, found.licence) == (Status.REVOKED, "")
+    else:
+        assert (found.status, found.licence) == (then, "京ICP备1号-1")
+    assert gate.replica.position() == at  # the registry's own change is still to come
+    assert gate.replica.count() == 1 + (then is not Status.ABSENT)
+    calls = len(gate.fleet.calls)
+    await gate.applier.end()
+    assert len(gate.fleet.calls) == calls  # once
+
+
+async def test_a_decision_that_was_changed_or_ended_meanwhile_does_not_end_again(
+    gate: Gate,
+) -> None:
+    await gate.snapshot(Filing("b.cn", Status.FILED))
+    await gate.applier.apply(
+        batch(
+            10,
+            decided("a.cn", Status.FILED, Status.ABSENT, seconds=60),
+            decided("a.cn", Status.FILED, Status.ABSENT, seconds=120),
+            decided("b.cn", Status.SUSPENDED, Status.FILED),
+            Change("b.cn", Status.SUSPENDED, "京ICP备1号-1", int(NOW)),
+        )
+    )
+    gate.now += 61
+    await gate.applier.end()
+    assert gate.fleet.passes("a.cn")
+    assert not gate.fleet.passes("b.cn")
+    gate.now += 60
+    await gate.applier.end()
+    assert not gate.fleet.passes("a.cn")
+    assert await gate.applier.apply(batch(14, absent("a.cn"))) == 15
+
+
+async def test_an_end_that_no_worker_confirms_is_tried_again(gate: Gate) -> None:
+    await gate.snapshot(Filing("b.cn", Status.FILED))
+    await gate.applier.apply(batch(10, decided("a.cn", Status.FILED, Status.ABSENT)))
+    assert gate.fleet.passes("a.cn")
+    gate.now += 60
+    gate.fleet.broken = True
+    with pytest.raises(SyncError):
+        await gate.applier.end()
+    gate.fleet.broken = False
+    await gate.applier.end()
+    assert not gate.fleet.passes("a.cn")
+
+
+async def test_a_control_process_that_starts_without_its_registry_ends_what_is_over(
+    gate: Gate,
+) -> None:
+    await gate.snapshot(Filing("b.cn", Status.FILED))
+    await gate.applier.apply(batch(10, decided("a.cn", Status.FILED, Status.ABSENT)))
+    assert gate.fleet.passes("a.cn")
+    gate.now += 3_600
+    gate.begin()
+    await gate.applier.end()
+    assert not gate.fleet.passes("a.cn")

@@ -18,16 +18,14 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from gate.replica import Change, Filing, Status, digest, digest_line
-from gate.sync import certs
-from gate.sync.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch
-from gate.sync.envelope import seal
-from gate.sync.keys import KeyStore
-from gate.sync.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, Manifest
-from tests.harness.gate_process import Gate
-from tests.harness.waiting import wait_for
-from tests.sync.processes import (
-    RegistryProcess,
+from gate.changes.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch
+from gate.changes.envelope import seal
+from gate.changes.keys import KeyStore
+from gate.changes.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, Manifest
+from gate.cli import certs
+from gate.filings import Change, Filing, Status
+from gate.replica import digest, digest_line
+from tests.harness.following import (
     figure,
     follow,
     make_gate,
@@ -35,6 +33,11 @@ from tests.sync.processes import (
     push_section,
     wait_for_revision,
 )
+from tests.harness.gate_process import Gate
+from tests.harness.registry_process import RegistryProcess
+from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.programs
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 import gate
+from gate.changes.push import REFUSALS
+from gate.cli import certs
 from gate.settings import Settings
-from gate.sync import certs
-from gate.sync.receiver import STATUS
 from gate.sync.source import RESUMES
 from tests.harness.guides import run_script, shell_blocks
+
+pytestmark = pytest.mark.programs
 
 GUIDE = (Path(gate.__file__).parent / "docs" / "sync.md").read_text(encoding="utf-8")
 
@@ -39,7 +41,7 @@ def test_the_guide_names_every_certificate() -> None:
 
 def test_the_guide_tells_every_answer_of_the_push_port() -> None:
     told = {int(status) for status in re.findall(r"\b([2-5][0-9][0-9])\b", GUIDE)}
-    assert {200, 503, *STATUS.values()} <= told
+    assert {200, 503, *REFUSALS.values()} <= told
 
 
 def test_the_guide_tells_how_often_a_snapshot_is_gone_on_with() -> None:

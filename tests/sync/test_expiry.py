@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gate.cli import certs
+from gate.net.certificate_expiry import Certificates, expires_at
 from gate.settings import AdminTls, ClientTls, ServerTls
-from gate.sync import certs
-from gate.sync.expiry import Certificates, expires_at
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 END = (NOW + datetime.timedelta(days=365)).timestamp()

@@ -7,7 +7,6 @@ import http.client
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +15,7 @@ from pathlib import Path
 import pytest
 
 from gate.registry.bulk.files import FileFormat
-from tests.harness.gate_process import GATE, Gate, run_gate
-from tests.harness.tools import require
-from tests.harness.waiting import wait_for
-from tests.registry.postgres import running_server
-from tests.sync.processes import (
-    RegistryProcess,
-    Tap,
+from tests.harness.following import (
     control_process,
     figure,
     follow,
@@ -31,6 +24,14 @@ from tests.sync.processes import (
     push_section,
     wait_for_revision,
 )
+from tests.harness.gate_process import Gate, run_gate
+from tests.harness.postgres import running_server
+from tests.harness.registry_process import RegistryProcess
+from tests.harness.rights import with_own_mounts
+from tests.harness.tap import Tap
+from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.programs
 
 
 @contextlib.contextmanager
@@ -43,15 +44,6 @@ def running(gate: Gate) -> Iterator[Gate]:
 
 def log_of(gate: Gate) -> str:
     return gate.log.read_text()
-
-
-def start_unready(gate: Gate) -> None:
-    """Start a gate that can't become ready yet."""
-    with gate.log.open("ab") as log:
-        gate.process = subprocess.Popen(
-            [GATE, "serve", "--config", str(gate.config)], stdout=log, stderr=log
-        )
-    wait_for(lambda: gate.ask_admin("/readyz")[0] == 503, "the admin port", 20)
 
 
 def is_ready(gate: Gate) -> bool:
@@ -88,7 +80,7 @@ def test_a_gate_that_never_synced_takes_no_traffic(
     registry.file("a.cn")
     registry.kill()
     gate = make_gate(tmp_path / "gate", follow(registry))
-    start_unready(gate)
+    gate.start_unready()
     try:
         wait_for(lambda: "can't be reached" in gate.ask_admin("/readyz")[1], "the reason")
         assert "never been synced" in gate.ask_admin("/readyz")[1]
@@ -133,7 +125,7 @@ def test_the_registry_is_killed_in_the_middle_of_a_snapshot(
     tap.limit, tap.on_limit = 12_000, registry.kill
     sync = follow(registry) | {"registry": f"http://127.0.0.1:{tap.port}"}
     gate = make_gate(tmp_path / "gate", sync)
-    start_unready(gate)
+    gate.start_unready()
     try:
         wait_for(lambda: registry.process is None, "the cut", 30)
         # The gate sees a short file, or a reset connection where that overtakes the last bytes.
@@ -284,22 +276,18 @@ def test_postgresql_is_restarted_under_the_registry(tmp_path: Path) -> None:
 
 def test_the_replicas_disk_is_full(registry: RegistryProcess, tmp_path: Path) -> None:
     """On a tmpfs of 12 MB: the change waits, the old filings stay in force, room brings it in."""
-    require("unshare")
     registry.file("before.cn")
     folder = tmp_path / "gate"
     gate = make_gate(folder, follow(registry), replica_dir=str(folder / "small"))
     small = folder / "small"
     small.mkdir()
-    gate.log.touch()
-    command = f"mount -t tmpfs -o size=12m none {small} && exec {GATE} serve --config {gate.config}"
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    with gate.log.open("ab") as log:
-        gate.process = subprocess.Popen(
-            ["unshare", *user, "--mount", "sh", "-c", command], stdout=log, stderr=log
-        )
+    mounting = f'mount -t tmpfs -o size=12m none {small} && exec "$@"'
+    gate.through = (*with_own_mounts(), "sh", "-c", mounting, "sh")
+    gate.launch()
     try:
         wait_for(lambda: is_ready(gate), f"readiness; the log is {gate.log}", 30)
         # The mount is the gate's alone; the way in is its process.
+        assert gate.process is not None
         filler = Path(f"/proc/{gate.process.pid}/root{small}/filler")
         with filler.open("wb") as file, contextlib.suppress(OSError):
             while True:
@@ -333,7 +321,7 @@ def test_a_damaged_replica_is_set_aside_and_rebuilt(
     data = tmp_path / "gate" / "replica" / "data.mdb"
     damaged = b"\xde\xad" * (data.stat().st_size // 2)
     data.write_bytes(damaged)
-    start_unready(gate)
+    gate.start_unready()
     try:
         wait_for(lambda: "is damaged" in log_of(gate), "the message")
         (kept,) = (tmp_path / "gate").glob("replica.corrupt-*")

@@ -13,10 +13,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.harness.gate_process import Gate, run_gate
-from tests.harness.waiting import wait_for
-from tests.sync.processes import (
-    RegistryProcess,
+import pytest
+
+from tests.harness.following import (
     figure,
     follow,
     make_gate,
@@ -24,6 +23,11 @@ from tests.sync.processes import (
     push_section,
     wait_for_revision,
 )
+from tests.harness.gate_process import Gate, run_gate
+from tests.harness.registry_process import RegistryProcess
+from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.programs
 
 
 @contextlib.contextmanager
@@ -129,9 +133,15 @@ def test_a_new_epoch_is_followed_on_every_channel(
             wait_for_revision(gate, first)
         database = str(registry.folder / "registry.db")
         run_gate("registry", "renew-epoch", "--db", database, stdin="y\n")
+        for gate in (pulling, pushed):  # before the set is empty: a snapshot of none is held
+            wait_for(
+                lambda g=gate: figure(g, "gate_sync_snapshots_total") == 2,  # type: ignore[misc]
+                "the new epoch's snapshot",
+                40,
+            )
         revision = registry.cancel("a.cn")
         for gate in (pulling, pushed):
-            wait_for_revision(gate, revision, 40)
+            wait_for_revision(gate, revision)
             assert not passes(gate, "a.cn")
             assert figure(gate, "gate_sync_snapshots_total") == 2
 
@@ -162,13 +172,22 @@ def test_the_registry_inside_obeys_the_command_line(tmp_path: Path) -> None:
         registry={"listen": f"127.0.0.1:{helper.port}"},
     )
     where = ("--state-dir", str(tmp_path / "gate"))
-    filing = ("--account", "a1", "--name", "示例公司", "--province", "京", "--approve")
+    filing = (
+        "--account",
+        "a1",
+        "--name",
+        "示例公司",
+        "--province",
+        "京",
+        "--approve",
+        "--generate",
+    )
     with running(gate):
         assert not passes(gate, "www.shop.cn")
         run_gate("registry", "file", "shop.cn", *filing, *where)
         wait_for_revision(gate, 1)
         assert passes(gate, "www.shop.cn")
-        run_gate("registry", "cancel", "service", "shop.cn", *where)
+        run_gate("registry", "cancel", "service", "shop.cn", "--reason", "停办", "--yes", *where)
         wait_for_revision(gate, 2)
         assert not passes(gate, "www.shop.cn")
         for path in (tmp_path / "gate" / "keys").glob("*.pem"):

@@ -31,6 +31,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from gate.changes.batch import Batch, split
+from gate.changes.errors import Cause, SyncError
+from gate.changes.snapshot import MANIFEST_TYPE, read_filings
+from gate.changes.verifier import Verifier
 from gate.registry import log
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import (
@@ -45,19 +49,16 @@ from gate.registry.commands import (
     Resume,
     Suspend,
 )
+from gate.registry.distribution.sealing import Sealer
+from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.errors import RegistryError
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
-from gate.registry.sealing import Sealer
-from gate.registry.snapshots import Snapshots
 from gate.replica import Replica
-from gate.settings import Registry as RegistrySettings
+from gate.settings import RegistrySettings
 from gate.sync.applier import Applier
-from gate.sync.batch import Batch, split
-from gate.sync.errors import Cause, SyncError
-from gate.sync.snapshot import MANIFEST_TYPE, read_filings
-from gate.sync.verifier import Verifier
+from tests.harness.examples import examples
 from tests.registry.filings import first_filing, new_service
 from tests.sync.fleet import CachingFleet
 
@@ -133,7 +134,7 @@ class Sync(RuleBasedStateMachine):
         self.registry: Registry = open_registry(self.places, self.registry_settings)
         self.sealer = Sealer(self.places.keys_dir)
         self.snapshots = Snapshots(
-            self.registry, self.folder / "snapshots", seconds=300.0, keep=1_000
+            self.registry, self.folder / "snapshots", seconds=300.0, keep=1_000, max_shrink=1.0
         )
         self.remember()
 
@@ -149,7 +150,7 @@ class Sync(RuleBasedStateMachine):
         with contextlib.suppress(RegistryError):
             done = self.registry.perform(command, actor=LOCAL)[0]
             if done.application is not None and command.operation != "approve":
-                self.do(Approve(application=done.application))
+                self.do(Approve(application=done.application, generate=True))
         self.remember()
 
     @rule(
@@ -469,7 +470,7 @@ def test_whatever_happens_on_the_way_an_acknowledged_change_is_in_force() -> Non
     run_state_machine_as_test(
         Sync,
         settings=settings(
-            max_examples=40,
+            max_examples=examples(40),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -14,19 +14,14 @@ from pathlib import Path
 import nats
 import pytest
 
-from gate.sync.broker import EPOCH_HEADER, REVISION_HEADER
+from gate.changes.stream import EPOCH_HEADER, REVISION_HEADER
+from tests.harness.following import figure, follow, make_gate, passes, wait_for_revision
 from tests.harness.gate_process import Gate
+from tests.harness.nats_server import NatsServer, nats_server
+from tests.harness.registry_process import RegistryProcess
 from tests.harness.waiting import wait_for
-from tests.sync.processes import (
-    NatsServer,
-    RegistryProcess,
-    figure,
-    follow,
-    make_gate,
-    nats_server,
-    passes,
-    wait_for_revision,
-)
+
+pytestmark = pytest.mark.programs
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gate.replica import Change, Position, Status
+from gate.changes.batch import PAYLOAD_TYPE, Batch
+from gate.changes.envelope import seal
+from gate.changes.errors import Cause, SyncError
+from gate.changes.keys import KeyStore
+from gate.changes.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, Manifest
+from gate.changes.verifier import Verifier
+from gate.filings import Change, Position, Status
+from gate.net.backoff import Backoff
 from gate.sync import source as module
-from gate.sync.backoff import Backoff
-from gate.sync.batch import PAYLOAD_TYPE, Batch
-from gate.sync.envelope import seal
-from gate.sync.errors import Cause, SyncError
-from gate.sync.keys import KeyStore
-from gate.sync.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, Manifest
 from gate.sync.source import RESUMES, Source
-from gate.sync.verifier import Verifier
 
 FILE = bytes(range(256)) * 1000
 ANOTHER = FILE[::-1]

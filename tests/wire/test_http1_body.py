@@ -1,14 +1,18 @@
 """Message bodies: chunked, of known length, and ended by the connection."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from gate.wire.http1 import (
     RESPONSE_CHUNKS,
     BadMessage,
+    BadResponse,
     ChunkedBody,
     ChunkLimits,
     CloseBody,
     LengthBody,
+    ResponseFault,
 )
 
 Data = bytes | memoryview
@@ -92,53 +96,127 @@ def test_every_split_gives_the_same_body(raw: bytes, chunked: bytes, bare: bytes
         b"0x1\r\n",
         b" 1\r\n",
         b"\t1\r\n",
+        b" \r\n",
+        b";\r\n",
         b"1_0\r\n",
+        b"1 0\r\n",
         b"1,\r\n",
+        b"1 a\r\n",
+        b"1\x0b\r\n",
         b"\xef\xbc\x91\r\n",
-        b"1\n",
         b"1\r1",
-        b"1;\r\n",
-        b"1;a=\r\n",
-        b'1;a="b\r\n',
-        b'1;a="b"c\r\n',
+        b"\n",
+        b"g\n",
+        b"1\r\r\n",
+        b"1\r \n",
         b"1;a\x00\r\n",
-        b"1;a b\r\n",
-        b"1;a\nx\r\n",
         b"1;a\rb\r\n",
-        b"1;\xe4\xb8\xad\r\n",
         b"10000000000000000\r\n",
         b"8000000000000000\r\n",
         b"00000000000000001\r\n",
         b"5\r\nhelloX",
-        b"5\r\nhello\n",
         b"5\r\nhello\r\r",
+        b"5\r\nhello\r\r\n",
+        b"5\nhello \n",
+        b"5\nhello\n\n",
         b"5\r\nhello\rX",
+        b"5\r\nhello \r\n",
         b"5\r\nhelloworld\r\n0\r\n\r\n",
-        b"0\r\n\n",
         b"0\r\n\rX",
+        b"0\n\rX",
         b"0\r\nA : b\r\n\r\n",
         b"0\r\n: b\r\n\r\n",
         b"0\r\nA\r\n\r\n",
         b"0\r\nA: b\r\n c\r\n\r\n",
         b"0\r\nA: \x00\r\n\r\n",
-        b"0\r\nA: b\n\r\n",
         b"0\r\nA: b\rC: d\r\n\r\n",
+        b"0\r\nA: b\r\r\n\r\n",
+        b"0\nA : b\n\n",
+        b"0\nA: b\n c\n\n",
     ],
 )
 def test_bad_chunks_are_refused(raw: bytes) -> None:
     assert refusal(raw).status == 400
-    assert refusal(raw, RESPONSE_CHUNKS).status == 502
+    of_origin = refusal(raw, RESPONSE_CHUNKS)
+    assert isinstance(of_origin, BadResponse)
+    assert (of_origin.status, of_origin.kind) == (502, ResponseFault.bad_chunk)
     assert refusal(b"2\r\nab\r\n" + raw).status == 400
 
 
-def test_spaces_after_a_size_are_dropped_from_responses_only() -> None:
-    raw = b"5    \r\nhello\r\n1; a  \r\nx\r\n0 \r\n\r\n"
-    for pieces in ([raw], in_bytes(raw)):
+LF_LINES = [
+    # input, chunked again, bare
+    (b"0\n\n", b"0\r\n\r\n", b""),
+    (b"5\nhello\n0\n\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (b"5\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (b"5\r\nhello\r\n0\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (b"5\r\nhello\r\n0\r\n\n", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (b"2\n\n\n\n1\nx\n0\n\n", b"2\r\n\n\n\r\n1\r\nx\r\n0\r\n\r\n", b"\n\nx"),
+    (b"1\n\r\n1\nx\n0\n\n", b"1\r\n\r\r\n1\r\nx\r\n0\r\n\r\n", b"\rx"),
+    (b"005 \nhello\n1;a=b\nx\n00;\n\n", b"5\r\nhello\r\n1\r\nx\r\n0\r\n\r\n", b"hellox"),
+    (b"1\nx\n0\nA: b\nC: d\n\n", b"1\r\nx\r\n0\r\nA: b\r\nC: d\r\n\r\n", b"x"),
+    (b"0\r\nA: b\nC: d\r\nE: f\n\n", b"0\r\nA: b\r\nC: d\r\nE: f\r\n\r\n", b""),
+    (b"0\nHost: b\nX-Sum: 1\n\n", b"0\r\nX-Sum: 1\r\n\r\n", b""),
+]
+
+
+@pytest.mark.parametrize(("raw", "chunked", "bare"), LF_LINES)
+def test_lines_that_end_with_lf_alone_are_taken_from_responses_only(
+    raw: bytes, chunked: bytes, bare: bytes
+) -> None:
+    """RFC 9112 2.2: where the data ends, the sizes say; so a line can be read in one way only."""
+    whole = raw + b"HTTP/1.1 200 OK\r\n"
+    ways: list[Sequence[Data]] = [
+        [whole[:first], whole[first:second], whole[second:]]
+        for first in range(len(raw) + 1)
+        for second in range(first, len(raw) + 1)
+    ]
+    for pieces in [*ways, in_bytes(whole), [memoryview(whole)]]:
+        assert read(ChunkedBody(RESPONSE_CHUNKS), *pieces) == (chunked, len(raw), True)
+        body = ChunkedBody(RESPONSE_CHUNKS, rechunk=False)
+        assert read(body, *pieces) == (bare, len(raw), True)
+    assert refusal(raw).status == 400
+
+
+SIZE_LINES = {
+    # after the size: refused in a request?
+    b"": False,
+    b";a": False,
+    b' ; a = b ;c="d\\";\x80"': False,
+    b" ": True,
+    b"\t": True,
+    b" \t  ": True,
+    b";": True,
+    b" ; ": True,
+    b";;": True,
+    b";a=": True,
+    b";a b": True,
+    b';a="b': True,
+    b'\t;a="b"c': True,
+    b";\xe4\xb8\xad": True,
+}
+
+
+@pytest.mark.parametrize(("after", "refused"), SIZE_LINES.items())
+def test_what_stands_after_a_size_is_dropped_from_responses_in_any_form(
+    after: bytes, refused: bool
+) -> None:
+    """Old origins write all sizes equally long, or a ";" with nothing behind it."""
+    raw = b"05%b\r\nhello\r\n1\r\nx\r\n0%b\r\n\r\n" % (after, after)
+    for pieces in ([raw], in_bytes(raw), [memoryview(raw)]):
         body = ChunkedBody(RESPONSE_CHUNKS)
         assert read(body, *pieces) == (b"5\r\nhello\r\n1\r\nx\r\n0\r\n\r\n", len(raw), True)
-    assert refusal(b"1\t\r\n", RESPONSE_CHUNKS).status == 502
-    assert refusal(b" \r\n", RESPONSE_CHUNKS).status == 502
-    assert refusal(b"1 \r\n").status == 400
+        body = ChunkedBody(RESPONSE_CHUNKS, rechunk=False)
+        assert read(body, *pieces) == (b"hellox", len(raw), True)
+    if refused:
+        assert refusal(raw).status == 400
+
+
+@pytest.mark.parametrize("after", [b"      ", b";"])
+def test_an_origin_may_pad_every_size_of_a_long_body(after: bytes) -> None:
+    raw = b"1%b\r\nx\r\n" % after * 20_000 + b"0\r\n\r\n"
+    out, used, done = ChunkedBody(RESPONSE_CHUNKS, rechunk=False).feed(raw)
+    assert (out, used, done) == (b"x" * 20_000, len(raw), True)
 
 
 def test_nothing_of_a_bad_chunk_is_taken_for_data() -> None:

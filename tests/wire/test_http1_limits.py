@@ -33,7 +33,10 @@ def status_after(parser: RequestParser, raw: bytes) -> tuple[int, int]:
     raise AssertionError("not refused")
 
 
-@pytest.mark.parametrize("raw", [HEAD, b"\r\n" + HEAD, HEAD.replace(b"GET /", b"GET http://a.cn/")])
+@pytest.mark.parametrize(
+    "raw",
+    [HEAD, b"\r\n" + HEAD, b"\r\n" * 9 + HEAD, HEAD.replace(b"GET /", b"GET http://a.cn/")],
+)
 def test_byte_by_byte_gives_the_same_head(raw: bytes) -> None:
     whole = RequestParser().parse(raw)
     pieces, count = feed_bytes(RequestParser(), raw)
@@ -61,7 +64,8 @@ def test_every_prefix_of_a_head_wants_more() -> None:
         (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505, 16),
         (b"CONNECT a:1 HTTP/1.1\r\n\r\n", 405, 22),
         (b"nonsense\r\n", 400, 10),
-        (b"\r\n\r\n", 400, 4),
+        (b"\r\n\r\nnonsense\r\n", 400, 14),
+        (b"\r\n\r\n\n", 400, 5),
     ],
 )
 def test_is_refused_with_the_first_byte_that_spoils_it(raw: bytes, status: int, after: int) -> None:
@@ -83,6 +87,18 @@ def test_head_limit_is_exact() -> None:
             with pytest.raises(BadMessage) as caught:
                 parser.parse(buf)
             assert caught.value.status == 431
+
+
+def test_empty_lines_in_front_count_towards_the_head_limit() -> None:
+    parser = RequestParser(max_head=len(HEAD) + 20)
+    for _ in range(2):  # the second time the block is remembered
+        assert parser.parse(b"\r\n" * 10 + HEAD) is not None
+        for buf in (b"\r\n" * 11 + HEAD, b"\r\n" * 11 + HEAD + HEAD):
+            with pytest.raises(BadMessage) as caught:
+                parser.parse(buf)
+            assert caught.value.status == 431
+    assert status_after(parser, b"\r\n" * 100) == (431, len(HEAD) + 21)
+    assert status_after(RequestParser(max_head=40), b"\r\n" * 10 + b"GET /" + b"x" * 99)[1] == 41
 
 
 def test_head_limit_holds_for_a_block_that_is_remembered() -> None:

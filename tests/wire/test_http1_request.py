@@ -70,12 +70,12 @@ def test_target_is_reduced_to_origin_form(line: bytes, target: bytes) -> None:
         (b"TRACE http://a.cn/ HTTP/1.1", 405),
         (b"PRI * HTTP/2.0", 505),
         (b"GET / HTTP/2.0", 505),
-        (b"GET / HTTP/1.2", 505),
         (b"GET / HTTP/0.9", 505),
         (b"GET / HTTP/3.0", 505),
         (b"GET / http/1.1", 400),
         (b"GET / HTTP/1.1 ", 400),
         (b"GET / HTTP/1.10", 400),
+        (b"CONNECT a.cn:443 HTTP/1.2", 405),
         (b"GET / HTTP/11.1", 400),
         (b"GET / HTTP/1,1", 400),
         (b"GET / XHTTP/1.1", 400),
@@ -375,12 +375,33 @@ def test_http_0_9_is_recognised_by_its_first_line(raw: bytes) -> None:
     assert head.consumed == raw.index(b"\r\n") + 2
 
 
-def test_one_empty_line_in_front_is_skipped_and_two_are_refused() -> None:
-    raw = with_fields(b"Host: a.cn")
-    assert parse(b"\r\n" + raw).consumed == len(raw) + 2
-    assert RequestParser().parse(b"\r\n") is None
-    assert refusal(b"\r\n\r\n" + raw).status == 400
-    assert refusal(b"\r\n\r\n").status == 400
+@pytest.mark.parametrize("minor", range(1, 10))
+@pytest.mark.parametrize("target", [b"/x", b"http://a.cn/x"])
+def test_a_higher_minor_version_is_1_1(minor: int, target: bytes) -> None:
+    """RFC 9110 2.5."""
+    raw = with_fields(b"Host: a.cn", line=b"GET %b HTTP/1.%d" % (target, minor))
+    head = parse(raw)
+    assert (head.target, head.minor, head.host, head.keep_alive) == (b"/x", 1, b"a.cn", True)
+    assert refusal(with_fields(line=b"GET / HTTP/1.%d" % minor)).detail.endswith("a Host field")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100])
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"GET http://a.cn/ HTTP/1.1", b"GET /"])
+def test_empty_lines_in_front_are_skipped(count: int, line: bytes) -> None:
+    """RFC 9112 2.2 asks servers to skip at least one."""
+    empty, raw = b"\r\n" * count, with_fields(b"Host: a.cn", line=line)
+    without = parse(raw)
+    head = parse(empty + raw)
+    assert head.consumed == without.consumed + len(empty)
+    assert (head.target, head.host, head.onward) == (without.target, without.host, without.onward)
+    assert RequestParser().parse(empty) is None
+    assert RequestParser().parse(empty + b"\r") is None
+    assert RequestParser().parse(empty + raw[:3]) is None
+
+
+@pytest.mark.parametrize("raw", [b"\r\n\n", b"\n\r\n", b"\r\n\r\r", b"\r\r\n", b"\r\n \r\n"])
+def test_what_is_no_empty_line_is_refused(raw: bytes) -> None:
+    assert refusal(raw + with_fields(b"Host: a.cn")).status == 400
 
 
 def test_pipelined_requests_are_parsed_one_by_one() -> None:

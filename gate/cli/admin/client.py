@@ -17,8 +17,11 @@ from urllib.parse import urlencode, urlsplit
 
 import click
 
+from gate.cli.errors import CliError
 from gate.cli.failure import config_option, fail, load_settings
 from gate.cli.holder import holder
+from gate.cli.options import TlsFiles, tls_options
+from gate.files import MALFORMED
 
 if TYPE_CHECKING:
     from gate.settings import Settings
@@ -26,11 +29,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 _SECONDS: Final = 30.0  # longer than two changes that wait for a worker that is stuck
-_PATH: Final = click.Path(path_type=Path)
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Unreachable(Exception):
+class Unreachable(CliError):
     """No answer from the admin port; says where, and what to do."""
 
 
@@ -59,6 +61,8 @@ class Client:
     port: int
     token: str
     tls: ssl.SSLContext | None
+    spare: str = ""
+    """The token that the settings have now, where another one was given."""
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
         """Read something; a refusal ends the program."""
@@ -72,6 +76,10 @@ class Client:
         """Change something in the name of the person who runs this command."""
         return self.request(method, path, body=body | {"by": _me()}).fields
 
+    def upload(self, method: str, path: str, text: bytes, **query: object) -> dict[str, Any]:
+        """Give the gate a file of text, likewise."""
+        return self.request(method, path, query=query | {"by": _me()}, text=text).fields
+
     def delete(self, path: str, **query: object) -> dict[str, Any]:
         """Remove something, likewise."""
         return self.request("DELETE", path, query=query | {"by": _me()}).fields
@@ -83,10 +91,11 @@ class Client:
         *,
         query: dict[str, Any] | None = None,
         body: dict[str, Any] | None = None,
+        text: bytes | None = None,
     ) -> Answer:
-        """One request; a refusal, and an answer that does not come, end the program."""
+        """Send a request and return the answer; a refusal, or no answer, ends the program."""
         try:
-            answer = self.send(method, path, query=query, body=body)
+            answer = self.send(method, path, query=query, body=body, text=text)
         except Unreachable as error:
             fail(str(error))
         if answer.status >= 400:
@@ -103,15 +112,21 @@ class Client:
         *,
         query: dict[str, Any] | None = None,
         body: dict[str, Any] | None = None,
+        text: bytes | None = None,
     ) -> Answer:
-        """One request and its answer, whatever it is. Raises Unreachable."""
+        """Send a request, with JSON or with a text; return its answer, whatever it is.
+
+        Raises Unreachable.
+        """
         given = {key: value for key, value in (query or {}).items() if value is not None}
         target = f"{path}?{urlencode(given)}" if given else path
         headers = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        data = None
-        if body is not None:
+        data = text
+        if text is not None:
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+        elif body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
         connection = self._connection()
@@ -152,26 +167,19 @@ def client_options(command: Callable[Concatenate[Client, P], None]) -> Callable[
         envvar="GATE_ADMIN_TOKEN",
         help="Admin token, or @FILE; without it, the one in state_dir.",
     )
-    @click.option("--ca", type=_PATH, help="CA that signed the admin port's certificate.")
-    @click.option("--cert", type=_PATH, help="Client certificate to show.")
-    @click.option("--key", type=_PATH, help="The client certificate's private key.")
+    @tls_options("the admin port")
     @functools.wraps(command)
     def wrapped(
         config: Path | None,
         url: str | None,
         token: str | None,
-        ca: Path | None,
-        cert: Path | None,
-        key: Path | None,
+        files: TlsFiles,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        command(find_client(config, url, token, ca, cert, key), *args, **kwargs)
+        command(find_client(config, url, token, files), *args, **kwargs)
 
     return wrapped
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def print_json(fields: dict[str, Any]) -> None:
@@ -183,26 +191,24 @@ def find_client(
     config: Path | None,
     url: str | None,
     token: str | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
+    files: TlsFiles,
 ) -> Client:
-    """The gate that the options mean; fails with a clear line where there is none."""
+    """Return the gate that the options mean; fails with a clear line where there is none."""
     if url is not None:
         scheme, host, port = _parts(url)
-        tls = _tls(ca, cert, key) if scheme == "https" else None
+        tls = _tls(files) if scheme == "https" else None
         return Client(host, port, _token(token or ""), tls)
-    settings = load_settings(config)
+    settings = load_settings(config, routes=False)
     host, port = _address(settings)
-    known = token or settings.admin.token
+    known = settings.admin.token
     if known is None:
         known = _read_token(settings.admin_token_path)
-    tls = _tls(ca, cert, key) if settings.admin.tls is not None else None
-    return Client(host, port, _token(known), tls)
+    tls = _tls(files) if settings.admin.tls is not None else None
+    return Client(host, port, _token(token or known), tls, spare=known)
 
 
 def _parts(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an admin port's URL."""
+    """Return scheme, host and port of an admin port's URL."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port  # ValueError for a port that is none
@@ -214,7 +220,7 @@ def _parts(url: str) -> tuple[str, str, int]:
 
 
 def _address(settings: Settings) -> tuple[str, int]:
-    """Where the gate of these settings has its admin port.
+    """Return where the gate of these settings has its admin port.
 
     Without that gate, whoever listens there now is not to be shown the token.
     """
@@ -223,13 +229,14 @@ def _address(settings: Settings) -> tuple[str, int]:
         fail(f"no gate runs in state_dir {state_dir}; start it, or give its --config or --url")
     path = settings.addresses_path
     try:
-        host, _, port = str(json.loads(path.read_text())["admin"]).rpartition(":")
+        host, _, port = str(json.loads(path.read_bytes())["admin"]).rpartition(":")
+        number = int(port)
     except FileNotFoundError:
         fail(f"the gate in state_dir {settings.state_dir} has no admin port yet; try again")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, *MALFORMED) as error:
         fail(f"{path} cannot be used: {error}; give --url")
     host = host.strip("[]")
-    return _ANYWHERE.get(host, host), int(port)
+    return _ANYWHERE.get(host, host), number
 
 
 def _token(text: str) -> str:
@@ -244,26 +251,26 @@ def _token(text: str) -> str:
 
 
 def _read_token(path: Path) -> str:
-    """The token in a file; "" where this user may not read it, which is enough to look."""
+    """Return the token in a file; "" where this user may not read it, which is enough to look."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 
 
-def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+def _tls(files: TlsFiles) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert is not None:
-            context.load_cert_chain(cert, key)
+        context = ssl.create_default_context(cafile=files.ca)
+        if files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
     except OSError as error:
-        files = ", ".join(str(path) for path in (ca, cert, key) if path)
-        fail(f"{files} cannot be used: {error}")
+        named = (files.ca, files.certificate, files.key)
+        fail(f"{', '.join(str(path) for path in named if path)} cannot be used: {error}")
     return context
 
 
 def _me() -> str:
-    """Who runs this command, for the audit log."""
+    """Return who runs this command, for the audit log."""
     try:
         name = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):

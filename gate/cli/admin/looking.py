@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gate.cli.admin.client import Client, Unreachable, client_options, json_option, print_json
-from gate.cli.admin.durations import spoken
+from gate.cli.admin.client import Client, Unreachable, client_options, print_json
+from gate.cli.durations import spoken
 from gate.cli.failure import in_utf8
+from gate.cli.options import json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,10 +45,12 @@ def _status_text(found: dict[str, Any]) -> str:
     lines = [
         f"{found['host']}: {state}, gate {found['version']}, up {up}",
         *(f"  {reason}" for reason in found["reasons"]),
+        *(f"  warning: {text}" for text in found["warnings"]),
         f"connections  {connections['open']} open of {connections['limit']}",
         f"last second  {_last(found, 'pass')} passed, {_last(found, 'block')} blocked, "
         f"{_last(found, 'monitor')} monitored only",
         f"verdicts     {share}",
+        f"data plane   {_planes_text(found['data_planes'])}",
         f"replica      {replica['entries']} domains, revision {replica['revision']}",
         f"registry     {_sync_text(found['sync'])}",
         f"overrides    {found['exempt']} exempt, {found['suspended']} suspended",
@@ -73,6 +76,11 @@ def _status_text(found: dict[str, Any]) -> str:
 def _last(found: dict[str, Any], rate: str) -> str:
     values = found["rates"][rate]
     return f"{values[-1]:g}" if values else "0"
+
+
+def _planes_text(workers: dict[str, int]) -> str:
+    shown = [f"{plane} in {count} workers" for plane, count in workers.items() if count]
+    return ", ".join(shown) or "no worker has said"
 
 
 def _sync_text(sync: dict[str, Any] | None) -> str:
@@ -118,6 +126,7 @@ def unfiled(
         click.echo(
             f"{row['count']:>9}  {row['reason']:<15}  {row['listener']:<8}  {row['display']}"
             + ("" if row["display"] == row["name"] else f" ({row['name']})")
+            + (f"  at {row['destination']}" if row.get("destination") else "")
         )
     more = f", and {found['unlisted']} requests for names not listed" if found["unlisted"] else ""
     click.echo(f"{found['rows']} names since {found['since']}{more}", err=True)
@@ -157,7 +166,7 @@ def top(client: Client, limit: int, every: float, as_json: bool) -> None:
 
 
 def latest(client: Client, limit: int) -> Table | Text:
-    """The table as it is now, or why there is none: no old rows for new ones."""
+    """Return the table as it is now, or why there is none: no old rows for new ones."""
     from rich.text import Text
 
     try:
@@ -177,14 +186,17 @@ def _table(found: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("a minute", "in all"):
         table.add_column(title, justify="right")
-    for title in ("reason", "listener", "route", "name"):
-        table.add_column(title, overflow="fold")
+    # Who hosts them, where connections go to many destinations.
+    told = any(row.get("destination") for row in found["items"])
+    keys = ["reason", "listener", "destination" if told else "route", "display"]
+    for key in keys:
+        table.add_column("name" if key == "display" else key, overflow="fold")
     for row in found["items"]:
         # Text and not markup: a name may not style the terminal.
         table.add_row(
             f"{row['per_minute']:.1f}",
             str(row["count"]),
-            *(Text(str(row[key])) for key in ("reason", "listener", "route", "display")),
+            *(Text(str(row.get(key, ""))) for key in keys),
         )
     return table
 

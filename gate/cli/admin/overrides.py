@@ -7,17 +7,21 @@ from urllib.parse import quote
 
 import click
 
-from gate.cli.admin.client import Client, client_options, json_option, print_json
-from gate.cli.admin.durations import Duration
+from gate.cli.admin.client import Client, client_options, print_json
 from gate.cli.failure import in_utf8
+from gate.cli.options import (
+    domain_argument,
+    exemption_length,
+    json_option,
+    override_reason,
+    suspension_length,
+)
 
 
 @click.command()
-@click.argument("domain", callback=in_utf8)
-@click.option(
-    "--for", "seconds", type=Duration(), required=True, help="How long, such as 2h or 7d."
-)
-@click.option("--reason", callback=in_utf8, required=True, help="Why, for whoever reads it later.")
+@domain_argument
+@exemption_length
+@override_reason
 @json_option
 @client_options
 def exempt(client: Client, domain: str, seconds: float, reason: str, as_json: bool) -> None:
@@ -26,9 +30,9 @@ def exempt(client: Client, domain: str, seconds: float, reason: str, as_json: bo
 
 
 @click.command()
-@click.argument("domain", callback=in_utf8)
-@click.option("--for", "seconds", type=Duration(), help="How long; without it, until unsuspended.")
-@click.option("--reason", callback=in_utf8, required=True, help="Why, for whoever reads it later.")
+@domain_argument
+@suspension_length("unsuspended")
+@override_reason
 @json_option
 @client_options
 def suspend(client: Client, domain: str, seconds: float | None, reason: str, as_json: bool) -> None:
@@ -45,7 +49,7 @@ def _put(client: Client, domain: str, as_json: bool, **body: object) -> None:
 
 
 @click.command()
-@click.argument("domain", callback=in_utf8)
+@domain_argument
 @click.option("--reason", callback=in_utf8, default="", help="Why, for the audit log.")
 @json_option
 @client_options
@@ -55,7 +59,7 @@ def unexempt(client: Client, domain: str, reason: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("domain", callback=in_utf8)
+@domain_argument
 @click.option("--reason", callback=in_utf8, default="", help="Why, for the audit log.")
 @json_option
 @client_options

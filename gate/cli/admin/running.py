@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from gate.cli.admin.client import Client, Unreachable, client_options, json_option, print_json
+from gate.cli.admin.client import Client, Unreachable, client_options, print_json
 from gate.cli.failure import fail
+from gate.cli.options import json_option
 
-_RELOAD_SECONDS = 30.0
+_RELOAD_SECONDS = 30.0  # beyond what the new processes have to serve
 _POLL_SECONDS = 0.1
 
 
@@ -65,47 +66,64 @@ def drain(client: Client, end: bool, stop: bool, as_json: bool) -> None:
 def reload(client: Client, as_json: bool) -> None:
     """Have the gate read its settings again, and say what came of it.
 
-    Exit status: 0 when they are in force, 1 when they were refused and nothing has changed.
+    Waits until the new workers serve and the old ones take no connections any more. New workers
+    that do not serve within process.reload_seconds are ended again, and the settings before stay.
+
+    Exit status: 0 when the settings are in force, 1 when they were refused or rolled back.
     """
     before = client.change("POST", "/v1/reload")
     after = _reloaded(client, before)
-    last = after["last"] or {"taken": after["taken"] > before["taken"], "problems": [], "kept": []}
+    taken, last = after["taken"] > before["taken"], after["last"] or {}
     if as_json:
         print_json(after)
-    elif last["taken"]:
+    elif taken:
         click.echo("reloaded")
-        for key in last["kept"]:
+        for key in last.get("kept", []):
             click.echo(f"{key} changes on a restart only; the old value stays")
     else:
         click.echo("refused, nothing has changed:")
-        for problem in last["problems"] or ["see the log"]:
+        for problem in last.get("problems") or ["see the log"]:
             click.echo(problem)
-    sys.exit(0 if last["taken"] else 1)
+    sys.exit(0 if taken else 1)
 
 
 def _reloaded(client: Client, before: dict[str, Any]) -> dict[str, Any]:
-    """The reloads once there is one more; the control process is replaced in between.
+    """Return the reloads once there is one more; the control process is replaced in between.
 
-    One that refuses the token which has just been good has other settings, and so is the new one.
+    One that goes on to refuse the token which was good has other settings for good: were it rolled
+    back, the token would be good again.
     """
-    deadline = time.monotonic() + _RELOAD_SECONDS
+    patience = before["patience_seconds"] + _RELOAD_SECONDS
+    deadline = time.monotonic() + 2 * patience  # it may have to wait for an earlier one
+    tokens = [client.token, client.spare, ""]
+    refused_since: float | None = None
     while True:
-        try:
-            answer = client.send("GET", "/v1/reload")
-        except Unreachable:
-            answer = None
-        if answer is not None and answer.status == HTTPStatus.UNAUTHORIZED:
-            if not client.token:
+        answers = [_look(replace(client, token=token)) for token in dict.fromkeys(tokens)]
+        now = next((answer for answer in answers if isinstance(answer, dict)), None)
+        if now is not None and _count(now) > _count(before):
+            return now
+        if all(answer is HTTPStatus.UNAUTHORIZED for answer in answers):
+            refused_since = refused_since or time.monotonic()
+            if time.monotonic() > refused_since + patience:
                 return before | {"taken": before["taken"] + 1, "last": None}
-            client = replace(client, token="")  # reading may need none
-            continue
-        if answer is not None and answer.status == HTTPStatus.OK:
-            now = answer.fields
-            if now["taken"] + now["refused"] > before["taken"] + before["refused"]:
-                return now
+        elif now is not None:
+            refused_since = None
         if time.monotonic() > deadline:
-            fail(f"the gate did not reload within {_RELOAD_SECONDS:g} s; its log says why")
+            fail("the gate does not say what came of the reload; its log does")
         time.sleep(_POLL_SECONDS)
+
+
+def _look(client: Client) -> dict[str, Any] | HTTPStatus | None:
+    """Return the reloads so far, or why they are not to be had: a status, None for no answer."""
+    try:
+        answer = client.send("GET", "/v1/reload")
+    except Unreachable:
+        return None
+    return answer.fields if answer.status == HTTPStatus.OK else HTTPStatus(answer.status)
+
+
+def _count(reloads: dict[str, Any]) -> int:
+    return int(reloads["taken"] + reloads["refused"] + reloads["rolled_back"])
 
 
 @click.command("log-level")

@@ -15,6 +15,7 @@ import os
 import secrets
 import ssl
 from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +28,14 @@ from cryptography.x509.oid import NameOID
 from gate.control.api.problems import Refusal
 from gate.settings import Admin
 
-log = logging.getLogger("gate.admin")
+_log = logging.getLogger(__name__)
+
+
+class Access(Enum):
+    """What a request needs to be allowed to do."""
+
+    READ = auto()
+    WRITE = auto()
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,8 +66,8 @@ class Guard:
             return
 
     def admit(self, request: web.Request, *, writes: bool) -> Caller:
-        """Who sends a request. Raises Refusal for one who may not."""
-        peer = request.remote or ""
+        """Return who sends a request. Raises Refusal for one who may not."""
+        peer = _unmapped(request.remote or "")
         certificate = _certificate(request)
         if certificate:
             return Caller(f"certificate {certificate}", peer)
@@ -92,7 +100,7 @@ class Guard:
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             _digest(token.strip()), _digest(self._token())
         ):
-            log.warning("a wrong token was shown from %s", peer)
+            _log.warning("a wrong token was shown from %s", peer)
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
                 "token_invalid",
@@ -129,7 +137,10 @@ def _digest(token: str) -> bytes:
 
 
 def _certificate(request: web.Request) -> str:
-    """The common name, or number, of the client's certificate; "" if TLS has verified none."""
+    """Return the common name, or number, of the client's certificate.
+
+    "" if TLS has verified none.
+    """
     transport = request.transport
     if transport is None or transport.get_extra_info("ssl_object") is None:
         return ""
@@ -146,9 +157,21 @@ def _certificate(request: web.Request) -> str:
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ip_address(address).is_loopback
+        return ip_address(_unmapped(address)).is_loopback
     except ValueError:
         return False
+
+
+def _unmapped(address: str) -> str:
+    """Return the IPv4 address of a client that a socket for IPv6 calls ::ffff:a.b.c.d.
+
+    RFC 4291 2.5.5.2; any other text comes back as it is.
+    """
+    try:
+        mapped = getattr(ip_address(address), "ipv4_mapped", None)
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
 
 
 def _is_host_of_nobody(authority: str) -> bool:

@@ -11,55 +11,54 @@ from typing import Final
 
 from aiohttp import web
 
-from gate.control.api import blocked, checking, overriding, running, showing, status
-from gate.control.api.endpoint import Endpoint
+from gate.control.api import (
+    blocked,
+    checking,
+    overriding,
+    routing,
+    running,
+    showing,
+    status,
+    syncing,
+)
+from gate.control.api.endpoint import AdminEndpoint, api_of
 from gate.control.api.openapi import document
-from gate.control.api.operator import Operator
 from gate.control.api.problems import Refusal, from_http
+from gate.control.api.service import AdminService
+from gate.net.problems import HEADERS
 
-log = logging.getLogger("gate.admin")
+_log = logging.getLogger(__name__)
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+ENDPOINTS: Final[tuple[AdminEndpoint, ...]] = (
     *status.ENDPOINTS,
     *checking.ENDPOINTS,
     *overriding.ENDPOINTS,
+    *routing.ENDPOINTS,
     *blocked.ENDPOINTS,
     *running.ENDPOINTS,
+    *syncing.ENDPOINTS,
     *showing.ENDPOINTS,
 )
 
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Server": "gate",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS: Final = HEADERS | {"Server": "gate"}
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_routes(app: web.Application, operator: Operator) -> None:
+def add_routes(app: web.Application, service: AdminService) -> None:
     """Add every endpoint, and the document that describes them."""
-    for endpoint in ENDPOINTS:
-        app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, operator))
+    api_of(service).add_routes(app, ENDPOINTS)
     app.router.add_get("/v1/openapi.json", _openapi)
 
 
 @cache
 def _document() -> str:
-    """Made for whoever asks first: it takes its time, and hardly anybody does."""
+    """Return the OpenAPI document, made for whoever asks first: that takes its time."""
     return json.dumps(document(ENDPOINTS))
 
 
 async def _openapi(request: web.Request) -> web.Response:
     return web.Response(text=_document(), content_type="application/json")
-
-
-def _bound(endpoint: Endpoint, operator: Operator) -> Handle:
-    async def handle(request: web.Request) -> web.Response:
-        return await endpoint.handle(request, operator)
-
-    return handle
 
 
 @web.middleware
@@ -74,7 +73,7 @@ async def answer(request: web.Request, handler: Handle) -> web.StreamResponse:
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
     except Exception:
-        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+        _log.exception("%s %s failed", request.method, request.rel_url.raw_path)
         response = Refusal(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal",

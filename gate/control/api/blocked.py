@@ -11,12 +11,13 @@ from typing import Annotated, Final, Self
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model, moment
+from gate.control.api.access import Access
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
 from gate.control.api.running import WhoBody
-from gate.control.turns import in_turns
-from gate.control.unfiled import Row, Sort
+from gate.control.blocked.table import BlockedName, BlockedSort
+from gate.control.blocked.turns import in_turns
 from gate.names import InvalidName, canonical, registrable, to_display
+from gate.net.model import Model, moment
 from gate.policy import Reason
 
 MOST: Final = 100_000
@@ -29,10 +30,12 @@ def _name(text: str) -> str:
         raise ValueError(f"{text!r}: {error.reason}") from error
 
 
-class UnfiledQuery(Model):
+class BlockedQuery(Model):
     """Which rows, and how many."""
 
-    sort: Sort = Field(Sort.COUNT, description="What comes first, the greatest or newest.")
+    sort: BlockedSort = Field(
+        BlockedSort.COUNT, description="What comes first, the greatest or newest."
+    )
     limit: int = Field(100, ge=1, le=MOST)
     reason: Reason | None = Field(None, description="Only names blocked for this reason.")
     listener: str | None = Field(None, max_length=32, description="Only those of this listener.")
@@ -41,7 +44,7 @@ class UnfiledQuery(Model):
     )
 
 
-class CsvQuery(UnfiledQuery):
+class CsvQuery(BlockedQuery):
     """Which rows; all of them, if not said otherwise."""
 
     limit: int = Field(MOST, ge=1, le=MOST)
@@ -51,7 +54,9 @@ class UnfiledRow(Model):
     """A blocked name on one listener for one reason.
 
     `domain` is the part of the name that would be filed, `display` the name in Unicode, `route`
-    the upstream route that it would take, `per_minute` the requests lately.
+    the upstream route that it would take, `destination` the address and port that it was last
+    asked for at, where a transparent listener or a PROXY header tells it ("" elsewhere),
+    `per_minute` the requests lately.
     """
 
     name: str
@@ -60,14 +65,15 @@ class UnfiledRow(Model):
     reason: Reason
     listener: str
     route: str
+    destination: str
     count: int
     per_minute: float
     first_seen: datetime
     last_seen: datetime
 
     @classmethod
-    def of(cls, row: Row, now: float) -> Self:
-        """The view of a row."""
+    def of(cls, row: BlockedName, now: float) -> Self:
+        """Return the view of a row."""
         return cls(
             name=row.name,
             display=to_display(row.name),
@@ -75,6 +81,7 @@ class UnfiledRow(Model):
             reason=Reason(row.reason),
             listener=row.listener,
             route=row.route,
+            destination=row.destination,
             count=row.count,
             per_minute=round(row.rate_at(now), 1),
             first_seen=moment(row.first_seen),
@@ -91,18 +98,21 @@ class UnfiledList(Model):
     items: tuple[UnfiledRow, ...]
 
 
-async def chosen(call: Call, query: UnfiledQuery) -> AsyncIterator[UnfiledRow]:
-    """The rows that a query asks for, in turns."""
-    table = call.operator.unfiled
+_TIMES: Final = ("first_seen", "last_seen")
+
+
+async def chosen(call: AdminCall, query: BlockedQuery) -> AsyncIterator[UnfiledRow]:
+    """Yield the rows that a query asks for, in turns."""
+    table = call.service.unfiled
     rows = await table.rows(sort=query.sort, limit=query.limit, accept=_filter(query))
     async for row in in_turns(rows):
         yield UnfiledRow.of(row, table.now())
 
 
-def _filter(query: UnfiledQuery) -> Callable[[Row], bool]:
+def _filter(query: BlockedQuery) -> Callable[[BlockedName], bool]:
     below = None if query.domain is None else f".{query.domain}"
 
-    def accept(row: Row) -> bool:
+    def accept(row: BlockedName) -> bool:
         return (
             (query.reason is None or row.reason == query.reason)
             and (query.listener is None or row.listener == query.listener)
@@ -112,10 +122,10 @@ def _filter(query: UnfiledQuery) -> Callable[[Row], bool]:
     return accept
 
 
-async def show(call: Call) -> web.Response:
-    """The blocked names that are asked for."""
-    table = call.operator.unfiled
-    async with call.operator.large:
+async def show(call: AdminCall) -> web.Response:
+    """Return the blocked names that are asked for."""
+    table = call.service.unfiled
+    async with call.service.large:
         items = [row.model_dump_json() async for row in chosen(call, call.query)]
     frame = UnfiledList(
         since=moment(table.since), rows=len(table), unlisted=table.unlisted, items=()
@@ -125,14 +135,15 @@ async def show(call: Call) -> web.Response:
     return web.Response(text=text, content_type="application/json")
 
 
-async def export(call: Call) -> web.Response:
-    """The same rows as CSV (RFC 4180) with a head line."""
+async def export(call: AdminCall) -> web.Response:
+    """Return the same rows as CSV (RFC 4180) with a head line; times as Unix seconds, too."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(UnfiledRow.model_fields))
+    writer = csv.DictWriter(text, [*UnfiledRow.model_fields, *(f"{name}_epoch" for name in _TIMES)])
     writer.writeheader()
-    async with call.operator.large:
+    async with call.service.large:
         async for row in chosen(call, call.query):
-            writer.writerow(row.model_dump(mode="json"))
+            epochs = {f"{name}_epoch": int(getattr(row, name).timestamp()) for name in _TIMES}
+            writer.writerow(row.model_dump(mode="json") | epochs)
     return web.Response(
         text=text.getvalue(),
         content_type="text/csv",
@@ -140,40 +151,42 @@ async def export(call: Call) -> web.Response:
     )
 
 
-async def forget(call: Call) -> UnfiledList:
+async def forget(call: AdminCall) -> UnfiledList:
     """Forget every row, and count from now on."""
     body: WhoBody = call.body
-    call.operator.record(call.caller, body.by, "forget unfiled")
-    call.operator.unfiled.clear()
-    return UnfiledList(since=moment(call.operator.unfiled.since), rows=0, unlisted=0, items=())
+    call.service.record(call.caller, body.by, "forget unfiled")
+    call.service.unfiled.clear()
+    return UnfiledList(since=moment(call.service.unfiled.since), rows=0, unlisted=0, items=())
 
 
 ENDPOINTS = (
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/unfiled",
         "showUnfiled",
         "The blocked names that are asked for",
         show,
-        query=UnfiledQuery,
+        Access.READ,
+        query=BlockedQuery,
         answer=UnfiledList,
     ),
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/unfiled.csv",
         "exportUnfiled",
-        "The same as CSV",
+        "The same as CSV, with times in ISO 8601 and as Unix seconds",
         export,
+        Access.READ,
         query=CsvQuery,
-        media="text/csv",
+        media=("text/csv",),
     ),
-    Endpoint(
+    AdminEndpoint(
         "POST",
         "/v1/unfiled/forget",
         "forgetUnfiled",
         "Forget every row, and count from now on",
         forget,
-        writes=True,
+        Access.WRITE,
         body=WhoBody,
         answer=UnfiledList,
     ),

@@ -8,13 +8,15 @@ from typing import Self
 
 from pydantic import Field
 
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model, moment
+from gate.control.api.access import Access
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
 from gate.control.api.overriding import OverrideView
 from gate.control.api.problems import Refusal
+from gate.filings import Status
+from gate.net.model import Model, moment
 from gate.policy import Reason, Verdict
-from gate.replica import Replica, ReplicaError, Status
-from gate.settings import Listener, Mode
+from gate.replica import Replica, ReplicaError
+from gate.settings import Listener, Mode, UpstreamPool, route_of
 
 
 class CheckQuery(Model):
@@ -28,7 +30,7 @@ class CheckQuery(Model):
     )
 
 
-class FilingView(Model):
+class CheckedFiling(Model):
     """The filing that was found at or above the name."""
 
     domain: str
@@ -42,6 +44,11 @@ class OutcomeView(Model):
     listener: str
     mode: Mode
     passes: bool
+    transparent: bool
+    origins: tuple[str, ...] = Field(
+        description="HOST:PORT of the origins, used in turn; none where a connection goes on to "
+        "its own destination"
+    )
 
 
 class PositionView(Model):
@@ -77,22 +84,24 @@ class CheckView(Model):
     domain: str
     licence: str
     problem: str
-    filing: FilingView | None
+    filing: CheckedFiling | None
     override: OverrideView | None
+    route: str = Field(description="the `match` of the route taken; `default` where none fits")
     listeners: tuple[OutcomeView, ...]
     replica: PositionView
 
 
-async def check(call: Call) -> CheckView:
+async def check(call: AdminCall) -> CheckView:
     """Explain the verdict on a host."""
-    operator = call.operator
+    service = call.service
     query: CheckQuery = call.query
     try:
-        found = operator.explainer.explain(query.host)
-        position = PositionView.of(operator.replica)
+        found = service.explainer.explain(query.host)
+        position = PositionView.of(service.replica)
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
     verdict, filing = found.verdict, found.filing
+    route, pool = route_of(service.settings.upstreams, verdict.name)
     return CheckView(
         host=found.host,
         name=verdict.name,
@@ -103,31 +112,41 @@ async def check(call: Call) -> CheckView:
         licence=verdict.licence,
         problem=found.problem,
         filing=filing
-        and FilingView(domain=filing.domain, status=filing.status, licence=filing.licence),
+        and CheckedFiling(domain=filing.domain, status=filing.status, licence=filing.licence),
         override=found.override and OverrideView.of(found.override),
+        route=route,
         listeners=tuple(
-            _outcome(item, operator.runtime.mode_of(item.name, operator.settings), verdict)
-            for item in operator.settings.listeners
+            _outcome(item, service.runtime.mode_of(item.name, service.settings), verdict, pool)
+            for item in service.settings.listeners
         ),
         replica=position,
     )
 
 
-def _outcome(listener: Listener, mode: Mode, verdict: Verdict) -> OutcomeView:
+def _outcome(listener: Listener, mode: Mode, verdict: Verdict, pool: UpstreamPool) -> OutcomeView:
     # What cannot be understood is answered 400 on HTTP in every mode.
-    waved = mode is Mode.MONITOR and not (
+    let_through = mode is Mode.MONITOR and not (
         listener.kind == "http" and verdict.reason is Reason.MALFORMED
     )
-    return OutcomeView(listener=listener.name, mode=mode, passes=verdict.allowed or waved)
+    return OutcomeView(
+        listener=listener.name,
+        mode=mode,
+        passes=verdict.allowed or let_through,
+        transparent=listener.transparent != "off",
+        origins=tuple(str(address) for address in pool.origins(listener.kind))
+        if listener.transparent == "off"
+        else (),
+    )
 
 
 ENDPOINTS = (
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/check",
         "check",
         "What the gate does with a host, and why",
         check,
+        Access.READ,
         query=CheckQuery,
         answer=CheckView,
     ),

@@ -9,18 +9,21 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field
 
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model, moment
-from gate.control.api.operator import unconfirmed
+from gate.control.api.access import Access
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
 from gate.control.api.problems import Refusal
-from gate.control.fleet import FleetError
-from gate.names import InvalidName, canonical, check_fileable
-from gate.replica import Override, OverrideKind, ReplicaError
+from gate.control.api.service import unconfirmed
+from gate.control.workers import Unconfirmed
+from gate.filings import Override, OverrideKind
+from gate.names import InvalidName, canonical, check_overridable
+from gate.net.model import Model, moment
+from gate.replica import ReplicaError
 
 _LONGEST_SECONDS = 366 * 86400.0
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Return a text that may stand in a log line. Raises ValueError."""
     if not text.isprintable():
         raise ValueError("write no characters that control a terminal, and no line ends")
     return text.strip()
@@ -34,7 +37,7 @@ def _given(text: str) -> str:
 
 Reasoning = Annotated[
     str,
-    AfterValidator(_plain),
+    AfterValidator(plain_text),
     AfterValidator(_given),
     Field(max_length=500, description="Why, for whoever reads it later."),
 ]
@@ -71,7 +74,7 @@ class RemovalQuery(Model):
     kind: OverrideKind | None = Field(
         None, description="Only an override of this kind; null is of any."
     )
-    reason: Annotated[str, AfterValidator(_plain), Field(max_length=500)] = ""
+    reason: Annotated[str, AfterValidator(plain_text), Field(max_length=500)] = ""
     by: By = ""
 
 
@@ -87,7 +90,7 @@ class OverrideView(Model):
 
     @classmethod
     def of(cls, override: Override) -> Self:
-        """The view of a stored override."""
+        """Return the view of a stored override."""
         return cls(
             domain=override.domain,
             kind=override.kind,
@@ -104,13 +107,13 @@ class OverrideList(Model):
     items: tuple[OverrideView, ...]
 
 
-async def show(call: Call) -> OverrideList:
-    """All overrides that have not ended."""
-    found = call.operator.overrides.all()
+async def show(call: AdminCall) -> OverrideList:
+    """Return all overrides that have not ended."""
+    found = call.service.overrides.all()
     return OverrideList(items=tuple(map(OverrideView.of, found)))
 
 
-async def put(call: Call) -> OverrideView:
+async def put(call: AdminCall) -> OverrideView:
     """Store an override, in place of one that the domain has; in force when this answers."""
     body: OverrideBody = call.body
     if body.kind is OverrideKind.EXEMPT and body.seconds is None:
@@ -124,7 +127,7 @@ async def put(call: Call) -> OverrideView:
     now = round(time.time(), 3)
     until = None if body.seconds is None else now + body.seconds
     override = Override(domain, body.kind, until, body.reason, body.by or call.caller.actor, now)
-    call.operator.record(
+    call.service.record(
         call.caller,
         body.by,
         body.kind.value,
@@ -133,23 +136,23 @@ async def put(call: Call) -> OverrideView:
         reason=body.reason,
     )
     try:
-        await call.operator.overrides.put(override)
-    except FleetError as error:
+        await call.service.overrides.put(override)
+    except Unconfirmed as error:
         raise unconfirmed(error) from error
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
     return OverrideView.of(override)
 
 
-async def remove(call: Call) -> OverrideView:
+async def remove(call: AdminCall) -> OverrideView:
     """Forget a domain's override; what it was. In force when this answers."""
     query: RemovalQuery = call.query
     domain = _domain(call)
-    found = call.operator.overrides.get(domain)
+    found = call.service.overrides.get(domain)
     if found is None or query.kind not in (None, found.kind):
         state = "has no override" if found is None else f"is not {query.kind} but {found.kind}"
         raise Refusal(HTTPStatus.NOT_FOUND, "override_unknown", f"{domain} {state}", field="domain")
-    call.operator.record(
+    call.service.record(
         call.caller,
         query.by,
         "remove override",
@@ -158,8 +161,8 @@ async def remove(call: Call) -> OverrideView:
         reason=query.reason,
     )
     try:
-        removed = await call.operator.overrides.remove(found)
-    except FleetError as error:
+        removed = await call.service.overrides.remove(found)
+    except Unconfirmed as error:
         raise unconfirmed(error) from error
     except ReplicaError as error:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "replica", str(error)) from error
@@ -173,13 +176,13 @@ async def remove(call: Call) -> OverrideView:
     return OverrideView.of(found)
 
 
-def _domain(call: Call) -> str:
-    """The domain of the path, canonical. Raises Refusal."""
+def _domain(call: AdminCall) -> str:
+    """Return the domain of the path, canonical. Raises Refusal."""
     given = call.path["domain"]
     try:
         host = canonical(given.encode("utf-8", "surrogatepass"))
-        name = host.name or str(host.ip)
-        check_fileable(name)
+        name = host.text
+        check_overridable(name)
     except InvalidName as error:
         raise Refusal(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -191,24 +194,32 @@ def _domain(call: Call) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/overrides", "showOverrides", "All overrides", show, answer=OverrideList),
-    Endpoint(
+    AdminEndpoint(
+        "GET",
+        "/v1/overrides",
+        "showOverrides",
+        "All overrides",
+        show,
+        Access.READ,
+        answer=OverrideList,
+    ),
+    AdminEndpoint(
         "PUT",
         "/v1/overrides/{domain}",
         "putOverride",
         "Exempt or suspend a domain and all names below it",
         put,
-        writes=True,
+        Access.WRITE,
         body=OverrideBody,
         answer=OverrideView,
     ),
-    Endpoint(
+    AdminEndpoint(
         "DELETE",
         "/v1/overrides/{domain}",
         "removeOverride",
         "End an exemption or a suspension",
         remove,
-        writes=True,
+        Access.WRITE,
         query=RemovalQuery,
         answer=OverrideView,
     ),

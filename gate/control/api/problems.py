@@ -1,30 +1,18 @@
-"""Refusals as `application/problem+json` (RFC 9457)."""
+"""What the admin API refuses, as problems (RFC 9457)."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from gate.control.api.model import Model
-
-MEDIA_TYPE: Final = "application/problem+json"
-
-
-class Problem(Model):
-    """Why a request was refused."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    field: str
-    """The part of the request that is at fault, or ""."""
+from gate.control.errors import ControlError
+from gate.net.endpoint import BadRequest, Mistake
+from gate.net.problems import ProblemDetails, answer, type_of
 
 
-class Refusal(Exception):
+class Refusal(ControlError):
     """A request is refused; `detail` says what was wrong and what to do."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str, *, field: str = "") -> None:
@@ -35,27 +23,58 @@ class Refusal(Exception):
         self.field = field
 
     def response(self) -> web.Response:
-        """The answer that tells of it."""
-        problem = Problem(
-            type=f"urn:filing-gate:problem:{self.code}",
+        """Return the answer that tells of it."""
+        problem = ProblemDetails(
+            type=type_of(self.code),
             title=self.status.phrase,
             status=self.status,
             detail=self.detail,
             field=self.field,
         )
-        headers = {}
-        if self.status is HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = 'Bearer realm="gate admin"'
-        return web.Response(
-            text=problem.model_dump_json(),
-            status=self.status,
-            content_type=MEDIA_TYPE,
-            headers=headers,
-        )
+        return answer(problem, realm="gate admin")
 
 
-def invalid(error: ValidationError) -> Refusal:
-    """The refusal for the first thing that is wrong with a query or body."""
+def refusal(error: BadRequest) -> Refusal:
+    """Return the refusal of a query or body."""
+    match error.mistake:
+        case Mistake.REPEATED:
+            return Refusal(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "field_invalid",
+                f"{error.field} is given twice; give it once",
+                field=error.field,
+            )
+        case Mistake.MEDIA_TYPE:
+            return Refusal(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "media_type",
+                "the body is to be JSON; send `Content-Type: application/json`",
+            )
+        case Mistake.TOO_LARGE:
+            return _too_large()
+        case Mistake.INCOMPLETE:
+            return Refusal(
+                HTTPStatus.BAD_REQUEST,
+                "body_invalid",
+                "the body ended early or did not come in time",
+            )
+        case Mistake.NOT_UTF8:
+            return Refusal(HTTPStatus.BAD_REQUEST, "body_invalid", "the body is not UTF-8")
+        case Mistake.NUL:
+            return Refusal(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "field_invalid",
+                f"{error.field} may not contain the character U+0000",
+                field=error.field,
+            )
+        case Mistake.SHAPE if error.invalid is not None:
+            return _invalid(error.invalid)
+        case _:
+            raise error  # a shape without what is wrong with it
+
+
+def _invalid(error: ValidationError) -> Refusal:
+    """Return the refusal for the first thing that is wrong with a query or body."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(map(str, first["loc"]))
     detail = first["msg"].removeprefix("Value error, ")
@@ -68,7 +87,7 @@ def invalid(error: ValidationError) -> Refusal:
 
 
 def from_http(error: web.HTTPException, request: web.Request) -> Refusal:
-    """The refusal for what aiohttp itself turns away."""
+    """Return the refusal for what aiohttp itself turns away."""
     status = HTTPStatus(error.status)
     match status:
         case HTTPStatus.NOT_FOUND:
@@ -79,6 +98,14 @@ def from_http(error: web.HTTPException, request: web.Request) -> Refusal:
             allowed = error.headers.get("Allow", "")
             return Refusal(status, "method_refused", f"{request.path} takes {allowed}")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return Refusal(status, "body_too_large", "the body is larger than this port takes")
+            return _too_large()
         case _:
             return Refusal(status, "refused", error.reason)
+
+
+def _too_large() -> Refusal:
+    return Refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body_too_large",
+        "the body is larger than this port takes",
+    )

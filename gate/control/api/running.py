@@ -9,13 +9,17 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model
+from gate.control.api.access import Access
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
 from gate.control.api.overriding import By
 from gate.control.api.problems import Refusal
+from gate.files import MALFORMED
+from gate.net.model import Model
 from gate.settings import Mode
+
+_log = logging.getLogger(__name__)
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -87,7 +91,10 @@ class StopView(Model):
 
 
 class ReloadResult(Model):
-    """What came of a reload: taken, or refused with its problems; `kept` needs a restart."""
+    """What came of a reload: taken, or refused or rolled back with its problems.
+
+    `kept` are keys that need a restart.
+    """
 
     at: datetime
     taken: bool
@@ -96,37 +103,42 @@ class ReloadResult(Model):
 
 
 class ReloadView(Model):
-    """The reloads of this run of the gate, and the last one's result."""
+    """The reloads of this run of the gate, and the last one's result.
+
+    `patience_seconds` is what the new processes of a reload have to serve.
+    """
 
     taken: int
     refused: int
+    rolled_back: int
+    patience_seconds: float
     last: ReloadResult | None
 
 
-def modes(call: Call) -> ModeList:
-    """Every listener's mode."""
-    operator = call.operator
+def modes(call: AdminCall) -> ModeList:
+    """Return every listener's mode."""
+    service = call.service
     return ModeList(
         items=tuple(
             ModeView(
                 listener=item.name,
-                mode=operator.runtime.mode_of(item.name, operator.settings),
+                mode=service.runtime.mode_of(item.name, service.settings),
                 configured=item.mode,
             )
-            for item in operator.settings.listeners
+            for item in service.settings.listeners
         )
     )
 
 
-async def show_modes(call: Call) -> ModeList:
-    """Every listener's mode."""
+async def show_modes(call: AdminCall) -> ModeList:
+    """Return every listener's mode."""
     return modes(call)
 
 
-async def set_mode(call: Call) -> ModeList:
+async def set_mode(call: AdminCall) -> ModeList:
     """Switch listeners; in force in every worker when this answers."""
     body: ModeBody = call.body
-    known = [item.name for item in call.operator.settings.listeners]
+    known = [item.name for item in call.service.settings.listeners]
     if body.listener is not None and body.listener not in known:
         raise Refusal(
             HTTPStatus.NOT_FOUND,
@@ -135,151 +147,182 @@ async def set_mode(call: Call) -> ModeList:
             field="listener",
         )
     chosen = known if body.listener is None else [body.listener]
-    call.operator.record(
+    call.service.record(
         call.caller, body.by, "mode", body.listener or "all listeners", mode=body.mode.value
     )
-    await call.operator.set_modes(chosen, body.mode)
+    await call.service.set_modes(chosen, body.mode)
     return modes(call)
 
 
-def level(call: Call) -> LevelView:
-    """The log level in force."""
+def level(call: AdminCall) -> LevelView:
+    """Return the log level in force."""
     present = logging.getLevelName(logging.getLogger().level).lower()
-    return LevelView(level=present, configured=call.operator.settings.log.level)
+    return LevelView(level=present, configured=call.service.settings.log.level)
 
 
-async def show_level(call: Call) -> LevelView:
-    """The log level."""
+async def show_level(call: AdminCall) -> LevelView:
+    """Return the log level."""
     return level(call)
 
 
-async def set_level(call: Call) -> LevelView:
+async def set_level(call: AdminCall) -> LevelView:
     """Set the log level of the gate's processes."""
     body: LevelBody = call.body
-    call.operator.record(call.caller, body.by, "log level", body.level)
-    await call.operator.set_level(body.level)
+    call.service.record(call.caller, body.by, "log level", body.level)
+    await call.service.set_level(body.level)
     return level(call)
 
 
-def drain(call: Call) -> DrainView:
-    """Where a drain stands."""
-    open_ = call.operator.figures.totals().get(("connections_open",), 0.0)
+def drain(call: AdminCall) -> DrainView:
+    """Return where a drain stands."""
+    open_ = call.service.figures.totals().get(("connections_open",), 0.0)
     return DrainView(
-        draining=call.operator.runtime.withdrawn or call.operator.board.draining,
+        draining=call.service.runtime.withdrawn or call.service.board.draining,
         connections_open=int(open_),
     )
 
 
-async def show_drain(call: Call) -> DrainView:
-    """Where a drain stands."""
+async def show_drain(call: AdminCall) -> DrainView:
+    """Return where a drain stands."""
     return drain(call)
 
 
-async def set_drain(call: Call) -> DrainView:
+async def set_drain(call: AdminCall) -> DrainView:
     """Take the gate out of rotation, or back in."""
     body: DrainBody = call.body
-    call.operator.record(call.caller, body.by, "drain" if body.draining else "end drain")
-    call.operator.withdraw(body.draining)
+    call.service.record(call.caller, body.by, "drain" if body.draining else "end drain")
+    call.service.withdraw(body.draining)
     return drain(call)
 
 
-async def stop(call: Call) -> StopView:
+async def stop(call: AdminCall) -> StopView:
     """Drain with the deadline of the settings, and end the gate."""
     body: WhoBody = call.body
-    call.operator.record(call.caller, body.by, "stop")
-    call.operator.signal_supervisor(signal.SIGTERM)
-    return StopView(stopping=True, drain_seconds=call.operator.settings.process.drain_seconds)
+    call.service.record(call.caller, body.by, "stop")
+    call.service.signal_supervisor(signal.SIGTERM)
+    return StopView(stopping=True, drain_seconds=call.service.settings.process.drain_seconds)
 
 
-def reloads(call: Call) -> ReloadView:
-    """The reloads so far."""
-    board = call.operator.board
+def reloads(call: AdminCall) -> ReloadView:
+    """Return the reloads so far."""
+    board = call.service.board
     last = None
     try:
-        fields = json.loads(call.operator.settings.reload_path.read_text(encoding="utf-8"))
+        fields = json.loads(call.service.settings.reload_path.read_bytes())
         if fields.pop("born") == board.born:
             last = ReloadResult.model_validate(fields)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, KeyError, ValidationError) as error:
-        logging.getLogger("gate.admin").warning("%s: %s", call.operator.settings.reload_path, error)
-    return ReloadView(taken=board.reloads, refused=board.reloads_refused, last=last)
+    except (OSError, *MALFORMED) as error:  # pydantic's errors are ValueErrors
+        _log.warning("%s: %s", call.service.settings.reload_path, error)
+    return ReloadView(
+        taken=board.reloads,
+        refused=board.reloads_refused,
+        rolled_back=board.reloads_rolled_back,
+        patience_seconds=call.service.settings.process.reload_seconds,
+        last=last,
+    )
 
 
-async def show_reloads(call: Call) -> ReloadView:
-    """The reloads so far, and the last one's result."""
+async def show_reloads(call: AdminCall) -> ReloadView:
+    """Return the reloads so far, and the last one's result."""
     return reloads(call)
 
 
-async def reload(call: Call) -> ReloadView:
+async def reload(call: AdminCall) -> ReloadView:
     """Have the settings read again; the answer is what stood before."""
     body: WhoBody = call.body
-    call.operator.record(call.caller, body.by, "reload")
+    call.service.record(call.caller, body.by, "reload")
     before = reloads(call)
-    call.operator.signal_supervisor(signal.SIGHUP)
+    call.service.signal_supervisor(signal.SIGHUP)
     return before
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/mode", "showModes", "Every listener's mode", show_modes, answer=ModeList),
-    Endpoint(
+    AdminEndpoint(
+        "GET",
+        "/v1/mode",
+        "showModes",
+        "Every listener's mode",
+        show_modes,
+        Access.READ,
+        answer=ModeList,
+    ),
+    AdminEndpoint(
         "PUT",
         "/v1/mode",
         "setMode",
         "Switch listeners between enforce and monitor, until the next reload or start",
         set_mode,
-        writes=True,
+        Access.WRITE,
         body=ModeBody,
         answer=ModeList,
     ),
-    Endpoint("GET", "/v1/log-level", "showLogLevel", "The log level", show_level, answer=LevelView),
-    Endpoint(
+    AdminEndpoint(
+        "GET",
+        "/v1/log-level",
+        "showLogLevel",
+        "The log level",
+        show_level,
+        Access.READ,
+        answer=LevelView,
+    ),
+    AdminEndpoint(
         "PUT",
         "/v1/log-level",
         "setLogLevel",
         "Set the log level of the gate's processes, until the next reload or start",
         set_level,
-        writes=True,
+        Access.WRITE,
         body=LevelBody,
         answer=LevelView,
     ),
-    Endpoint("GET", "/v1/drain", "showDrain", "Where a drain stands", show_drain, answer=DrainView),
-    Endpoint(
+    AdminEndpoint(
+        "GET",
+        "/v1/drain",
+        "showDrain",
+        "Where a drain stands",
+        show_drain,
+        Access.READ,
+        answer=DrainView,
+    ),
+    AdminEndpoint(
         "PUT",
         "/v1/drain",
         "setDrain",
         "Take the gate out of rotation, or back in",
         set_drain,
-        writes=True,
+        Access.WRITE,
         body=DrainBody,
         answer=DrainView,
     ),
-    Endpoint(
+    AdminEndpoint(
         "POST",
         "/v1/stop",
         "stop",
         "Drain, and end the gate",
         stop,
-        writes=True,
+        Access.WRITE,
         body=WhoBody,
         answer=StopView,
         status=HTTPStatus.ACCEPTED,
     ),
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/reload",
         "showReloads",
         "The reloads so far, and the last one's result",
         show_reloads,
+        Access.READ,
         answer=ReloadView,
     ),
-    Endpoint(
+    AdminEndpoint(
         "POST",
         "/v1/reload",
         "reload",
         "Have the settings read again; GET tells when it is done",
         reload,
-        writes=True,
+        Access.WRITE,
         body=WhoBody,
         answer=ReloadView,
         status=HTTPStatus.ACCEPTED,

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model
+from gate.control.api.access import Access
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
+from gate.net.model import Model
 from gate.settings.mask import masked
 
 
@@ -24,7 +25,7 @@ class AuditQuery(Model):
     limit: int = Field(100, ge=1, le=1000)
 
 
-class AuditView(Model):
+class AuditEntryView(Model):
     """One change of the audit log."""
 
     time: str
@@ -39,37 +40,41 @@ class AuditView(Model):
 class AuditList(Model):
     """The newest changes, oldest first."""
 
-    items: tuple[AuditView, ...]
+    items: tuple[AuditEntryView, ...]
 
 
-async def show_config(call: Call) -> ConfigView:
-    """The settings in force."""
-    return ConfigView(settings=masked(call.operator.settings))
+async def show_config(call: AdminCall) -> ConfigView:
+    """Return the settings in force."""
+    return ConfigView(settings=masked(call.service.settings))
 
 
-async def show_audit(call: Call) -> AuditList:
-    """The newest changes that operators made."""
+async def show_audit(call: AdminCall) -> AuditList:
+    """Return the newest changes that operators made."""
     query: AuditQuery = call.query
     return AuditList(
-        items=tuple(AuditView(**asdict(entry)) for entry in call.operator.audit.newest(query.limit))
+        items=tuple(
+            AuditEntryView(**asdict(entry)) for entry in call.service.audit.newest(query.limit)
+        )
     )
 
 
 ENDPOINTS = (
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/config",
         "showConfig",
         "The settings in force; secrets are masked",
         show_config,
+        Access.READ,
         answer=ConfigView,
     ),
-    Endpoint(
+    AdminEndpoint(
         "GET",
         "/v1/audit",
         "showAudit",
         "The newest changes that operators made",
         show_audit,
+        Access.READ,
         query=AuditQuery,
         answer=AuditList,
     ),

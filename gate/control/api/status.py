@@ -8,14 +8,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
+from pydantic import Field
+
 from gate import __version__
+from gate.control.api.access import Access
 from gate.control.api.blocked import UnfiledRow
 from gate.control.api.checking import PositionView
-from gate.control.api.endpoint import Call, Endpoint
-from gate.control.api.model import Model, moment
-from gate.control.api.operator import Operator
-from gate.control.tally import Path_
-from gate.control.unfiled import Sort
+from gate.control.api.endpoint import AdminCall, AdminEndpoint
+from gate.control.api.service import AdminService
+from gate.control.blocked.table import BlockedSort
+from gate.control.metrics.processes import usage
+from gate.control.metrics.tally import Path_
+from gate.net.model import Model, moment
 from gate.settings import Mode
 
 _TOP: Final = 10
@@ -72,6 +76,16 @@ class ConnectionsView(Model):
     limit: int
 
 
+class HeldView(Model):
+    """A snapshot that waits for a person's word: it would close `closing` of `filed` domains."""
+
+    epoch: str
+    revision: int
+    filed: int
+    closing: int
+    since: datetime
+
+
 class SyncView(Model):
     """Where the sync with the registry stands; `enforced` is known to be in every worker."""
 
@@ -85,6 +99,7 @@ class SyncView(Model):
     connected: dict[str, bool]
     last_error: str
     last_error_at: datetime | None
+    held: HeldView | None
 
 
 class StatusView(Model):
@@ -95,7 +110,10 @@ class StatusView(Model):
     now: datetime
     started: datetime
     ready: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...] = Field(description="Why the gate takes no traffic.")
+    warnings: tuple[str, ...] = Field(
+        description="What to look at although it takes traffic: no filing, a snapshot that waits."
+    )
     draining: bool
     reloads: int
     reloads_refused: int
@@ -110,48 +128,54 @@ class StatusView(Model):
     suspended: int
     processes: tuple[ProcessView, ...]
     retired_workers: int
+    data_planes: dict[str, int] = Field(
+        description="Workers by data plane: native (compiled) or python; retired ones count."
+    )
     unfiled_names: int
     top_blocked: tuple[UnfiledRow, ...]
 
 
-async def show(call: Call) -> StatusView:
-    """The gate at a glance."""
-    operator = call.operator
-    board, table = operator.board, operator.unfiled
-    totals = operator.figures.totals()
-    reasons = operator.health.check()
-    sync = operator.sync()
-    kinds = [override.kind.value for override in operator.overrides.all()]
+async def show(call: AdminCall) -> StatusView:
+    """Return the gate at a glance."""
+    service = call.service
+    board, table = service.board, service.unfiled
+    totals = service.figures.totals()
+    reasons = service.health.check()
+    sync = service.following.fields()
+    kinds = [override.kind.value for override in service.overrides.all()]
     return StatusView(
         version=__version__,
-        host=operator.host,
+        host=service.host,
         now=moment(time.time()),
         started=moment(board.born / 1e9),
         ready=not reasons,
         reasons=tuple(reasons),
-        draining=operator.runtime.withdrawn or board.draining,
+        warnings=tuple(service.health.warnings()),
+        draining=service.runtime.withdrawn or board.draining,
         reloads=board.reloads,
         reloads_refused=board.reloads_refused,
         connections=ConnectionsView(
             open=_one(totals, "connections_open"), limit=_one(totals, "connections_limit")
         ),
-        listeners=tuple(_listeners(operator, totals)),
-        rates={name: tuple(values) for name, values in operator.pulse.series().items()},
+        listeners=tuple(_listeners(service, totals)),
+        rates={name: tuple(values) for name, values in service.pulse.series().items()},
         cache=CacheView(
             hits=_one(totals, "cache", "hits"),
             misses=_one(totals, "cache", "misses"),
             entries=_one(totals, "cache", "size"),
         ),
         upstreams=tuple(_upstreams(totals)),
-        replica=PositionView.of(operator.replica),
+        replica=PositionView.of(service.replica),
         sync=None if sync is None else SyncView.model_validate(sync),
         exempt=kinds.count("exempt"),
         suspended=kinds.count("suspended"),
-        processes=tuple(_processes(operator)),
-        retired_workers=len(board.elders.pids),
+        processes=tuple(_processes(service)),
+        retired_workers=len(board.replaced.pids),
+        data_planes={plane: _one(totals, "workers", plane) for plane in ("native", "python")},
         unfiled_names=len(table),
         top_blocked=tuple(
-            UnfiledRow.of(row, table.now()) for row in await table.rows(sort=Sort.RATE, limit=_TOP)
+            UnfiledRow.of(row, table.now())
+            for row in await table.rows(sort=BlockedSort.RATE, limit=_TOP)
         ),
     )
 
@@ -160,9 +184,9 @@ def _one(totals: Totals, *path: str) -> int:
     return int(totals.get(path, 0.0))
 
 
-def _listeners(operator: Operator, totals: Totals) -> Iterable[ListenerView]:
-    addresses = operator.addresses()
-    for item in operator.settings.listeners:
+def _listeners(service: AdminService, totals: Totals) -> Iterable[ListenerView]:
+    addresses = service.addresses()
+    for item in service.settings.listeners:
         decisions: dict[str, Counter[str]] = {}
         for path, value in totals.items():
             if path[:2] == ("decisions", item.name):
@@ -172,7 +196,7 @@ def _listeners(operator: Operator, totals: Totals) -> Iterable[ListenerView]:
             name=item.name,
             kind=item.kind,
             address=addresses.get(item.name, str(item.address)),
-            mode=operator.runtime.mode_of(item.name, operator.settings),
+            mode=service.runtime.mode_of(item.name, service.settings),
             configured=item.mode,
             accepted=_one(totals, "connections_accepted", item.name),
             decisions={verdict: dict(counts) for verdict, counts in decisions.items()},
@@ -190,10 +214,10 @@ def _upstreams(totals: Totals) -> Iterable[UpstreamView]:
         )
 
 
-def _processes(operator: Operator) -> Iterable[ProcessView]:
-    usage = operator.figures.usage()
-    for row in operator.board:
-        used = usage.get(row.name)
+def _processes(service: AdminService) -> Iterable[ProcessView]:
+    used_by = usage(service.board)
+    for row in service.board:
+        used = used_by.get(row.name)
         yield ProcessView(
             name=row.name,
             pid=row.pid,
@@ -206,5 +230,13 @@ def _processes(operator: Operator) -> Iterable[ProcessView]:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/status", "showStatus", "The gate at a glance", show, answer=StatusView),
+    AdminEndpoint(
+        "GET",
+        "/v1/status",
+        "showStatus",
+        "The gate at a glance",
+        show,
+        Access.READ,
+        answer=StatusView,
+    ),
 )

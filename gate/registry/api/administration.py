@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import Field
 
+from gate.net.model import Model
 from gate.registry import queries, tokens
-from gate.registry.api.endpoint import Call, Endpoint
+from gate.registry.api.endpoint import RegistryCall, RegistryEndpoint
 from gate.registry.api.pages import PageQuery, next_cursor
-from gate.registry.commands import Model, Role, Text
+from gate.registry.commands import Account, Role, Text
 from gate.registry.views import AuditView, TokenView
 
 
@@ -17,6 +18,9 @@ class NewToken(Model):
 
     name: Text = Field(description="用途 / what it is for")
     role: Role
+    account: Account | None = Field(
+        None, description="owner 令牌的账号 / an owner's account, for no other role"
+    )
     lifetime: int | None = Field(
         None, ge=60, le=10 * 366 * 86400, description="有效秒数 / seconds; for good, if not given"
     )
@@ -42,77 +46,96 @@ class AuditPage(Model):
     next: str | None
 
 
-async def make_token(call: Call) -> TokenMade:
+async def make_token(call: RegistryCall) -> TokenMade:
     """Make a token."""
     asked: NewToken = call.body
     info, text = await call.service.write(
         lambda: call.service.registry.create_token(
-            name=asked.name, role=asked.role, lifetime=asked.lifetime, actor=call.actor
+            name=asked.name,
+            role=asked.role,
+            lifetime=asked.lifetime,
+            actor=call.caller,
+            account=asked.account,
         )
     )
     return TokenMade(token=text, info=info)
 
 
-async def list_tokens(call: Call) -> TokenList:
-    """All tokens, without their secrets."""
+async def list_tokens(call: RegistryCall) -> TokenList:
+    """Return all tokens, without their secrets."""
     found = await call.service.read(tokens.list_tokens)
     return TokenList(items=tuple(found))
 
 
-async def revoke_token(call: Call) -> web.Response:
+async def revoke_token(call: RegistryCall) -> web.Response:
     """End a token at once."""
     token = call.path["token"]
-    await call.service.write(lambda: call.service.registry.revoke_token(token, actor=call.actor))
+    await call.service.write(lambda: call.service.registry.revoke_token(token, actor=call.caller))
     return web.Response(status=204)
 
 
-async def show_audit(call: Call) -> AuditPage:
-    """The audit trail."""
-    asked: PageQuery = call.query
+class TrailQuery(PageQuery):
+    """Which lines."""
+
+    q: str | None = Field(
+        None,
+        min_length=1,
+        max_length=300,
+        description="操作、对象、操作人或内容的一部分 / part of what was done, to what, by whom",
+    )
+    newest: bool = Field(False, description="最新的在前 / the newest first")
+
+
+async def show_audit(call: RegistryCall) -> AuditPage:
+    """Return the audit trail."""
+    asked: TrailQuery = call.query
     rows = await call.service.read(
-        queries.find_audit, after=asked.after_number(), limit=asked.limit
+        queries.find_audit,
+        queries.AuditFilter(text=asked.q, newest=asked.newest),
+        after=asked.after_number(),
+        limit=asked.limit,
     )
     return AuditPage(items=tuple(rows), next=next_cursor(rows, asked.limit, lambda row: row.id))
 
 
 ENDPOINTS = (
-    Endpoint(
+    RegistryEndpoint(
         "POST",
         "/v1/tokens",
         "makeToken",
         "新建令牌 / make a token",
         make_token,
-        role=Role.ADMIN,
+        Role.ADMIN,
         body=NewToken,
         answer=TokenMade,
         status=201,
     ),
-    Endpoint(
+    RegistryEndpoint(
         "GET",
         "/v1/tokens",
         "listTokens",
         "令牌列表 / all tokens",
         list_tokens,
-        role=Role.ADMIN,
+        Role.ADMIN,
         answer=TokenList,
     ),
-    Endpoint(
+    RegistryEndpoint(
         "DELETE",
         "/v1/tokens/{token}",
         "revokeToken",
         "撤销令牌 / end a token",
         revoke_token,
-        role=Role.ADMIN,
+        Role.ADMIN,
         status=204,
     ),
-    Endpoint(
+    RegistryEndpoint(
         "GET",
         "/v1/audit",
         "showAudit",
         "审计记录 / the audit trail",
         show_audit,
-        role=Role.ADMIN,
-        query=PageQuery,
+        Role.ADMIN,
+        query=TrailQuery,
         answer=AuditPage,
     ),
 )

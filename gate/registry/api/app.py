@@ -7,54 +7,61 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from gate.net.endpoint import ENDPOINT
+from gate.net.problems import HEADERS
 from gate.registry import log
-from gate.registry.api import administration, bulk, changes, operations, records, reports, snapshots
-from gate.registry.api.endpoint import ACTOR, ENDPOINT, Endpoint
+from gate.registry.api import (
+    administration,
+    bulk,
+    changes,
+    gates,
+    operations,
+    orders,
+    records,
+    reports,
+    sightings,
+    snapshots,
+)
+from gate.registry.api.endpoint import ACTOR, RegistryEndpoint, api_of
 from gate.registry.api.metrics import Metrics
 from gate.registry.api.openapi import document
 from gate.registry.api.problems import REQUEST_ID, problem
-from gate.registry.api.service import Service
+from gate.registry.api.service import RegistryService
 from gate.registry.commands import Role
+from gate.registry.console.app import PREFIX, make_console
 from gate.registry.errors import RegistryError
 
 _log = logging.getLogger(__name__)
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+ENDPOINTS: Final[tuple[RegistryEndpoint, ...]] = (
     *operations.ENDPOINTS,
+    *orders.ENDPOINTS,
     *records.ENDPOINTS,
     *changes.ENDPOINTS,
+    *gates.ENDPOINTS,
     *snapshots.ENDPOINTS,
     *bulk.ENDPOINTS,
     *reports.ENDPOINTS,
+    *sightings.ENDPOINTS,
     *administration.ENDPOINTS,
 )
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
-
-def make_app(service: Service) -> web.Application:
-    """The API on a service, which the application starts and closes."""
+def make_app(service: RegistryService) -> web.Application:
+    """Return the API on a service, which the application starts and closes."""
     metrics = Metrics(service)
     app = web.Application(
         middlewares=[_middleware(metrics)], client_max_size=service.settings.body_bytes
     )
-    for endpoint in ENDPOINTS:
-        app.router.add_route(endpoint.method, endpoint.path, _bind(endpoint, service))
-    text = json.dumps(document(ENDPOINTS), ensure_ascii=False)
-
-    async def openapi(request: web.Request) -> web.Response:
-        return web.Response(text=text, content_type="application/json")
+    api_of(service).add_routes(app, ENDPOINTS)
 
     async def healthy(request: web.Request) -> web.Response:
         at = await service.read(log.head)
@@ -69,18 +76,23 @@ def make_app(service: Service) -> web.Application:
         yield
         await service.close()
 
-    app.router.add_get("/v1/openapi.json", openapi)
+    app.router.add_get("/v1/openapi.json", _openapi)
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/metrics", scrape)
     app.cleanup_ctx.append(lifetime)
+    secure = service.settings.tls is not None
+    app.add_subapp(PREFIX, make_console(service, secure=secure))
     return app
 
 
-def _bind(endpoint: Endpoint, service: Service) -> Handle:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await endpoint.handle(request, service)
+@cache
+def _document() -> str:
+    """Return the OpenAPI document, made for whoever asks first: that takes its time."""
+    return json.dumps(document(ENDPOINTS), ensure_ascii=False)
 
-    return handle
+
+async def _openapi(request: web.Request) -> web.Response:
+    return web.Response(text=_document(), content_type="application/json")
 
 
 def _middleware(metrics: Metrics) -> Middleware:
@@ -107,7 +119,8 @@ def _middleware(metrics: Metrics) -> Middleware:
             _log.exception("request %s failed: %s %s", number, request.method, path)
             response = _refuse(metrics, request, RegistryError("internal", request=number))
         if not response.prepared:
-            response.headers.update(_HEADERS)
+            for name, value in HEADERS.items():
+                response.headers.setdefault(name, value)
             response.headers["X-Request-Id"] = request[REQUEST_ID]
         metrics.requests.labels(request.get(ENDPOINT, "other"), response.status).inc()
         _log.debug(

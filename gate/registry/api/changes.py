@@ -8,11 +8,13 @@ from dataclasses import asdict
 from aiohttp import web
 from pydantic import Field
 
-from gate.registry.api.endpoint import Call, Endpoint
-from gate.registry.commands import Model
+from gate.changes.batch import MAX_CHANGES
+from gate.net.model import Model
+from gate.registry.api.endpoint import RegistryCall, RegistryEndpoint
+from gate.registry.api.gates import told_by_pull
+from gate.registry.commands import Role
 from gate.registry.errors import RegistryError
 from gate.registry.views import GateView, PublishedView
-from gate.sync.batch import MAX_CHANGES
 
 
 class ChangesQuery(Model):
@@ -30,10 +32,13 @@ class ChangesQuery(Model):
     )
 
 
-async def changes(call: Call) -> web.Response:
-    """The next signed batch after a revision; an empty one when nothing came in time."""
+async def changes(call: RegistryCall) -> web.Response:
+    """Return the next signed batch after a revision; an empty one when nothing came in time."""
     asked: ChangesQuery = call.query
     feed = call.service.feed
+    told = told_by_pull(call.request)
+    if told is not None:
+        call.service.positions.take(*told)
     _check_epoch(asked, feed.head.epoch)
     batch = await feed.batch_after(asked.since, limit=asked.limit)
     _check_epoch(asked, batch.epoch)
@@ -61,8 +66,8 @@ class Followers(Model):
     nats: PublishedView | None
 
 
-async def followers(call: Call) -> Followers:
-    """The gates that are pushed to, and the stream."""
+async def followers(call: RegistryCall) -> Followers:
+    """Return the gates that are pushed to, and the stream."""
     distribution = call.service.distribution
     published = distribution.published
     return Followers(
@@ -72,20 +77,22 @@ async def followers(call: Call) -> Followers:
 
 
 ENDPOINTS = (
-    Endpoint(
+    RegistryEndpoint(
         "GET",
         "/v1/followers",
         "followers",
         "推送的网关与 NATS 发布状态 / gates that are pushed to, and the NATS stream",
         followers,
+        Role.READER,
         answer=Followers,
     ),
-    Endpoint(
+    RegistryEndpoint(
         "GET",
         "/v1/changes",
         "changes",
         "签名的变更批次（长轮询）/ signed batch of changes (long poll)",
         changes,
+        Role.READER,
         query=ChangesQuery,
     ),
 )

@@ -9,14 +9,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, g
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gate.registry.api.service import Service
-from gate.sync.errors import Cause
+from gate.changes.errors import Cause
+from gate.registry.api.service import RegistryService
 
 
-class _State(Collector):
+class _ServiceState(Collector):
     """What is read off at the moment of a scrape."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RegistryService) -> None:
         self._service = service
         self._certificates = service.certificates
         self._feed = service.feed
@@ -27,7 +27,7 @@ class _State(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The log's head, the gates that are pushed to, the stream, and the certificates."""
+        """Yield the log's head, the gates that are pushed to, the stream, and the certificates."""
         head = self._feed.head
         yield GaugeMetricFamily(
             "gate_registry_revision", "Newest revision of the change log.", head.revision
@@ -42,11 +42,30 @@ class _State(Collector):
             "When a gate last acknowledged.",
             labels=["gate"],
         )
+        failing = GaugeMetricFamily(
+            "gate_registry_gate_push_failing",
+            "1 while pushes to a gate fail, else 0; the log and GET /v1/followers say why.",
+            labels=["gate"],
+        )
+        failures = CounterMetricFamily(
+            "gate_registry_gate_push_failures", "Failed pushes to a gate.", labels=["gate"]
+        )
         for gate in self._distribution.gates:
             revision.add_metric([gate.name], gate.revision or 0)
             acknowledged.add_metric([gate.name], gate.acknowledged_at)
+            failing.add_metric([gate.name], float(bool(gate.last_error)))
+            failures.add_metric([gate.name], gate.failures)
         yield revision
         yield acknowledged
+        yield failing
+        yield failures
+        held = self._service.snapshots.held
+        yield GaugeMetricFamily(
+            "gate_registry_set_held",
+            "1 while a set that has shrunk unexplained waits for a person's word.",
+            float(held is not None),
+        )
+        yield from self._sighted()
         ends = GaugeMetricFamily(
             "gate_certificate_expiry_timestamp_seconds",
             "When the first certificate of a setting ends.",
@@ -61,7 +80,7 @@ class _State(Collector):
             labels=["cause"],
         )
         turned_away = self._service.turned_away
-        refused.add_metric(["limit"], turned_away[Cause.LIMIT] + self._service.evicted())
+        refused.add_metric(["limit"], turned_away[Cause.LIMIT])
         refused.add_metric(["handshake"], turned_away[Cause.HANDSHAKE])
         yield refused
         published = self._distribution.published
@@ -72,13 +91,34 @@ class _State(Collector):
                 published.revision,
             )
 
+    def _sighted(self) -> Iterator[Metric]:
+        """Yield what the last look at what gates have seen came to; nothing before the first."""
+        look = self._service.look
+        if look is None:
+            return
+        yield GaugeMetricFamily(
+            "gate_registry_blocked_matched",
+            "Blocked domains that seem an account's.",
+            look.blocked,
+        )
+        if look.idle is not None:
+            yield GaugeMetricFamily(
+                "gate_registry_idle_filings",
+                "Filed domains without traffic for `sightings.idle_days`; absent where the gates' "
+                "word does not go far enough.",
+                look.idle,
+            )
+        yield GaugeMetricFamily(
+            "gate_registry_hollow_subjects", "Subjects on record without any service.", look.hollow
+        )
+
 
 class Metrics:
     """Counters of one service, and its state."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RegistryService) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(service))
+        self._registry.register(_ServiceState(service))
         self.requests = Counter(
             "gate_registry_requests",
             "Requests by endpoint (its name in the OpenAPI document) and status.",
@@ -93,7 +133,7 @@ class Metrics:
         )
 
     def exposed(self) -> web.Response:
-        """The answer to a scrape."""
+        """Return the answer to a scrape."""
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )

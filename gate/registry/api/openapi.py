@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gate import __version__, openapi
-from gate.openapi import Operation, Refusals, Schema
-from gate.registry.api.endpoint import Endpoint, NoQuery
-from gate.registry.api.problems import MEDIA_TYPE, Problem, catalogue
+from gate import __version__
+from gate.net import openapi
+from gate.net.openapi import Operation, RefusalFormat, Schema
+from gate.net.problems import MEDIA_TYPE
+from gate.registry.api.endpoint import RegistryEndpoint
+from gate.registry.api.problems import RegistryProblem, catalogue
 
 _INFO: Final = """\
 登记系统：备案主体、服务、域名、接入与备案号；每项操作是一个事务，并写入签名的变更日志。
@@ -23,8 +25,8 @@ and keeps tokens. Errors are `application/problem+json` with a code, a Chinese a
 """
 
 
-def document(endpoints: Iterable[Endpoint]) -> Schema:
-    """The OpenAPI 3.1 document of these endpoints."""
+def document(endpoints: Iterable[RegistryEndpoint]) -> Schema:
+    """Return the OpenAPI 3.1 document of these endpoints."""
     codes = "".join(
         f"| `{row['code']}` | {row['status']} | {row['zh']} | {row['en']} |\n"
         for row in catalogue()
@@ -37,26 +39,12 @@ def document(endpoints: Iterable[Endpoint]) -> Schema:
     }
     refused = "拒绝，未做更改 / refused, nothing changed"
     return openapi.document(
-        info, map(_operation, endpoints), Refusals(refused, MEDIA_TYPE, Problem)
+        info, map(_operation, endpoints), RefusalFormat(refused, MEDIA_TYPE, RegistryProblem)
     )
 
 
-def _operation(endpoint: Endpoint) -> Operation:
-    about = [] if endpoint.role is None else [f"需要权限 / needs the role `{endpoint.role}`."]
+def _operation(endpoint: RegistryEndpoint) -> Operation:
+    about = [f"需要权限 / needs the role `{endpoint.access}`."]
     if endpoint.body is not None and endpoint.body.__doc__:
         about.append(endpoint.body.__doc__)
-    return Operation(
-        endpoint.method,
-        endpoint.path,
-        endpoint.name,
-        endpoint.summary,
-        endpoint.status,
-        security=() if endpoint.role is None else ({"token": []},),
-        description="\n\n".join(about),
-        query=None if endpoint.query is NoQuery else endpoint.query,
-        body=endpoint.body,
-        answer=endpoint.answer,
-        media=endpoint.media,
-        upload=endpoint.upload,
-        headers=endpoint.headers,
-    )
+    return endpoint.operation(security=({"token": []},), description="\n\n".join(about))

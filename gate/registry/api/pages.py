@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from gate.registry.commands import Model
+from gate.net.model import Model
 from gate.registry.errors import RegistryError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class PageQuery(Model):
     )
 
     def after_text(self) -> str:
-        """The key after which the page begins. Raises RegistryError `cursor_invalid`."""
+        """Return the key after which the page begins. Raises RegistryError `cursor_invalid`."""
         if self.cursor is None:
             return ""
         try:
@@ -35,7 +35,7 @@ class PageQuery(Model):
         return text
 
     def after_number(self) -> int:
-        """The number after which the page begins. Raises RegistryError `cursor_invalid`."""
+        """Return the number after which the page begins. Raises RegistryError `cursor_invalid`."""
         text = self.after_text() or "0"
         if not text.isascii() or not text.isdigit() or len(text) > 18:
             raise RegistryError("cursor_invalid", field="cursor")
@@ -43,7 +43,7 @@ class PageQuery(Model):
 
 
 def next_cursor(rows: Sequence[T], limit: int, key: Callable[[T], object]) -> str | None:
-    """The cursor of the page after `rows`, or None if it was the last."""
+    """Return the cursor of the page after `rows`, or None if it was the last."""
     if len(rows) < limit:
         return None
     return base64.urlsafe_b64encode(str(key(rows[-1])).encode()).decode()

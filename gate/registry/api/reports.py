@@ -8,11 +8,12 @@ from enum import StrEnum
 from aiohttp import web
 from pydantic import Field
 
+from gate.net.model import Model
 from gate.registry import reports
-from gate.registry.api.endpoint import KEY_HEADER, Call, Endpoint
+from gate.registry.api.endpoint import KEY_HEADER, RegistryCall, RegistryEndpoint, idempotency_key
 from gate.registry.api.pages import PageQuery, next_cursor
 from gate.registry.api.streaming import stream
-from gate.registry.commands import Model
+from gate.registry.commands import Role
 from gate.registry.database import Database
 from gate.registry.reports import read_key, sort_key
 from gate.registry.unfiled import (
@@ -46,15 +47,15 @@ class UnfiledPage(Model):
     next: str | None
 
 
-async def report(call: Call) -> ReportTaken:
+async def report(call: RegistryCall) -> ReportTaken:
     """Add a gate's counts."""
-    key = call.idempotency_key()
+    key = idempotency_key(call.request)
     return await call.service.write(
-        lambda: call.service.registry.report_unfiled(call.body, actor=call.actor, key=key)
+        lambda: call.service.registry.report_unfiled(call.body, actor=call.caller, key=key)
     )
 
 
-async def find(call: Call) -> UnfiledPage | web.StreamResponse:
+async def find(call: RegistryCall) -> UnfiledPage | web.StreamResponse:
     """Blocked names, as a page or as one CSV file."""
     asked: UnfiledPageQuery = call.query
     if asked.format is ListFormat.CSV:
@@ -72,29 +73,31 @@ async def find(call: Call) -> UnfiledPage | web.StreamResponse:
 
 
 def _csv(database: Database, query: UnfiledQuery) -> Generator[bytes]:
-    """The list, all of it from one state of the database."""
+    """Yield the list, all of it from one state of the database."""
     with database.read() as connection:
         for piece in write_csv(reports.find_all(connection, query)):
             yield piece.encode()
 
 
 ENDPOINTS = (
-    Endpoint(
+    RegistryEndpoint(
         "POST",
         "/v1/reports/unfiled",
         "reportUnfiled",
         "上报未备案域名的访问 / report blocked names that are asked for",
         report,
+        Role.READER,
         body=UnfiledReport,
         answer=ReportTaken,
         headers=KEY_HEADER,
     ),
-    Endpoint(
+    RegistryEndpoint(
         "GET",
         "/v1/reports/unfiled",
         "findUnfiled",
         "各网关上报的未备案域名 / blocked names, over all gates",
         find,
+        Role.READER,
         query=UnfiledPageQuery,
         answer=UnfiledPage,
         media=("application/json", "text/csv"),

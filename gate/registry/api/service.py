@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -12,19 +13,25 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
+from gate.changes.errors import Cause
+from gate.net.certificate_expiry import Certificates
 from gate.registry.commands import Command, Outcome, Role
-from gate.registry.distribution import Distribution, SignedLog
+from gate.registry.distribution.feed import Feed
+from gate.registry.distribution.positions import Positions, Told
+from gate.registry.distribution.sealing import Sealer
+from gate.registry.distribution.snapshots import Snapshots
+from gate.registry.distribution.tasks import Distribution, SignedLog
 from gate.registry.errors import RegistryError
-from gate.registry.feed import Feed
 from gate.registry.jobs import Jobs
+from gate.registry.orders.channels import NotTaken, make_channels
+from gate.registry.orders.notices import Sending
+from gate.registry.orders.states import OrderState
 from gate.registry.places import Places
 from gate.registry.registry import Registry, Request
-from gate.registry.sealing import Sealer
-from gate.registry.snapshots import Snapshots
+from gate.registry.sightings.reminding import AccountSending
+from gate.registry.sightings.views import Look
 from gate.registry.tokens import Actor, authenticate
-from gate.settings import Registry as RegistrySettings
-from gate.sync.errors import Cause
-from gate.sync.expiry import Certificates
+from gate.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -37,21 +44,27 @@ LONG_READERS: Final = 2
 CONNECTIONS: Final = READERS + LONG_READERS + 1
 """Read connections that the service may use at once; the last is the feed's."""
 
-GROUP: Final = 16
+GROUP: Final = 64
 """Operations of one transaction at most: the first of them waits for the last."""
 
 TIDY_SECONDS: Final = 60
+SET_SECONDS: Final = 1800
+
+NOTICE_SECONDS: Final = 2
+"""Between two looks at the outbox of notices without news."""
 
 _ANYBODY: Final = Actor("anybody", Role.READER)
 
 
-class Service:
+class RegistryService:
     """The registry inside an event loop. Writes queue for one thread, reads have a few."""
 
     def __init__(self, registry: Registry, settings: RegistrySettings, places: Places) -> None:
         """Raises KeyStoreError or TlsError. Needs the running loop."""
         self.registry = registry
         self.settings = settings
+        self.folder = places.folder
+        self.keys_dir = places.keys_dir
         self.sealer = Sealer(places.keys_dir)
         self.writer = ThreadPoolExecutor(1, "registry-write")
         self.reader = ThreadPoolExecutor(READERS, "registry-read")
@@ -65,8 +78,14 @@ class Service:
             places.folder / "snapshots",
             seconds=settings.snapshot_seconds,
             keep=settings.keep_changes,
+            max_shrink=settings.max_shrink,
         )
         self.distribution = Distribution(settings, SignedLog(self.feed, self.sealer))
+        self.positions = Positions(
+            self._keep_positions,
+            lambda: self.distribution.gates,
+            lambda: self.feed.head.epoch,
+        )
         self.certificates = Certificates(
             {
                 "registry.tls": settings.tls,
@@ -75,19 +94,31 @@ class Service:
             }
         )
         self.turned_away: Counter[Cause] = Counter()
-        """Connections that were closed before their first request."""
-        self.evicted: Callable[[], int] = lambda: 0
-        """Connections that had been silent for the longest time, and gave way to others."""
+        """Connections that were closed before their first request, or gave way to others."""
+        self.look: Look | None = None
+        """What the last look at what gates have seen came to; None before the first."""
         self._beside: list[asyncio.Task[None]] = []
         self._asked: list[tuple[Request, asyncio.Future[tuple[Outcome, bool]]]] = []
         self._performer: asyncio.Task[None] | None = None
+        self._look = asyncio.Event()
+        self._news = asyncio.Event()
+        told = settings.orders.notices
+        self._channels = make_channels(registry.policy.channels, told.webhook, told.smtp)
 
     async def start(self) -> None:
         """Begin to follow the log, tidy it now and then, and go on with imports."""
         await self.feed.start()
         self.distribution.start()
         self.jobs.resume()
-        work = (self._tidy(), self.certificates.watch())
+        work = (
+            self._tidy(),
+            self._watch_the_set(),
+            self._sweep(),
+            self._tell_owners(),
+            self._look_around(),
+            self.positions.run(),
+            self.certificates.watch(),
+        )
         self._beside = [asyncio.create_task(item) for item in work]
 
     async def close(self) -> None:
@@ -112,17 +143,91 @@ class Service:
                 _log.warning("the log could not be compacted: %s", error)
             await asyncio.sleep(TIDY_SECONDS)
 
+    async def _watch_the_set(self) -> None:
+        """Look at the size of the set, also while nobody asks for a snapshot."""
+        while True:
+            # One that is held has said so; and the database may be away.
+            with contextlib.suppress(RegistryError):
+                await asyncio.get_running_loop().run_in_executor(
+                    self.long_reader, self.snapshots.check
+                )
+            await asyncio.sleep(SET_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Do what the clocks of orders have come to, now and every few seconds."""
+        while True:
+            failed: list[int] = []
+            try:
+                while (await self.write(partial(self.registry.sweep_some, failed))).more:
+                    pass
+            except RegistryError as error:
+                _log.warning("the orders' clocks could not be looked at: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), self.settings.orders.sweep_seconds)
+            self._look.clear()
+
+    async def _look_around(self) -> None:
+        """Put what gates have seen beside the records, now and then."""
+        while True:
+            try:
+                loop = asyncio.get_running_loop()
+                self.look = await loop.run_in_executor(self.long_reader, self.registry.look_around)
+                if self.look.notices:
+                    self._news.set()
+            except RegistryError as error:
+                _log.warning("what gates have seen could not be looked at: %s", error)
+            except Exception:  # it is no reason to stop the service
+                _log.exception("the look at what gates have seen met a fault of this program")
+            await asyncio.sleep(self.settings.orders.sightings.seconds)
+
+    async def _keep_positions(self, told: Told) -> None:
+        await self.write(partial(self.registry.take_positions, told))
+
+    async def _tell_owners(self) -> None:
+        """Send what is in the outbox of notices, as it comes and as it is due again."""
+        while True:
+            try:
+                while found := await self.write(self.registry.claim_notices):
+                    await asyncio.gather(*map(self._send, found))
+                while others := await self.write(self.registry.claim_account_notices):
+                    await asyncio.gather(*map(self._send, others))
+            except RegistryError as error:
+                _log.warning("the notices could not be looked at: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), NOTICE_SECONDS)
+            self._news.clear()
+
+    async def _send(self, sending: Sending | AccountSending) -> None:
+        error: str | None = None
+        try:
+            await self._channels[sending.channel].send(sending.notice, self.registry.now())
+        except NotTaken as failure:
+            error = str(failure)
+            _log.warning("notice %s is not taken yet: %s", sending.notice.id, error)
+        except Exception as failure:  # a fault of a channel keeps no other one waiting
+            error = repr(failure)
+            _log.exception("notice %s met a fault of this program", sending.notice.id)
+        await self.write(partial(self.registry.settle_notice, sending, error))
+
     async def read(self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `query(connection, ...)` in a read transaction of its own."""
+        return await self._read(self.reader, query, *args, **kwargs)
 
+    async def read_long(self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a query that may look at every row as `read` does, where it keeps no short one."""
+        return await self._read(self.long_reader, query, *args, **kwargs)
+
+    async def _read(
+        self, threads: ThreadPoolExecutor, query: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> T:
         def run() -> T:
             with self.registry.database.read() as connection:
                 return query(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self.reader, run)
+        return await asyncio.get_running_loop().run_in_executor(threads, run)
 
     async def in_pieces(self, pieces: Generator[bytes]) -> AsyncGenerator[bytes]:
-        """What a generator gives, run on a thread for long reads; it is closed at the end."""
+        """Yield what a generator gives, run on a thread for long reads; it is closed at the end."""
         loop = asyncio.get_running_loop()
         step: asyncio.Future[bytes | None] | None = None
         try:
@@ -142,14 +247,14 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.writer, work)
 
     async def perform(
-        self, command: Command, actor: Actor, key: str | None
+        self, command: Command, actor: Actor, key: str | None, *, dry_run: bool = False
     ) -> tuple[Outcome, bool]:
         """Carry out an operation; see `Registry.perform`.
 
         Those that come while the writer is busy are done together, with one write to the disk.
         """
         done: asyncio.Future[tuple[Outcome, bool]] = asyncio.get_running_loop().create_future()
-        self._asked.append((Request(command, actor, key), done))
+        self._asked.append((Request(command, actor, key, dry_run), done))
         if self._performer is None or self._performer.done():
             self._performer = asyncio.create_task(self._perform_asked())
         return await done
@@ -171,9 +276,13 @@ class Service:
                     done.set_exception(one)
                 else:
                     done.set_result(one)
+                    if one[0].state is not None:
+                        self._news.set()
+                    if one[0].state == OrderState.SMS:
+                        self._look.set()  # codes are to be sent
 
     async def authenticate(self, header: str | None, needed: Role | None) -> Actor:
-        """Who sent this Authorization header.
+        """Return who sent this Authorization header.
 
         Raises RegistryError `token_missing`, `token_invalid` or `role_insufficient`.
         """

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gate.registry.api.endpoint import Call
+from gate.registry.api.endpoint import RegistryCall
 from gate.registry.errors import RegistryError
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ PIECE_SECONDS: Final = 60.0
 
 
 async def stream(
-    call: Call, pieces: Generator[bytes], *, name: str, media: str
+    call: RegistryCall, pieces: Generator[bytes], *, name: str, media: str
 ) -> web.StreamResponse:
     """Send a file called `name` as it is made.
 
@@ -49,7 +49,7 @@ async def stream(
     return response
 
 
-async def _send(call: Call, pieces: Generator[bytes], response: web.StreamResponse) -> None:
+async def _send(call: RegistryCall, pieces: Generator[bytes], response: web.StreamResponse) -> None:
     async with aclosing(call.service.in_pieces(pieces)) as made:
         async for piece in made:
             if not response.prepared:

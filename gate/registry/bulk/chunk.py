@@ -8,8 +8,10 @@ meanwhile.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -23,17 +25,17 @@ from sqlalchemy import (
     update,
 )
 
+from gate.filings import Change
+from gate.licence import ServiceKind, ServiceNumber
 from gate.registry.bulk.record import FilingRecord
 from gate.registry.bulk.rows import insert_rows
 from gate.registry.errors import RegistryError, Said
-from gate.registry.licence import ServiceKind, ServiceNumber
+from gate.registry.fields import MAX_DOMAINS, domain_status, folded
 from gate.registry.operations import Work
-from gate.registry.rules import MAX_DOMAINS, domain_status
 from gate.registry.schema import accesses, domains, reservations, services, subjects
-from gate.replica import Change
 
 _SUBJECT: Final = (
-    *("id", "licence", "province", "name", "kind", "account", "certificate"),
+    *("id", "licence", "province", "name", "folded", "kind", "account", "certificate"),
     *("created_at", "changed_at"),
 )
 _SERVICE: Final = (
@@ -67,11 +69,28 @@ class _Owner:
     sites: dict[tuple[ServiceKind, int], _Site] = field(default_factory=dict)
 
 
-class Chunk:
-    """The records around some filings, and what the filings add to them."""
+class RowOutcome(StrEnum):
+    """What taking a filing changed."""
 
-    def __init__(self, work: Work, records: Sequence[FilingRecord]) -> None:
+    NEW = "new"
+    REVIVED = "revived"
+    """Filed again: it had been cancelled."""
+    UNCHANGED = "unchanged"
+
+
+class Chunk:
+    """The records around some filings, and what the filings add to them.
+
+    A domain that was cancelled is filed again with `revive` only: a list that is older than the
+    cancellation would open it.
+    """
+
+    def __init__(
+        self, work: Work, records: Sequence[FilingRecord], *, revive: bool = False
+    ) -> None:
         self._work = work
+        self._revive = revive
+        self._cancelled: dict[str, int] = {}  # domain -> when
         self._owners: dict[str, _Owner] = {}
         self._accounts: dict[str, str] = {}
         self._certificates: dict[str, str] = {}
@@ -87,8 +106,8 @@ class Chunk:
         self._bound: dict[int, _Owner] = {}
         self._touched: dict[str, _Site] = {}
 
-    def add(self, record: FilingRecord) -> bool:
-        """Take one filing; False if it is on record already, just so.
+    def add(self, record: FilingRecord) -> RowOutcome:
+        """Take one filing.
 
         Raises RegistryError for the rule that it breaks; nothing of it is taken then.
         """
@@ -103,13 +122,18 @@ class Chunk:
             raise RegistryError(
                 "domain_pending", field="domain", domain=record.domain, application=waiting
             )
+        cancelled_at = self._cancelled.get(record.domain) if site is None else None
+        if cancelled_at is not None and not self._revive:
+            raise RegistryError(
+                "domain_cancelled", field="domain", domain=record.domain, date=day(cancelled_at)
+            )
         self._check_owner(record, owner, licence)
         on_record = site or (owner and owner.sites.get((number.kind, number.site)))
         if on_record and record.suspended and not on_record.suspended:
             raise RegistryError("import_suspends", field="status", licence=number)
         if site is not None:  # on record already, under this very number
             bound = owner is not None and self._bind(owner, record)
-            return self._join(site, record) or bound
+            return RowOutcome.NEW if self._join(site, record) or bound else RowOutcome.UNCHANGED
         if owner is not None:
             site = owner.sites.get((number.kind, number.site))
         if site is not None:
@@ -124,7 +148,12 @@ class Chunk:
         site.domains.append(record.domain)
         self._holders[record.domain] = (str(number), site)
         self._touched[record.domain] = site
-        return True
+        return RowOutcome.NEW if cancelled_at is None else RowOutcome.REVIVED
+
+    def revival(self, domain: str) -> RegistryError:
+        """Return a note on a domain that was filed again."""
+        date = day(self._cancelled[domain])
+        return RegistryError("domain_revived", field="domain", domain=domain, date=date)
 
     def write(self) -> None:
         """Write what was taken, and add the changes to the unit of work."""
@@ -229,6 +258,7 @@ class Chunk:
                 licence,
                 record.number.subject.province,
                 record.subject,
+                folded(record.subject),
                 record.subject_kind.value,
                 record.account,
                 record.certificate,
@@ -284,13 +314,17 @@ class Chunk:
     def _read(self, records: Sequence[FilingRecord]) -> None:
         """Read the records that these filings could touch."""
         names = {record.domain for record in records}
-        held = self._select(domains.c.domain, names, domains.c.licence, domains.c.service_id)
-        waiting = self._select(reservations.c.domain, names, reservations.c.application_id)
+        held = self._select(
+            domains.c.domain, names, domains.c.licence, domains.c.service_id, domains.c.changed_at
+        )
+        waiting = self._select(reservations.c.domain, names, reservations.c.order_id)
         self._reserved = dict(tuple(row) for row in waiting)
         self._read_owners(records)
         sites = {site.id: site for owner in self._owners.values() for site in owner.sites.values()}
-        for domain, licence, service in held:
-            if service is not None:
+        for domain, licence, service, changed_at in held:
+            if service is None:
+                self._cancelled[domain] = changed_at
+            else:
                 # A holder that is none of this chunk's subjects is only named in a refusal.
                 self._holders[domain] = (licence, sites.get(service))
         for service, domain in self._select(domains.c.service_id, sites, domains.c.domain):
@@ -333,7 +367,7 @@ class Chunk:
         *columns: ColumnElement[Any],
         where: ColumnElement[bool] | None = None,
     ) -> Sequence[Any]:
-        """Rows of `key` and `columns` for the keys given, which travel as one parameter."""
+        """Return rows of `key` and `columns` for the keys given, which travel as one parameter."""
         wanted = list(keys)
         if not wanted:
             return []
@@ -345,6 +379,11 @@ class Chunk:
         if where is not None:
             query = query.where(where)
         return self._work.connection.execute(query).all()
+
+
+def day(moment: int) -> str:
+    """Return the date of a moment in China, where the filing system keeps time."""
+    return time.strftime("%Y-%m-%d", time.gmtime(moment + 8 * 3600))
 
 
 def _check_room(site: _Site) -> None:

@@ -17,7 +17,7 @@ _ROWS: Final = 2_000
 
 
 def export_filings(database: Database, form: FileFormat) -> Generator[bytes]:
-    """The filings in order of domain, in pieces of some thousand lines.
+    """Yield the filings in order of domain, in pieces of some thousand lines.
 
     All pieces show one state of the database. Domains that are absent are left out. The
     certificate numbers are in it: give it to nobody who may not see them.

@@ -3,6 +3,9 @@
 One line is one filing, also in CSV: no column may hold a line break, so a quote that is left open
 spoils one line and not the rest of the file. Lines are numbered from 1, the CSV header included,
 and every line comes with the position in bytes after it, so that an import can go on from there.
+
+What clerks have is written anew first (`gate.registry.bulk.clerks`), as `FileFormat.LIST`: a line
+of JSON that tells of the list, then one for each of its rows, with the row's own number.
 """
 
 from __future__ import annotations
@@ -26,19 +29,35 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class FileFormat(StrEnum):
-    """CSV with a header, or one JSON object a line."""
+    """CSV with a header, one JSON object a line, or a clerk's list written anew."""
 
     CSV = "csv"
     NDJSON = "ndjson"
+    LIST = "list"
+
+
+EXPORTED: Final = (FileFormat.CSV, FileFormat.NDJSON)
+"""What an export is written in."""
 
 
 @dataclass(slots=True, frozen=True)
 class Line:
-    """One line: its number, the bytes of the file up to its end, and its columns or its fault."""
+    """One line: its number, the bytes of the file up to its end, and its columns or its fault.
+
+    `more` are further domains of the row of a list that has several in one cell.
+    """
 
     number: int
     end: int
     values: Mapping[str, str] | RegistryError
+    more: Sequence[str] = ()
+
+    def filings(self) -> Iterator[Mapping[str, str] | RegistryError]:
+        """Yield the columns of each filing, or the line's fault."""
+        yield self.values
+        if not isinstance(self.values, RegistryError):
+            for domain in self.more:
+                yield {**self.values, "domain": domain}
 
 
 def guess_format(name: str) -> FileFormat:
@@ -50,15 +69,18 @@ def guess_format(name: str) -> FileFormat:
 def read_lines(
     file: BinaryIO, form: FileFormat, *, offset: int = 0, number: int = 0
 ) -> Iterator[Line]:
-    """The lines of a file after `offset` bytes, which hold `number` lines.
+    """Yield the lines of a file after `offset` bytes, which hold `number` lines.
 
     Blank lines are passed over. Raises RegistryError `header_invalid` for a CSV file without a
     usable header.
     """
     file.seek(0)
+    if form is FileFormat.LIST:
+        yield from _list_lines(file, offset)
+        return
     header: Sequence[str] = ()
     if form is FileFormat.CSV:
-        header = _read_header(file)
+        header = read_header(file)
         if offset == 0:
             offset, number = file.tell(), 1
     if offset:
@@ -75,7 +97,7 @@ def read_lines(
             yield Line(
                 number,
                 offset,
-                _line_error(Said(f"超过 {MAX_LINE} 字节", f"it is longer than {MAX_LINE} bytes")),
+                line_fault(Said(f"超过 {MAX_LINE} 字节", f"it is longer than {MAX_LINE} bytes")),
             )
             continue
         text = raw.rstrip(b"\r\n")
@@ -89,8 +111,23 @@ def read_lines(
             yield Line(number, offset, values)
 
 
+def _list_lines(file: BinaryIO, offset: int) -> Iterator[Line]:
+    """Yield the rows of a list after `offset` bytes; see `write_list` in `clerks.py`."""
+    file.readline()  # what the list is
+    if offset:
+        file.seek(offset)
+    offset = file.tell()
+    while raw := file.readline():
+        offset += len(raw)
+        number, values, more = json.loads(raw)
+        if isinstance(values, str):
+            yield Line(number, offset, line_fault(Said(values, more)))
+        else:
+            yield Line(number, offset, values, more)
+
+
 def write_row(form: FileFormat, values: Mapping[str, str]) -> bytes:
-    """One filing as a line of a file."""
+    """Return one filing as a line of a file."""
     if form is FileFormat.NDJSON:
         row = {column: text for column, text in values.items() if text}
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
@@ -100,11 +137,12 @@ def write_row(form: FileFormat, values: Mapping[str, str]) -> bytes:
 
 
 def write_header(form: FileFormat) -> bytes:
-    """What a file of filings begins with."""
+    """Return what a file of filings begins with."""
     return (",".join(COLUMNS) + "\n").encode() if form is FileFormat.CSV else b""
 
 
-def _read_header(file: BinaryIO) -> list[str]:
+def read_header(file: BinaryIO) -> list[str]:
+    """Return the columns of a CSV file. Raises RegistryError `header_invalid`."""
     raw = file.readline(MAX_LINE + 1).removeprefix(_BOM).rstrip(b"\r\n")
     try:
         names = [name.strip().lower() for name in next(csv.reader([raw.decode()], strict=True), [])]
@@ -133,11 +171,11 @@ def _csv_row(raw: bytes, header: Sequence[str]) -> dict[str, str]:
         try:
             row = next(csv.reader([text], strict=True))
         except csv.Error as error:
-            raise _line_error(str(error)) from error
+            raise line_fault(str(error)) from error
     else:
         row = text.split(",")
     if len(row) != len(header):
-        raise _line_error(
+        raise line_fault(
             Said(
                 f"{len(row)} 列，应为 {len(header)} 列",
                 f"{len(row)} columns; {len(header)} are due",
@@ -150,14 +188,14 @@ def _json_row(raw: bytes) -> dict[str, str]:
     try:
         row = json.loads(_decode(raw))
     except (ValueError, RecursionError) as error:
-        raise _line_error(f"JSON: {error}") from error
+        raise line_fault(f"JSON: {error}") from error
     if not isinstance(row, dict):
-        raise _line_error(Said("应为 JSON 对象", "a JSON object is due"))
+        raise line_fault(Said("应为 JSON 对象", "a JSON object is due"))
     for column, value in row.items():
         if column not in COLUMNS:
-            raise _line_error(_unknown(column))
+            raise line_fault(_unknown(column))
         if not isinstance(value, str):
-            raise _line_error(Said(f"“{column}”应为文本", f"{column} must be a string"))
+            raise line_fault(Said(f"“{column}”应为文本", f"{column} must be a string"))
     return row
 
 
@@ -165,7 +203,7 @@ def _decode(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise _line_error(
+        raise line_fault(
             Said("不是 UTF-8 编码，请另存为 UTF-8", "not UTF-8; save it as such")
         ) from error
 
@@ -183,5 +221,6 @@ def _unknown(column: str) -> Said:
     return Said(f"未知列 {column[:40]!r}", f"unknown column {column[:40]!r}")
 
 
-def _line_error(detail: str | Said) -> RegistryError:
+def line_fault(detail: str | Said) -> RegistryError:
+    """Return what is wrong with a line that cannot be read."""
     return RegistryError("line_invalid", detail=detail)

@@ -9,27 +9,32 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from sqlalchemy import delete, insert, select, update
 
 from gate.registry import log
-from gate.registry.bulk.chunk import Chunk
+from gate.registry.audit import record
+from gate.registry.bulk.chunk import Chunk, RowOutcome
+from gate.registry.bulk.clerks import Words, words_of
 from gate.registry.bulk.files import FileFormat, Line, guess_format, read_lines
+from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.record import FilingRecord, read_record
+from gate.registry.bulk.replacing import cancel, check_closing, left_out
 from gate.registry.commands import Role
-from gate.registry.errors import RegistryError
-from gate.registry.operations import Work
+from gate.registry.errors import RegistryError, Said
+from gate.registry.fields import fileable_domain
+from gate.registry.operations import Work, overriding
 from gate.registry.queries import import_progress
-from gate.registry.registry import Registry, record
+from gate.registry.registry import Registry
 from gate.registry.schema import imports, refusals
 from gate.registry.tokens import Actor
-from gate.registry.views import ImportView
+from gate.registry.views import ImportView, RefusalView
 
 CHUNK_LINES: Final = 5_000
 """Lines of one transaction; what one batch for a gate may hold."""
@@ -52,15 +57,18 @@ def import_file(
     actor: Actor,
     form: FileFormat | None = None,
     name: str | None = None,
+    mode: ImportMode = ImportMode.ADD,
+    max_shrink: float = 0.0,
     chunk_lines: int = CHUNK_LINES,
 ) -> Generator[ImportView]:
     """Import a file, and give the progress first and after each chunk.
 
     `name` is what the file is called in reports; `form` is guessed from it if not given. Stop
-    iterating to stop; the same file goes on from there. A file that was done is begun again: its
-    filings are found unchanged then.
-    Raises RegistryError `header_invalid`, `import_elsewhere`, or what the database says; OSError
-    when the file can't be read.
+    iterating to stop; the same file goes on from there, as it was meant when it began. A file that
+    was done is begun again: its filings are found unchanged then. One that replaces what is filed
+    may close the share `max_shrink` of it.
+    Raises RegistryError `header_invalid`, `import_elsewhere`, `import_unread`, `import_shrinks`, or
+    what the database says; OSError when the file can't be read.
     """
     actor.needs(Role.REGISTRAR)
     name = name or path.name
@@ -69,13 +77,58 @@ def import_file(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
         next(read_lines(file, form), None)  # a header that can't be used is refused before all
-        state = _begin(registry, actor, digest, name=name, form=form, size=size)
+        if mode is ImportMode.REPLACE:
+            _check_replacing(registry, file, form, digest, max_shrink=max_shrink)
+        state = _begin(registry, actor, digest, name=name, form=form, size=size, mode=mode)
+        words = words_of(file, form)
         yield state
         lines = read_lines(file, form, offset=state.offset, number=state.lines)
         while state.state == "running":
             parsed = _parse(list(islice(lines, chunk_lines)), registry.provider, state)
-            state = _apply(registry, actor, state, parsed)
+            listed: Set[str] = frozenset()
+            if parsed.end >= state.size and state.mode == ImportMode.REPLACE:
+                listed = domains_of(file, form)
+            state = _apply(registry, actor, state, parsed, listed, words)
             yield state
+
+
+def domains_of(file: BinaryIO, form: FileFormat) -> Set[str]:
+    """Return every domain that a file names, also in lines that have another fault."""
+    found: set[str] = set()
+    for line in read_lines(file, form):
+        for values in line.filings():
+            if not isinstance(values, RegistryError):
+                with suppress(RegistryError):
+                    found.add(fileable_domain(values.get("domain", "")))
+    return found
+
+
+def _check_read(file: BinaryIO, form: FileFormat) -> None:
+    """Raise RegistryError `import_unread` if a line does not tell which domains it names."""
+    words = words_of(file, form) or Words()
+    unread = [
+        (line.number, line.values)
+        for line in read_lines(file, form)
+        if isinstance(line.values, RegistryError)
+    ]
+    if unread:
+        zh, en = words.told(*unread[0])
+        raise RegistryError("import_unread", count=len(unread), example=Said(zh, en))
+
+
+def _check_replacing(
+    registry: Registry, file: BinaryIO, form: FileFormat, digest: str, *, max_shrink: float
+) -> None:
+    """Raise RegistryError `import_unread` or `import_shrinks` for a list that may not replace.
+
+    A file that is in mid-import was looked at.
+    """
+    with registry.database.read() as connection:
+        with suppress(RegistryError):
+            if import_progress(connection, digest).state == "running":
+                return
+        _check_read(file, form)
+        check_closing(connection, domains_of(file, form), max_shrink=max_shrink)
 
 
 @contextmanager
@@ -93,23 +146,28 @@ def _parse(lines: list[Line], provider: str, state: ImportView) -> _Parsed:
     good: list[tuple[int, FilingRecord]] = []
     bad: list[tuple[int, RegistryError]] = []
     for line in lines:
-        if isinstance(line.values, RegistryError):
-            bad.append((line.number, line.values))
-            continue
-        try:
-            good.append((line.number, read_record(line.values, provider)))
-        except RegistryError as error:
-            bad.append((line.number, error))
+        for values in line.filings():
+            try:
+                good.append((line.number, read_record(values, provider)))
+            except RegistryError as error:
+                bad.append((line.number, error))
     if not lines:
         return _Parsed(good, bad, state.size, state.lines)
     return _Parsed(good, bad, lines[-1].end, lines[-1].number)
 
 
 def _begin(
-    registry: Registry, actor: Actor, digest: str, *, name: str, form: FileFormat, size: int
+    registry: Registry,
+    actor: Actor,
+    digest: str,
+    *,
+    name: str,
+    form: FileFormat,
+    size: int,
+    mode: ImportMode,
 ) -> ImportView:
     with registry.database.write() as connection:
-        work = registry.begin(connection, actor)
+        work = registry.begin_change(connection, actor)
         state = connection.execute(
             select(imports.c.state).where(imports.c.digest == digest)
         ).scalar()
@@ -129,25 +187,42 @@ def _begin(
                     accepted=0,
                     unchanged=0,
                     refused=0,
+                    revived=0,
+                    closed=0,
+                    mode=mode.value,
                     started_at=work.now,
                     changed_at=work.now,
                     actor=actor.name,
                 )
             )
-            record(work, "import", digest, {"name": name, "size": size})
+            record(work, "import", digest, {"name": name, "size": size, "mode": mode.value})
         return import_progress(connection, digest)
 
 
-def _apply(registry: Registry, actor: Actor, state: ImportView, parsed: _Parsed) -> ImportView:
-    """Put one chunk on record, in one transaction."""
+def _apply(
+    registry: Registry,
+    actor: Actor,
+    state: ImportView,
+    parsed: _Parsed,
+    listed: Set[str],
+    words: Words | None,
+) -> ImportView:
+    """Put one chunk on record, in one transaction; `listed` has what the last one leaves."""
     with registry.database.write() as connection:
-        work = registry.begin(connection, actor)
+        work = registry.begin_change(connection, actor)
         refused = list(parsed.bad)
-        accepted = _take(work, parsed.good, refused)
+        mode = ImportMode(state.mode)
+        accepted, revived = _take(work, parsed.good, refused, revive=mode.revives)
         unchanged = len(parsed.good) + len(parsed.bad) - accepted - len(refused)
-        revision = log.append(connection, work.head, "import", work.changes, work.now).revision
-        _refuse(work, state.digest, refused)
+        overriding.cover(work)
+        head = log.append(connection, work.head, "import", work.changes, work.now)
+        _note(work, state.digest, [*refused, *revived], words)
         done = parsed.end >= state.size
+        gone = []
+        if done and mode is ImportMode.REPLACE:
+            gone = left_out(connection, listed)
+            head = cancel(work, head, gone)
+        revision = head.revision
         moved = connection.execute(
             update(imports)
             .where(
@@ -161,6 +236,8 @@ def _apply(registry: Registry, actor: Actor, state: ImportView, parsed: _Parsed)
                 accepted=imports.c.accepted + accepted,
                 unchanged=imports.c.unchanged + unchanged,
                 refused=imports.c.refused + len(refused),
+                revived=imports.c.revived + len(revived),
+                closed=imports.c.closed + len(gone),
                 changed_at=work.now,
                 state="done" if done else "running",
             )
@@ -169,7 +246,9 @@ def _apply(registry: Registry, actor: Actor, state: ImportView, parsed: _Parsed)
             raise RegistryError("import_elsewhere")
         progress = import_progress(connection, state.digest)
         if done:
-            counts = progress.model_dump(include={"accepted", "unchanged", "refused"})
+            counts = progress.model_dump(
+                include={"accepted", "unchanged", "refused", "revived", "closed"}
+            )
             record(work, "import_done", state.digest, counts, revision=revision)
     registry.committed(work, revision)
     return progress
@@ -179,31 +258,46 @@ def _take(
     work: Work,
     good: list[tuple[int, FilingRecord]],
     refused: list[tuple[int, RegistryError]],
-) -> int:
-    """Take what the rules allow; gives back how many filings were new."""
-    chunk = Chunk(work, [filing for _, filing in good])
+    *,
+    revive: bool,
+) -> tuple[int, list[tuple[int, RegistryError]]]:
+    """Take what the rules allow; return how many filings were new, and a note on each that was
+    filed again."""
+    chunk = Chunk(work, [filing for _, filing in good], revive=revive)
     accepted = 0
+    revived: list[tuple[int, RegistryError]] = []
     for number, filing in good:
         try:
-            accepted += chunk.add(filing)
+            taken = chunk.add(filing)
         except RegistryError as error:
             refused.append((number, error))
+            continue
+        accepted += taken is not RowOutcome.UNCHANGED
+        if taken is RowOutcome.REVIVED:
+            revived.append((number, chunk.revival(filing.domain)))
     chunk.write()
-    return accepted
+    return accepted, revived
 
 
-def _refuse(work: Work, digest: str, refused: list[tuple[int, RegistryError]]) -> None:
-    if refused:
+def _note(
+    work: Work, digest: str, notes: list[tuple[int, RegistryError]], words: Words | None
+) -> None:
+    """Keep what is to be said of lines, each once: a list's row may name several domains."""
+    said: dict[int, RefusalView] = {}
+    for number, error in notes:
+        note = refusal(number, error, words)
+        first = said.get(number)
+        if first is not None:
+            zh, en = f"{first.zh}；{note.zh}", f"{first.en}; {note.en}"
+            note = first.model_copy(update={"zh": zh, "en": en})
+        said[number] = note
+    if said:
         work.connection.execute(
-            insert(refusals),
-            [
-                {
-                    "digest": digest,
-                    "line": number,
-                    "code": error.code,
-                    "zh": error.zh,
-                    "en": error.en,
-                }
-                for number, error in refused
-            ],
+            insert(refusals), [{"digest": digest, **note.model_dump()} for note in said.values()]
         )
+
+
+def refusal(number: int, error: RegistryError, words: Words | None) -> RefusalView:
+    """Return what is to be said of a line."""
+    zh, en = (error.zh, error.en) if words is None else words.told(number, error)
+    return RefusalView(line=number, code=error.code, zh=zh, en=en)

@@ -20,11 +20,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gate.filings import Status
+from gate.licence import ServiceNumber
 from gate.registry.commands import SubjectKind
 from gate.registry.errors import RegistryError, Said
-from gate.registry.licence import ServiceNumber, parse_service
-from gate.registry.rules import clean_identifier, clean_text, domain_status, fileable_domain
-from gate.replica import Status
+from gate.registry.fields import (
+    clean_identifier,
+    clean_text,
+    domain_status,
+    fileable_domain,
+    parse_service,
+)
 
 COLUMNS: Final = (
     "domain",
@@ -76,15 +82,17 @@ class FilingRecord:
     suspended: bool
 
     def status(self, provider: str) -> Status:
-        """What the filing makes of its domain in the eyes of `provider`."""
+        """Return what the filing makes of its domain in the eyes of `provider`."""
         return domain_status(accessed=provider in self.providers, suspended=self.suspended)
 
 
-def read_record(values: Mapping[str, str], provider: str) -> FilingRecord:
+def read_record(values: Mapping[str, str] | RegistryError, provider: str) -> FilingRecord:
     """Make sense of a line's columns; `provider` is this registry's own.
 
-    Raises RegistryError for the first column that is wrong.
+    Raises RegistryError for the first column that is wrong, or the line's own fault.
     """
+    if isinstance(values, RegistryError):
+        raise values
     for column in REQUIRED:
         if not values.get(column):
             raise RegistryError("column_empty", field=column)

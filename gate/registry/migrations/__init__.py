@@ -18,14 +18,40 @@ from gate.registry.errors import RegistryError
 from gate.registry.log import begin_epoch
 
 
+def check_schema(database: Database) -> None:
+    """Make sure that the database holds a registry of just this schema.
+
+    Raises RegistryError `schema_missing`, `schema_old` or `schema_unknown`.
+    """
+    scripts = _scripts()
+    newest = scripts.get_current_head() or ""
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
+        raise RegistryError("schema_missing", where=database.shown)
+    if found != newest:
+        known = found in {script.revision for script in scripts.walk_revisions()}
+        code = "schema_old" if known else "schema_unknown"
+        raise RegistryError(code, found=found, newest=newest)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
 def migrate(database: Database) -> str:
     """Bring the schema up to date, and begin the first epoch of a new log.
 
     Gives back the schema's revision. Processes that do it at the same time take turns.
     Raises RegistryError `schema_unknown` when the database is newer than this program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config = _config()
     scripts = ScriptDirectory.from_config(config)
     newest = scripts.get_current_head() or ""
     with database.write() as connection:

@@ -1,6 +1,5 @@
-"""The filing operations: each is one transaction, which writes its batch to the change log."""
+"""The filing operations: what each does to the records and to the gates' domains."""
 
-from gate.registry.operations.dispatch import carry_out
 from gate.registry.operations.work import Work
 
-__all__ = ["Work", "carry_out"]
+__all__ = ["Work"]

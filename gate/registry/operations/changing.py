@@ -16,11 +16,18 @@ from gate.registry.commands import (
     Suspend,
 )
 from gate.registry.errors import RegistryError
-from gate.registry.licence import parse_service, parse_subject
+from gate.registry.fields import (
+    clean_identifier,
+    clean_text,
+    fileable_domain,
+    fileable_domains,
+    folded,
+    parse_service,
+    parse_subject,
+)
 from gate.registry.operations import checks
 from gate.registry.operations.filing import bind_account
 from gate.registry.operations.work import Service, Work
-from gate.registry.rules import clean_identifier, clean_text, fileable_domain, fileable_domains
 from gate.registry.schema import accesses, services, subjects
 
 
@@ -83,6 +90,7 @@ def change_subject(work: Work, command: ChangeSubject) -> str:
     values: dict[str, Any] = {}
     if command.name is not None:
         values["name"] = clean_text(command.name, field="name")
+        values["folded"] = folded(values["name"])
     if command.kind is not None:
         values["kind"] = command.kind.value
     if command.certificate is not None:

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
-
+from gate.licence import SubjectNumber
 from gate.registry.commands import ServiceLicence, SubjectLicence
 from gate.registry.errors import RegistryError
-from gate.registry.licence import SubjectNumber, parse_service, parse_subject
-from gate.registry.operations.work import Service, Subject, Work
-from gate.registry.rules import fileable_domain
-from gate.registry.schema import applications, domains, reservations
+from gate.registry.fields import fileable_domain, parse_service, parse_subject
+from gate.registry.operations.work import DOMAIN, Service, Subject, Work
 
 
-def domains_are_free(work: Work, names: Iterable[str], *, application: int | None = None) -> None:
-    """A domain is filed once, and has one application at a time.
+def domains_are_free(work: Work, names: Iterable[str], *, order: int | None = None) -> None:
+    """A domain is filed once, and has one order at a time.
 
-    `application` is the one that may hold reservations of its own.
+    `order` is the one that may hold reservations of its own.
     Raises RegistryError `domain_filed` with the holder's number, or `domain_pending`.
     """
     for position, name in enumerate(names):
         field = f"service.domains.{position}"
-        holder = work.connection.execute(
-            select(domains.c.licence).where(
-                domains.c.domain == name, domains.c.service_id.is_not(None)
-            )
-        ).scalar()
-        if holder is not None:
-            raise RegistryError("domain_filed", field=field, domain=name, licence=holder)
-        waiting = work.connection.execute(
-            select(reservations.c.application_id).where(reservations.c.domain == name)
-        ).scalar()
-        if waiting is not None and waiting != application:
-            raise RegistryError("domain_pending", field=field, domain=name, application=waiting)
+        holder = work.transaction.one(DOMAIN, name)
+        if holder is not None and holder.service is not None:
+            raise RegistryError("domain_filed", field=field, domain=name, licence=holder.licence)
+        not_held(work, name, field=field, order=order)
+
+
+def not_held(work: Work, name: str, *, field: str, order: int | None = None) -> None:
+    """No other order than `order` holds a domain. Raises RegistryError `domain_pending`."""
+    waiting = work.transaction.held_by(name)
+    if waiting is not None and waiting != order:
+        raise RegistryError("domain_pending", field=field, domain=name, application=waiting)
 
 
 def account_is_free(work: Work, account: str, *, subject: Subject | None = None) -> None:
@@ -58,21 +54,6 @@ def account_may_use(work: Work, account: str, subject: Subject) -> None:
     account_is_free(work, account, subject=subject)
 
 
-def account_does_not_wait(work: Work, account: str) -> None:
-    """An account has one first filing at a time. Raises RegistryError `account_pending`."""
-    waiting = work.connection.execute(
-        select(applications.c.id).where(
-            applications.c.account == account,
-            applications.c.kind == "first_filing",
-            applications.c.state == "submitted",
-        )
-    ).scalar()
-    if waiting is not None:
-        raise RegistryError(
-            "account_pending", field="account", account=account, application=waiting
-        )
-
-
 def certificate_is_free(
     work: Work, certificate: str | None, *, subject: Subject | None = None
 ) -> None:
@@ -91,7 +72,7 @@ def subject_number_is_free(work: Work, number: SubjectNumber, *, field: str) -> 
 
 
 def known_subject(work: Work, licence: SubjectLicence) -> Subject:
-    """The live subject with this number. Raises RegistryError `licence_unknown`."""
+    """Return the live subject with this number. Raises RegistryError `licence_unknown`."""
     subject = work.subject_by_number(parse_subject(licence))
     if subject is None:
         raise RegistryError("licence_unknown", field="licence", licence=licence)
@@ -99,7 +80,7 @@ def known_subject(work: Work, licence: SubjectLicence) -> Subject:
 
 
 def known_service(work: Work, licence: ServiceLicence | None, domain: str | None) -> Service:
-    """The live service named by its number, or else by a domain that it holds.
+    """Return the live service named by its number, or else by a domain that it holds.
 
     Raises RegistryError `licence_unknown` or `domain_unknown`.
     """

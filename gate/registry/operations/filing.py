@@ -1,138 +1,126 @@
-"""首次备案 and 新增服务: applications, and what the authority says of them.
+"""首次备案 and 新增服务: putting subjects and services on record.
 
-submitted ──> approved   the subject and service exist, the domains are `filed`
-         └──> rejected   nothing happened, the domains are free again
+What an application asks for is checked twice by the same rules: when it is made, and when the
+authority approves it, for much may have changed in between.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import func, select, update
 
-from gate.registry.commands import (
-    Approve,
-    FirstFiling,
-    NewService,
-    Reject,
-    ServiceData,
-    SubjectData,
-)
+from gate.licence import MAX_SITE, ServiceKind, ServiceNumber, SubjectNumber
+from gate.registry.commands import FirstFiling, NewService, ServiceData, SubjectData
 from gate.registry.errors import RegistryError
-from gate.registry.licence import (
-    MAX_SITE,
-    ServiceKind,
-    ServiceNumber,
-    SubjectNumber,
+from gate.registry.fields import (
     check_province,
+    clean_identifier,
+    clean_text,
+    fileable_domains,
+    folded,
     parse_licence,
     parse_subject,
 )
 from gate.registry.operations import checks
-from gate.registry.operations.work import Service, Subject, Work
-from gate.registry.rules import clean_identifier, clean_text, fileable_domains
-from gate.registry.schema import accesses, applications, reservations, services, subjects
+from gate.registry.operations.work import (
+    ACCESSES,
+    SERVICE,
+    SUBJECT_BY_ACCOUNT,
+    SUBJECT_BY_CERTIFICATE,
+    SUBJECT_BY_NUMBER,
+    Service,
+    Subject,
+    Work,
+)
+from gate.registry.schema import accesses, services, subjects
 
 
-@dataclass(slots=True, frozen=True)
-class Filed:
-    """What became of an application: its id, and the number given, if any."""
-
-    application: int
-    licence: str | None = None
-
-
-def submit_first(work: Work, command: FirstFiling) -> Filed:
-    """Take an application for a first filing; nothing is in force before its approval.
-
-    Raises RegistryError for every rule that the application breaks already.
-    """
-    check_province(command.province)
-    command = command.model_copy(
+def clean_first(command: FirstFiling) -> FirstFiling:
+    """Return the request in canonical form. Raises RegistryError for what can't be filed."""
+    return command.model_copy(
         update={
+            "province": check_province(command.province),
             "account": clean_identifier(command.account, field="account"),
             "subject": _clean_subject(command.subject),
             "service": _clean_service(command.service),
         }
     )
-    checks.account_is_free(work, command.account)
-    checks.account_does_not_wait(work, command.account)
-    checks.certificate_is_free(work, command.subject.certificate)
-    checks.domains_are_free(work, command.service.domains)
-    return _submit(work, command)
 
 
-def submit_new(work: Work, command: NewService) -> Filed:
-    """Take an application for another service of a subject filed here or elsewhere.
+def check_first(work: Work, command: FirstFiling, *, order: int | None = None) -> None:
+    """Raise RegistryError for every rule that a first filing breaks by the records of now.
 
-    Raises RegistryError for every rule that the application breaks already.
+    `order` is the one that may hold its domains.
     """
-    number = parse_subject(command.licence)
-    command = command.model_copy(
+    checks.account_is_free(work, command.account)
+    checks.certificate_is_free(work, command.subject.certificate)
+    checks.domains_are_free(work, command.service.domains, order=order)
+
+
+def clean_new(command: NewService) -> NewService:
+    """Return the request in canonical form. Raises RegistryError for what can't be filed."""
+    return command.model_copy(
         update={
             "account": clean_identifier(command.account, field="account"),
+            "licence": str(parse_subject(command.licence)),
             "subject": _clean_subject(command.subject) if command.subject else None,
             "service": _clean_service(command.service),
         }
     )
-    _check_subject_for_new(work, command, number)
-    checks.domains_are_free(work, command.service.domains)
-    return _submit(work, command)
 
 
-def approve(work: Work, command: Approve) -> Filed:
-    """The authority approves: the domains of the application become `filed`.
+def check_new(work: Work, command: NewService, *, order: int | None = None) -> Subject | None:
+    """Return the subject of a new service if it is on record, after every rule that applies.
 
-    Raises RegistryError `application_unknown`, `application_decided`, or a rule that was broken
-    since the application was made.
+    Raises RegistryError for the rule that is broken.
     """
-    kind, request = _open_application(work, command.application)
-    given = parse_licence(command.licence) if command.licence is not None else None
-    if kind == FirstFiling.operation:
-        service, data = _approve_first(work, FirstFiling.model_validate_json(request), given)
-    else:
-        service, data = _approve_new(work, NewService.model_validate_json(request), given)
-    checks.domains_are_free(work, data.domains, application=command.application)
-    _insert_service(work, service, data)
-    work.claim_domains(data.domains, service)
-    _decide(work, command.application, "approved", licence=str(service.number))
-    return Filed(command.application, str(service.number))
+    subject = _check_subject_for_new(work, command, parse_subject(command.licence))
+    checks.domains_are_free(work, command.service.domains, order=order)
+    return subject
 
 
-def reject(work: Work, command: Reject) -> Filed:
-    """The authority rejects; raises `application_unknown` or `application_decided`."""
-    _open_application(work, command.application)
-    reason = clean_text(command.reason, field="reason")
-    _decide(work, command.application, "rejected", reason=reason)
-    return Filed(command.application)
+def file_first(
+    work: Work, request: FirstFiling, licence: str | None, *, order: int | None = None
+) -> Service:
+    """Put a new subject on record with its first service; the domains become `filed`.
 
-
-def _approve_first(
-    work: Work, request: FirstFiling, given: SubjectNumber | ServiceNumber | None
-) -> tuple[Service, ServiceData]:
+    `licence` is the number that the authority gives, a subject's or the service's; without it the
+    next free one is taken. Raises RegistryError for the rule that is broken.
+    """
+    given = parse_licence(licence) if licence is not None else None
     checks.account_is_free(work, request.account)
     checks.certificate_is_free(work, request.subject.certificate)
     site = 1
     if given is None:
-        number = _next_number(work, request.province)
+        number = _next_number(work, check_province(request.province))
     elif isinstance(given, ServiceNumber):
         _check_kind(given, request.service.kind)
         number, site = given.subject, given.site
     else:
         number = given
-    if number.province != request.province:
+    if number.province != check_province(request.province):
         raise RegistryError(
             "licence_province", field="licence", licence=number, province=request.province
         )
-    checks.subject_number_is_free(work, number, field="licence")
+    if given is not None:
+        checks.subject_number_is_free(work, number, field="licence")
+    checks.domains_are_free(work, request.service.domains, order=order)
     subject = insert_subject(work, number, request.subject, request.account)
-    return _new_service(work, subject, request.service.kind, site), request.service
+    service = Service(work.new_id(services), subject, request.service.kind, site, suspended=False)
+    _insert_service(work, service, request.service)
+    work.claim_domains(request.service.domains, service)
+    return service
 
 
-def _approve_new(
-    work: Work, request: NewService, given: SubjectNumber | ServiceNumber | None
-) -> tuple[Service, ServiceData]:
+def file_new(
+    work: Work, request: NewService, licence: str | None, *, order: int | None = None
+) -> Service:
+    """Put another service of a subject on record; its domains become `filed`.
+
+    Raises RegistryError for the rule that is broken.
+    """
+    given = parse_licence(licence) if licence is not None else None
     number = parse_subject(request.licence)
     subject = _check_subject_for_new(work, request, number)
     if isinstance(given, SubjectNumber):
@@ -145,19 +133,23 @@ def _approve_new(
             )
         if work.service_by_number(given) is not None:
             raise RegistryError("licence_taken", field="licence", licence=given)
+    checks.domains_are_free(work, request.service.domains, order=order)
     if subject is None:
         assert request.subject is not None  # noqa: S101 - checked by _check_subject_for_new
         subject = insert_subject(work, number, request.subject, request.account)
     elif subject.account is None:
         bind_account(work, subject, request.account)
     site = given.site if given is not None else _next_site(work, subject)
-    return _new_service(work, subject, request.service.kind, site), request.service
+    service = Service(work.new_id(services), subject, request.service.kind, site, suspended=False)
+    _insert_service(work, service, request.service)
+    work.claim_domains(request.service.domains, service)
+    return service
 
 
 def _check_subject_for_new(
     work: Work, request: NewService, number: SubjectNumber
 ) -> Subject | None:
-    """The subject of a new service if it is on record, after the rules about its account."""
+    """Return the subject of a new service if it is on record, after the rules about its account."""
     subject = work.subject_by_number(number)
     if subject is not None:
         checks.account_may_use(work, request.account, subject)
@@ -195,80 +187,30 @@ def _clean_service(data: ServiceData) -> ServiceData:
     )
 
 
-def _submit(work: Work, command: FirstFiling | NewService) -> Filed:
-    application = work.new_id(applications)
-    work.connection.execute(
-        insert(applications).values(
-            id=application,
-            kind=command.operation,
-            state="submitted",
-            account=command.account,
-            request=command.model_dump_json(),
-            submitted_at=work.now,
-            submitted_by=work.actor,
-            reason="",
-            licence="",
-        )
-    )
-    work.connection.execute(
-        insert(reservations),
-        [{"domain": domain, "application_id": application} for domain in command.service.domains],
-    )
-    return Filed(application)
-
-
-def _open_application(work: Work, application: int) -> tuple[str, str]:
-    row = work.connection.execute(
-        select(applications.c.kind, applications.c.state, applications.c.request).where(
-            applications.c.id == application
-        )
-    ).one_or_none()
-    if row is None:
-        raise RegistryError("application_unknown", field="application", application=application)
-    if row.state != "submitted":
-        raise RegistryError(
-            "application_decided", field="application", application=application, state=row.state
-        )
-    return row.kind, row.request
-
-
-def _decide(
-    work: Work, application: int, state: str, *, reason: str = "", licence: str = ""
-) -> None:
-    work.connection.execute(
-        update(applications)
-        .where(applications.c.id == application)
-        .values(
-            state=state,
-            decided_at=work.now,
-            decided_by=work.actor,
-            reason=reason,
-            licence=licence,
-        )
-    )
-    work.connection.execute(
-        delete(reservations).where(reservations.c.application_id == application)
-    )
-
-
 def insert_subject(
     work: Work, number: SubjectNumber, data: SubjectData, account: str | None
 ) -> Subject:
     """Put a new subject on record."""
     subject = Subject(work.new_id(subjects), number, data.name, account)
-    work.connection.execute(
-        insert(subjects).values(
-            id=subject.id,
-            licence=str(number),
-            province=number.province,
-            name=data.name,
-            kind=data.kind.value,
-            account=account,
-            certificate=data.certificate,
-            created_at=work.now,
-            changed_at=work.now,
-        )
-    )
+    row = {
+        "id": subject.id,
+        "licence": str(number),
+        "province": number.province,
+        "name": data.name,
+        "folded": folded(data.name),
+        "kind": data.kind.value,
+        "account": account,
+        "certificate": data.certificate,
+        "created_at": work.now,
+        "changed_at": work.now,
+    }
+    work.transaction.insert(subjects, row)
+    work.transaction.given(_series(number), str(number))
+    work.transaction.know(SUBJECT_BY_NUMBER, str(number), subject)
+    if account is not None:
+        work.transaction.know(SUBJECT_BY_ACCOUNT, account, subject)
+    if data.certificate is not None:
+        work.transaction.know(SUBJECT_BY_CERTIFICATE, data.certificate, subject)
     return subject
 
 
@@ -281,31 +223,27 @@ def bind_account(work: Work, subject: Subject, account: str) -> None:
     )
 
 
-def _new_service(work: Work, subject: Subject, kind: ServiceKind, site: int) -> Service:
-    return Service(work.new_id(services), subject, kind, site, suspended=False)
-
-
 def _insert_service(work: Work, service: Service, data: ServiceData) -> None:
-    work.connection.execute(
-        insert(services).values(
-            id=service.id,
-            subject_id=service.subject.id,
-            kind=service.kind.value,
-            site=service.site,
-            name=data.name,
-            suspended=False,
-            created_at=work.now,
-            changed_at=work.now,
-        )
-    )
-    work.connection.execute(
-        insert(accesses).values(service_id=service.id, provider=work.provider, since=work.now)
-    )
+    row = {
+        "id": service.id,
+        "subject_id": service.subject.id,
+        "kind": service.kind.value,
+        "site": service.site,
+        "name": data.name,
+        "suspended": False,
+        "created_at": work.now,
+        "changed_at": work.now,
+    }
+    access = {"service_id": service.id, "provider": work.provider, "since": work.now}
+    work.transaction.insert(services, row)
+    work.transaction.insert(accesses, access)
+    work.transaction.know(SERVICE, service.id, service)
+    work.transaction.know(ACCESSES, service.id, (work.provider,))
 
 
 def _next_site(work: Work, subject: Subject) -> int:
-    """The next service number under a subject; one that was cancelled is not given again."""
-    highest: int | None = work.connection.execute(
+    """Return the next service number under a subject; one that was cancelled is not given again."""
+    highest: int | None = work.reading.execute(
         select(func.max(services.c.site)).where(services.c.subject_id == subject.id)
     ).scalar()
     if highest == MAX_SITE:
@@ -321,14 +259,20 @@ def _next_number(work: Work, province: str) -> SubjectNumber:
     year = time.gmtime(work.now + 8 * 3600).tm_year  # the filing system keeps China time
     first = SubjectNumber(province, f"{year}000000")
     last = SubjectNumber(province, f"{year}999999")
-    highest: str | None = work.connection.execute(
-        select(func.max(subjects.c.licence)).where(
+    highest: str | None = work.transaction.highest(
+        _series(first),
+        lambda: select(func.max(subjects.c.licence)).where(
             subjects.c.licence >= str(first),
             subjects.c.licence <= str(last),
             func.length(subjects.c.licence) == len(str(first)),
-        )
-    ).scalar()
+        ),
+    )
     if highest == str(last):
         raise RegistryError("serials_used_up", field="licence", licence=last)
     serial = int(parse_subject(highest).serial) if highest is not None else int(first.serial)
     return SubjectNumber(province, str(serial + 1))
+
+
+def _series(number: SubjectNumber) -> str:
+    """Return what the highest number of is kept in mind by."""
+    return f"subjects {number.province} {number.series} {len(number.serial)} {number.serial[:4]}"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, Table, select
 
-from gate.registry.licence import ServiceKind, ServiceNumber, SubjectNumber, parse_subject
+from gate.filings import Change, Status
+from gate.licence import ServiceKind, ServiceNumber, SubjectNumber
+from gate.registry.fields import domain_status, parse_subject
 from gate.registry.log import Head
-from gate.registry.rules import domain_status
+from gate.registry.operations.transaction import Lookup, Transaction
+from gate.registry.orders.policy import OrderPolicy
 from gate.registry.schema import accesses, domains, services, subjects
-from gate.replica import Change, Status
+from gate.registry.tokens import Actor
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,45 +52,51 @@ class Service:
 class Work:
     """The open write transaction of one operation, with the log's head locked.
 
-    `provider` is this registry's own id among access providers, `now` the operation's time.
+    `provider` is this registry's own id among access providers, `now` the operation's time,
+    `policy` what the provider has set for orders.
     """
 
-    connection: Connection
+    transaction: Transaction
     head: Head
     provider: str
     now: int
-    actor: str
+    by: Actor
+    policy: OrderPolicy = field(default_factory=OrderPolicy)
     changes: list[Change] = field(default_factory=list)
 
+    @property
+    def connection(self) -> Connection:
+        """The transaction's connection, for whatever statement."""
+        return self.transaction.connection
+
+    @property
+    def reading(self) -> Connection:
+        """The transaction's connection, for statements that only read."""
+        return self.transaction.reading
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as records name it."""
+        return self.by.name
+
     def new_id(self, table: Table) -> int:
-        """The next id of a table; safe because the head's lock keeps other writers out."""
-        highest: int | None = self.connection.execute(select(func.max(table.c.id))).scalar()
-        return (highest or 0) + 1
+        """Return the next id of a table; safe because the head's lock keeps other writers out."""
+        return self.transaction.next_id(table)
 
     def put_domain(self, domain: str, status: Status, licence: str, service: int | None) -> None:
         """Set a domain's state, and record the change if gates can see one."""
-        values: dict[str, Any] = {
-            "status": status.value,
-            "licence": licence,
-            "service_id": service,
-        }
-        query = select(domains.c.status, domains.c.licence, domains.c.service_id)
-        row = self.connection.execute(query.where(domains.c.domain == domain)).one_or_none()
-        if row is not None and row[:2] == (status.value, licence):
-            if row[2] != service:
-                self.connection.execute(
-                    update(domains).where(domains.c.domain == domain).values(service_id=service)
-                )
+        before = self.transaction.one(DOMAIN, domain)
+        same = before is not None and before[:2] == (status.value, licence)
+        if before is not None and same and before.service == service:
             return
-        self.changes.append(Change(domain, status, licence, self.now))
-        values["changed_at"] = self.now
-        values["revision"] = self.head.revision + len(self.changes)
-        if row is None:
-            self.connection.execute(insert(domains).values(domain=domain, **values))
+        changed_at, revision = self.now, self.head.revision + len(self.changes) + 1
+        if before is not None and same:
+            changed_at, revision = before.changed_at, before.revision
         else:
-            self.connection.execute(
-                update(domains).where(domains.c.domain == domain).values(**values)
-            )
+            self.changes.append(Change(domain, status, licence, self.now))
+        put = HeldDomain(status.value, licence, service, changed_at, revision)
+        self.transaction.put_domain(domain, put.values(), new=before is None)
+        self.transaction.know(DOMAIN, domain, put)
 
     def drop_domains(self, names: Sequence[str]) -> None:
         """Make domains `absent`."""
@@ -105,32 +114,28 @@ class Work:
         self.claim_domains(self.domains_of(service), service)
 
     def domains_of(self, service: Service) -> list[str]:
-        """The domains of a service, in order."""
+        """Return the domains of a service, in order."""
         query = select(domains.c.domain).where(domains.c.service_id == service.id)
-        return list(self.connection.execute(query.order_by(domains.c.domain)).scalars())
+        return list(self.reading.execute(query.order_by(domains.c.domain)).scalars())
 
     def accessed(self, service: Service, provider: str | None = None) -> bool:
-        """Whether a service has an access filing with a provider (this one by default)."""
-        query = select(accesses.c.service_id).where(
-            accesses.c.service_id == service.id,
-            accesses.c.provider == (provider or self.provider),
-        )
-        return self.connection.execute(query).first() is not None
+        """Return whether a service has an access filing with a provider (this one by default)."""
+        return (provider or self.provider) in (self.transaction.one(ACCESSES, service.id) or ())
 
     def subject_by_number(self, number: SubjectNumber) -> Subject | None:
-        """The live subject with a licence number."""
-        return self._subject(subjects.c.licence == str(number))
+        """Return the live subject with a licence number."""
+        return self.transaction.one(SUBJECT_BY_NUMBER, str(number))
 
     def subject_by_account(self, account: str) -> Subject | None:
-        """The live subject of an account."""
-        return self._subject(subjects.c.account == account)
+        """Return the live subject of an account."""
+        return self.transaction.one(SUBJECT_BY_ACCOUNT, account)
 
     def subject_by_certificate(self, certificate: str) -> Subject | None:
-        """The live subject with a certificate number."""
-        return self._subject(subjects.c.certificate == certificate)
+        """Return the live subject with a certificate number."""
+        return self.transaction.one(SUBJECT_BY_CERTIFICATE, certificate)
 
     def service_by_number(self, number: ServiceNumber) -> Service | None:
-        """The live service with a licence number."""
+        """Return the live service with a licence number."""
         return self._one_service(
             subjects.c.licence == str(number.subject),
             services.c.kind == number.kind.value,
@@ -138,48 +143,101 @@ class Work:
         )
 
     def service_by_domain(self, domain: str) -> Service | None:
-        """The live service that holds a domain."""
-        query = select(domains.c.service_id).where(domains.c.domain == domain)
-        service = self.connection.execute(query).scalar()
-        return None if service is None else self._one_service(services.c.id == service)
+        """Return the live service that holds a domain."""
+        held = self.transaction.one(DOMAIN, domain)
+        if held is None or held.service is None:
+            return None
+        return self.transaction.one(SERVICE, held.service)
 
     def services_of(self, subject: Subject) -> list[Service]:
-        """The live services of a subject, in order of their numbers."""
+        """Return the live services of a subject, in order of their numbers."""
         return self._services(services.c.subject_id == subject.id)
-
-    def _subject(self, condition: Any) -> Subject | None:
-        row = self.connection.execute(
-            select(*_SUBJECT).where(condition, subjects.c.cancelled_at.is_(None))
-        ).one_or_none()
-        return None if row is None else _read_subject(row)
 
     def _one_service(self, *conditions: Any) -> Service | None:
         found = self._services(*conditions)
         return found[0] if found else None
 
     def _services(self, *conditions: Any) -> list[Service]:
-        rows = self.connection.execute(
-            select(
-                *_SUBJECT,
-                services.c.id.label("service"),
-                services.c.kind,
-                services.c.site,
-                services.c.suspended,
-            )
-            .join(subjects, subjects.c.id == services.c.subject_id)
-            .where(
-                services.c.cancelled_at.is_(None), subjects.c.cancelled_at.is_(None), *conditions
-            )
+        rows = self.reading.execute(
+            select(*_SERVICE)
+            .where(*_IS_LIVE, *conditions)
             .order_by(services.c.site, services.c.kind)
         )
-        return [
-            Service(row.service, _read_subject(row), ServiceKind(row.kind), row.site, row.suspended)
-            for row in rows
-        ]
+        return list(map(_read_service, rows))
 
 
-_SUBJECT = (subjects.c.id, subjects.c.licence, subjects.c.name, subjects.c.account)
+_SUBJECT: Final = (subjects.c.id, subjects.c.licence, subjects.c.name, subjects.c.account)
+_SERVICE: Final = (
+    *_SUBJECT,
+    services.c.id.label("service"),
+    services.c.kind,
+    services.c.site,
+    services.c.suspended,
+)
+_IS_LIVE: Final = (
+    subjects.c.id == services.c.subject_id,
+    services.c.cancelled_at.is_(None),
+    subjects.c.cancelled_at.is_(None),
+)
 
 
-def _read_subject(row: Row[*tuple[Any, ...]]) -> Subject:
+def _read_subject(row: Any) -> Subject:
     return Subject(row.id, parse_subject(row.licence), row.name, row.account)
+
+
+def _read_service(row: Any) -> Service:
+    subject, kind = _read_subject(row), ServiceKind(row.kind)
+    return Service(row.service, subject, kind, row.site, row.suspended)
+
+
+def _live(column: Column[Any]) -> Lookup[Subject]:
+    return Lookup(column, _SUBJECT, _read_subject, subjects.c.cancelled_at.is_(None))
+
+
+SUBJECT_BY_NUMBER: Final = _live(subjects.c.licence)
+SUBJECT_BY_ACCOUNT: Final = _live(subjects.c.account)
+SUBJECT_BY_CERTIFICATE: Final = _live(subjects.c.certificate)
+SERVICE: Final = Lookup(services.c.id, _SERVICE, _read_service, *_IS_LIVE)
+
+
+class HeldDomain(NamedTuple):
+    """A domain's row: what gates hold, and the service that it belongs to."""
+
+    status: str
+    licence: str
+    service: int | None
+    changed_at: int
+    revision: int
+
+    def values(self) -> dict[str, Any]:
+        """Return it as the table has it."""
+        return {
+            "status": self.status,
+            "licence": self.licence,
+            "service_id": self.service,
+            "changed_at": self.changed_at,
+            "revision": self.revision,
+        }
+
+
+DOMAIN: Final = Lookup(
+    domains.c.domain,
+    (
+        domains.c.status,
+        domains.c.licence,
+        domains.c.service_id,
+        domains.c.changed_at,
+        domains.c.revision,
+    ),
+    lambda row: HeldDomain(*tuple(row)[1:]),
+)
+
+
+def _read_providers(row: Row[Any]) -> tuple[str, ...]:
+    return (str(row.provider),)
+
+
+ACCESSES: Final = Lookup(
+    accesses.c.service_id, (accesses.c.provider,), _read_providers, joined=True
+)
+"""The providers that a service has an access filing with."""

@@ -19,42 +19,55 @@ not, all checks and the upstream's head included (benchmarks/wire.py, reference 
 
 Choices that the RFCs leave open:
 
-- Requests: one empty line in front is skipped, a second is refused (RFC 9112 2.2). Bytes
-  from 0x80 pass in targets and field values. A Content-Length that is repeated is refused,
-  equal or not. Connection options that name a field which the gate itself writes are refused;
-  other options remove the fields they name. Only websocket can be upgraded to, by a GET
-  without a body. Client's X-Forwarded-For and Via are appended to; its other X-Forwarded-*
-  fields and Forwarded are dropped. Trailer is kept; `TE: trailers` is passed on.
-- Responses: whitespace before a colon and folded lines are mended, as RFC 9112 5.1 and 5.2
-  have a proxy do; spaces after a chunk's size are dropped, as browsers do; equal
-  Content-Lengths count as one; all else that is doubtful is refused.
+- Requests: empty lines in front are skipped, within the limit of the head (RFC 9112 2.2).
+  HTTP/1.2 and higher are read like 1.1 (RFC 9110 2.5). Bytes from 0x80 pass in targets and
+  field values. A Content-Length that is repeated is refused, equal or not. Connection options
+  that name a field which the gate itself writes are refused; other options remove the fields
+  they name. Only websocket can be upgraded to, by a GET without a body. An expectation other
+  than 100-continue is passed on. Trailer is kept; `TE: trailers` is passed on. What is said of
+  the client in front is in forwarding.py.
+- Responses: what can be read in one way only is mended, as mending.py has it: LF line ends,
+  whitespace before a colon, folded lines, control bytes in values. More than one space before
+  the status, the coding `identity`, equal Content-Lengths, chunked in HTTP/1.0, whatever stands
+  after a chunk's size, and LF line ends between chunks and in trailers are taken as well. What
+  never has a body (RFC 9112 6.3, rule 1) has none, whatever its framing fields say. All else that
+  is doubtful is a BadResponse.
 - Chunked: extensions are dropped. Trailers are kept, but for fields that RFC 9110 6.5.1
   bars from them, which are dropped.
 """
 
+from gate.wire.http1.accept import accepted, shows_pages, wants_json
 from gate.wire.http1.body import CloseBody, LengthBody
 from gate.wire.http1.chunked import REQUEST_CHUNKS, RESPONSE_CHUNKS, ChunkedBody, ChunkLimits
-from gate.wire.http1.errors import BadMessage
+from gate.wire.http1.errors import BadMessage, BadResponse, ResponseFault
+from gate.wire.http1.forwarding import ForwardedClient, Forwarding, ForwardingRules
 from gate.wire.http1.message import HTTP_0_9, Framing, RequestHead, ResponseHead
 from gate.wire.http1.request import RequestParser
 from gate.wire.http1.response import ResponseParser
-from gate.wire.http1.serialise import forwarded_part, serialise_request, serialise_response
+from gate.wire.http1.serialise import serialise_request, serialise_response
 
 __all__ = [
     "HTTP_0_9",
     "REQUEST_CHUNKS",
     "RESPONSE_CHUNKS",
     "BadMessage",
+    "BadResponse",
     "ChunkLimits",
     "ChunkedBody",
     "CloseBody",
+    "ForwardedClient",
+    "Forwarding",
+    "ForwardingRules",
     "Framing",
     "LengthBody",
     "RequestHead",
     "RequestParser",
+    "ResponseFault",
     "ResponseHead",
     "ResponseParser",
-    "forwarded_part",
+    "accepted",
     "serialise_request",
     "serialise_response",
+    "shows_pages",
+    "wants_json",
 ]

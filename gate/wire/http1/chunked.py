@@ -2,9 +2,10 @@
 
 Output is what the gate would write itself for the same chunks. Where the input is
 already exactly that (a plain size, no extension), it is passed on as a slice of the
-input, and a run of such chunks as one slice, so that bulk data is not copied. Where
-it is not (extensions, leading zeros, trailers), the gate's own form is put in its
-place. Only an incomplete line is ever held back, and its length is bounded.
+input, and a run of such chunks as one slice, so that bulk data is not copied. Where it
+is not (extensions, leading zeros, trailers, in responses also LF alone at the end of a
+line), the gate's own form is put in its place. Only an incomplete line is ever held
+back, and its length is bounded.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from gate.wire.http1.diagnosis import what_is_wrong
-from gate.wire.http1.errors import BadMessage
+from gate.wire.http1.errors import BadMessage, BadResponse, ResponseFault
 from gate.wire.http1.grammar import FIELD_TEXT, MAX_LENGTH, TCHAR, header_block
 
 # What may stand between two chunks' data, or before the first, where it is already in the
@@ -25,7 +26,11 @@ _QUOTED = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\" + FIELD_TEXT + rb")*+
 _EXTENSION = (
     rb"[ \t]*+;[ \t]*+" + TCHAR + rb"++(?:[ \t]*+=[ \t]*+(?:" + TCHAR + rb"++|" + _QUOTED + rb"))?+"
 )
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n")
+_HEX = rb"([0-9A-Fa-f]{1,16}+)"
+_SIZE_LINE = re.compile(_HEX + rb"(?:" + _EXTENSION + rb")*+\r\n")
+# Old origins write all sizes equally long, or a ";" without an extension: whatever follows the
+# size is dropped anyway.
+_LAX_SIZE_LINE = re.compile(_HEX + rb"[ \t]*+(?:;" + FIELD_TEXT + rb"*+)?+\r\n")
 _LINE = re.compile(rb"[^\n]*+\n")
 _TRAILER = header_block(1)
 
@@ -48,17 +53,23 @@ class ChunkLimits:
     line: int = 512
     """Bytes in one size line with its extensions."""
     extension_bytes: int = 8192
-    """Bytes of extensions in the whole body; they are read and dropped."""
+    """Bytes of extensions, padding included, in the whole body; they are read and dropped."""
     trailer_bytes: int = 8192
     trailers: int = 32
-    status: int = 400
-    """Status of the BadMessage: 400 for requests, 502 for responses."""
-    padded_sizes: bool = False
-    """Spaces after a size are taken off: old origins write all sizes equally long."""
+    response: bool = False
+    """Of a response, what follows a size may have any form, lines may end with LF alone (RFC 9112
+    2.2: where data ends, the sizes say), and what is refused is a BadResponse; of a request it is
+    BadMessage(400)."""
+
+    @property
+    def line_ends(self) -> tuple[bytes, ...]:
+        """What may follow a chunk's data, in whole or so far."""
+        return (b"\r", b"\r\n", b"\n") if self.response else (b"\r", b"\r\n")
 
 
 REQUEST_CHUNKS = ChunkLimits()
-RESPONSE_CHUNKS = ChunkLimits(status=502, padded_sizes=True)
+# An origin that pads its sizes pads them all, however long the body is.
+RESPONSE_CHUNKS = ChunkLimits(response=True, extension_bytes=MAX_LENGTH)
 
 
 class _State(Enum):
@@ -104,7 +115,7 @@ class ChunkedBody:
         self._trailer_size = 0
 
     def feed(self, data: bytes | memoryview) -> tuple[bytes | memoryview, int, bool]:
-        """Takes in data; see body.py for the result. Raises BadMessage."""
+        """Take in data; see body.py for the result. Raises BadMessage."""
         size = len(data)
         state, left, rechunk = self._state, self._left, self._rechunk
         if state is _DATA and left > size:
@@ -156,7 +167,7 @@ class ChunkedBody:
         return b"".join(out), pos, done
 
     def _take_line(self, data: bytes | memoryview, pos: int) -> tuple[int, bytes]:
-        """Reads a line that ends in data, or puts aside what there is of it.
+        """Read a line that ends in data, or puts aside what there is of it.
 
         Returns where it stopped, and what to write for the line.
         """
@@ -165,7 +176,7 @@ class ChunkedBody:
         held = self._held
         size = len(held) + end - pos
         if self._state is _DATA_END:
-            if size > 2 or data[pos:end] not in (b"\r\n", b"\n" if held else b"\r"):
+            if size > 2 or bytes(held) + data[pos:end] not in self._limits.line_ends:
                 raise self._bad("chunk data is not followed by CRLF: wrong size?")
         elif self._state is _SIZE:
             if size > self._limits.line + 2:
@@ -179,7 +190,11 @@ class ChunkedBody:
                 raise self._bad("bare CR in a chunked body: lines end with CRLF")
             return end, b""
         if not held.endswith(b"\r\n"):
-            raise self._bad("bare LF in a chunked body: lines end with CRLF")
+            if not self._limits.response:
+                raise self._bad("bare LF in a chunked body: lines end with CRLF")
+            if held.find(b"\r") >= 0:
+                raise self._bad("bare CR in a chunked body: lines end with CRLF")
+            held[-1:] = b"\r\n"
         line = bytes(held)
         held.clear()
         return end, self._read_line(line)
@@ -198,9 +213,7 @@ class ChunkedBody:
         return b""
 
     def _read_size(self, line: bytes) -> bytes:
-        if self._limits.padded_sizes:
-            line = line[:-2].rstrip(b" ") + b"\r\n"
-        found = _SIZE_LINE.fullmatch(line)
+        found = (_LAX_SIZE_LINE if self._limits.response else _SIZE_LINE).fullmatch(line)
         if found is None:
             raise self._bad(f"bad chunk size line: {line[:60]!r}")
         self._extensions += len(line) - len(found[1]) - 2
@@ -230,4 +243,6 @@ class ChunkedBody:
             self._trailers.append(line)
 
     def _bad(self, detail: str) -> BadMessage:
-        return BadMessage(self._limits.status, detail)
+        if self._limits.response:
+            return BadResponse(ResponseFault.bad_chunk, detail)
+        return BadMessage(400, detail)

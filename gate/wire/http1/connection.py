@@ -1,4 +1,6 @@
-"""The Connection field and what it removes (RFC 9110 7.6.1)."""
+"""What belongs to one connection: the Connection field (RFC 9110 7.6.1), and authentication."""
+
+import re
 
 from gate.wire.http1.errors import BadMessage
 
@@ -58,3 +60,19 @@ def without_listed(fields: bytes, options: frozenset[bytes]) -> bytes:
         for line in fields.split(b"\r\n")[1:]
         if line.partition(b":")[0].lower() not in listed
     )
+
+
+# Schemes that authenticate a connection and not a request (RFC 4559, MS-NTHT). A challenge may
+# stand anywhere in a list; that the word may also stand inside a quoted string does no harm.
+_BY_CONNECTION = re.compile(
+    rb"\r\n(?:authorization:[ \t]*|www-authenticate:(?:[^\r]*[, \t])?)"
+    rb"(?:ntlm|negotiate)(?=[ \t,\r]|$)"
+).search
+
+
+def authenticates(fields: bytes) -> bool:
+    """Whether fields (each line with CRLF in front) authenticate the connection they come on."""
+    lower = fields.lower()
+    return (b"\r\nauthorization:" in lower or b"\r\nwww-authenticate:" in lower) and _BY_CONNECTION(
+        lower
+    ) is not None

@@ -20,7 +20,7 @@ def bare_line_end(text: bytes | bytearray, start: int = 0) -> str | None:
 
 
 def what_is_wrong(block: bytes) -> str:
-    """One line on the first bad field line of block."""
+    """Return one line on the first bad field line of block."""
     bare = bare_line_end(block + b"\r\n")
     if bare:
         return bare

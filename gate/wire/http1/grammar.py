@@ -62,8 +62,11 @@ ANY_LINE = re.compile(
 # RFC 9112 3.2.2: absolute-form; only http and https name something the gate serves.
 ABSOLUTE = re.compile(rb"(?i:(https?)://)([^/?]*)(.*)")
 
-# RFC 9112 4, but the space before an absent reason is optional: origins omit it.
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + FIELD_TEXT + rb"*+))?")
+# RFC 9112 4, but whitespace of any length separates, and what stands before an absent reason
+# may be absent too: origins are so. RFC 9110 2.5: a higher minor version is read like 1.1.
+STATUS_LINE = re.compile(
+    rb"HTTP/1\.([0-9])[ \t]++([1-9][0-9]{2})(?:[ \t](" + FIELD_TEXT + rb"*+))?+"
+)
 
 # RFC 9110 4.2.1 and 7.2: uri-host [ ":" port ]. Names are judged by gate.names;
 # here only what can never be part of one host is refused. Bytes from 0x80 are

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 PSEUDONYM = b"gate"
 """The gate's name in Via."""
@@ -21,6 +22,25 @@ class Framing(IntEnum):
     """Chunks follow, then trailers."""
     CLOSE = 3
     """The body ends with the connection; responses only."""
+
+
+@dataclass(slots=True, frozen=True)
+class Claims:
+    """What a request says already, in the fields that are appended to or set where absent.
+
+    `proto`, `host` and `port` are values of X-Forwarded-*, empty where it is absent; they are
+    among the fields that go on as they came. `address` and `forwarded` are those of
+    X-Forwarded-For and Forwarded, which do not.
+    """
+
+    address: bytes = b""
+    forwarded: bytes = b""
+    proto: bytes = b""
+    host: bytes = b""
+    port: bytes = b""
+
+
+NO_CLAIMS: Final = Claims()
 
 
 @dataclass(slots=True, eq=False)
@@ -46,16 +66,20 @@ class RequestHead:
     """The client waits for `100 Continue` before it sends its body."""
     upgrade: bytes
     """`websocket` where it was offered properly, else empty."""
-    forwarded_for: bytes
-    """X-Forwarded-For as the client sent it, several lines joined by a comma."""
+    claims: Claims
+    """What the client says about who is in front of it."""
     via: bytes
-    """Via as the client sent it, several lines joined by a comma."""
+    """Via as the client sent it, if the gate is to add itself; else it is one of the fields."""
     consumed: int
     """Bytes of the buffer that the head took, the empty line included."""
     onward: bytes
     """Ready-made part of the head for the upstream; see serialise_request."""
     fields_size: int
     """How much of `onward` the end-to-end fields are; they come first."""
+    closing: bytes
+    """Ready-made end of the head for the upstream, behind the client's address."""
+    authenticates: bool
+    """It authenticates its connection (NTLM, Negotiate), which then serves nobody else."""
 
     @property
     def fields(self) -> bytes:
@@ -84,11 +108,15 @@ class ResponseHead:
     line: bytes
     """Status line for the client, with its CRLF."""
     onward: bytes
-    """Fields for the client: `fields`, framing and the gate's Via."""
+    """Fields for the client: `fields`, framing and the gate's Via, if any."""
     fields_size: int
     """How much of `onward` the end-to-end fields are; they come first."""
+    via: bytes
+    """The gate's line of Via, if it adds one; it is the end of `onward`."""
+    authenticates: bool
+    """It asks to authenticate its connection (NTLM, Negotiate), which then serves nobody else."""
 
     @property
     def fields(self) -> bytes:
-        """End-to-end fields as `Name: value CRLF` each, Via included, framing not."""
+        """End-to-end fields as `Name: value CRLF` each, framing not."""
         return self.onward[: self.fields_size]

@@ -9,21 +9,17 @@ import re
 from dataclasses import dataclass
 
 from gate.wire.http1.authority import check_authority
-from gate.wire.http1.connection import check_request_options, connection_options, without_listed
-from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import DIGITS, MAX_LENGTH, TCHAR
-from gate.wire.http1.message import HTTP_0_9, PSEUDONYM, Framing
-from gate.wire.http1.special import special_fields, take_out
-
-# Fields that the gate reads, replaces or drops. Underscore forms are here because CGI,
-# WSGI and PHP origins cannot tell `X_Forwarded_For` from `X-Forwarded-For`. Forwarded
-# (RFC 7239) is dropped: the gate speaks for the client in X-Forwarded-* only, and what it
-# does not write must not contradict it.
-_SPECIAL = special_fields(
-    rb"host connection content[-_]length transfer[-_]encoding upgrade expect te via keep-alive "
-    rb"proxy-connection proxy-authenticate proxy-authorization http2-settings forwarded "
-    rb"x[-_]forwarded[-_]" + TCHAR + rb"*+"
+from gate.wire.http1.connection import (
+    authenticates,
+    check_request_options,
+    connection_options,
+    without_listed,
 )
+from gate.wire.http1.errors import BadMessage
+from gate.wire.http1.forwarding import ForwardingRules
+from gate.wire.http1.grammar import DIGITS, MAX_LENGTH
+from gate.wire.http1.message import NO_CLAIMS, Claims, Framing
+from gate.wire.http1.special import take_out
 
 _NONE, _LENGTH, _CHUNKED, _ = Framing
 
@@ -44,24 +40,31 @@ class RequestFields:
     framing: Framing = _NONE
     length: int = 0
     expect_continue: bool = False
+    expectations: bytes = b""
+    """Of Expect, all but 100-continue."""
     upgrade: bytes = b""
     te_trailers: bool = False
-    forwarded_for: bytes = b""
+    claims: Claims = NO_CLAIMS
     via: bytes = b""
+    """The client's own, where the gate adds itself to it; else it is one of the fields."""
+    closing: bytes = b""
+    """See RequestHead; for the Host of the block."""
+    authenticates: bool = False
 
 
-def parse_request_fields(found: re.Match[bytes]) -> RequestFields:
-    """What a header block says; `found` is its match with request_block of grammar.py.
+def parse_request_fields(found: re.Match[bytes], rules: ForwardingRules) -> RequestFields:
+    """Return what a header block says; `found` is its match with request_block of grammar.py.
 
-    Raises BadMessage: 400 for bad values or framing, 417 for an unknown expectation,
-    501 for an unknown transfer coding.
+    Raises BadMessage: 400 for bad values or framing, 501 for an unknown transfer coding.
     """
     host, kept_alive, block = found.groups()
-    values, rest = take_out(_SPECIAL, block)
+    values, rest = take_out(rules.special, block)
     if not values:
-        return RequestFields(
-            host, rest[2:] + _plain_end(rest), len(rest), host is not None, True, bool(kept_alive)
-        )
+        onward = (rest[2:] + b"\r\n" if rest else b"") + rules.opening(NO_CLAIMS, b"", 1)
+        result = RequestFields(host, onward, len(rest), host is not None, True, bool(kept_alive))
+        result.closing = rules.closing(NO_CLAIMS, host or b"")
+        result.authenticates = authenticates(rest)
+        return result
     if b"host" in values:
         if host is not None:
             raise BadMessage(400, "Host is given twice")
@@ -74,26 +77,27 @@ def parse_request_fields(found: re.Match[bytes]) -> RequestFields:
     if connection is not None:
         rest = _read_connection(result, connection.lower(), values, rest)
     result.plain = bool(host) and not result.upgrade
+    if values:
+        _read_framing(result, values)
+        if b"te" in values:
+            result.te_trailers = _accepts_trailers(values[b"te"])
+        if b"expect" in values:
+            _read_expect(result, values[b"expect"])
+        result.claims, kept = rules.claims(values)
+        result.via = values.get(b"via", b"")
+        rest += kept
     result.fields_size = len(rest)
-    if not values:
-        result.onward = rest[2:] + _plain_end(rest)
-        return result
-    _read_framing(result, values)
-    if b"te" in values:
-        result.te_trailers = _accepts_trailers(values[b"te"])
-    if b"expect" in values:
-        _read_expect(result, values[b"expect"])
-    result.forwarded_for = values.get(b"x-forwarded-for", b"")
-    result.via = values.get(b"via", b"")
     result.onward = rest[2:] + b"\r\n" if rest else b""
-    result.onward = onward_fields(result, 1, result.expect_continue, b"")
+    result.onward = onward_fields(result, rules, 1, result.expect_continue, b"")
+    result.closing = rules.closing(result.claims, host or b"")
+    result.authenticates = authenticates(rest)
     return result
 
 
 def _read_connection(
     result: RequestFields, connection: bytes, values: dict[bytes, bytes], rest: bytes
 ) -> bytes:
-    """Takes in the Connection options; returns `rest` without the fields they name."""
+    """Take in the Connection options; returns `rest` without the fields they name."""
     if connection == b"keep-alive":
         result.keep_alive_1_0 = True
         return rest
@@ -138,10 +142,15 @@ def _accepts_trailers(te: bytes) -> bool:
 
 
 def _read_expect(result: RequestFields, expect: bytes) -> None:
-    if expect.lower() != b"100-continue":
-        raise BadMessage(417, f"expectation {expect[:80]!r} cannot be met")
-    # RFC 9110 10.1.1: without a body there is nothing to wait for.
-    result.expect_continue = result.framing is _CHUNKED or result.length > 0
+    """RFC 9110 10.1.1. What the origin cannot meet, it answers with 417 itself."""
+    waits = expect.lower() == b"100-continue"
+    if not waits:
+        members = expect.split(b",")
+        others = [text for text in members if text.strip(b" \t").lower() != b"100-continue"]
+        waits = len(others) < len(members)
+        result.expectations = b",".join(others).strip(b", \t")
+    # Without a body there is nothing to wait for.
+    result.expect_continue = waits and (result.framing is _CHUNKED or result.length > 0)
 
 
 def _acceptable_upgrade(upgrade: bytes) -> bytes:
@@ -153,42 +162,23 @@ def _acceptable_upgrade(upgrade: bytes) -> bytes:
     return b"websocket" if b"websocket" in offered else b""
 
 
-_VIA = {1: b"1.1 ", 0: b"1.0 ", HTTP_0_9: b"0.9 "}
-_ONWARD_END = {
-    minor: b"Via: " + version + PSEUDONYM + b"\r\nX-Forwarded-For: "
-    for minor, version in _VIA.items()
-}
-
-
-def onward_fields(entry: RequestFields, minor: int, expect: bool, upgrade: bytes) -> bytes:
-    """The part of the upstream's head between Host and the client's address.
-
-    Ends inside X-Forwarded-For, after what the client's own value was.
-    """
+def onward_fields(
+    entry: RequestFields, rules: ForwardingRules, minor: int, expect: bool, upgrade: bytes
+) -> bytes:
+    """Return the part of the upstream's head between Host and the client's address."""
     onward = entry.onward[: entry.fields_size]
     if entry.framing is _LENGTH:
         onward += b"Content-Length: %d\r\n" % entry.length
     elif entry.framing is _CHUNKED:
         onward += b"Transfer-Encoding: chunked\r\n"
-    if expect:
+    if expect and entry.expectations:
+        onward += b"Expect: 100-continue, %b\r\n" % entry.expectations
+    elif expect:
         onward += b"Expect: 100-continue\r\n"
+    elif entry.expectations:
+        onward += b"Expect: %b\r\n" % entry.expectations
     if upgrade:
         onward += b"Connection: upgrade\r\nUpgrade: %b\r\n" % upgrade
     elif entry.te_trailers:
         onward += b"TE: trailers\r\nConnection: TE\r\n"
-    if entry.via:
-        onward += b"Via: %b, %b%b\r\nX-Forwarded-For: " % (entry.via, _VIA[minor], PSEUDONYM)
-    else:
-        onward += _ONWARD_END[minor]
-    if entry.forwarded_for:
-        onward += entry.forwarded_for + b", "
-    return onward
-
-
-_NO_FIELDS_END = _ONWARD_END[1]
-_FIELDS_END = b"\r\n" + _NO_FIELDS_END
-
-
-def _plain_end(rest: bytes) -> bytes:
-    """What follows rest[2:] in `onward` where the block has nothing special in it."""
-    return _FIELDS_END if rest else _NO_FIELDS_END
+    return onward + rules.opening(entry.claims, entry.via, minor)

@@ -27,7 +27,7 @@ class RequestLine:
 
 
 def parse_request_line(line: bytes) -> RequestLine:
-    """Parses one line without its CRLF.
+    """Parse one line without its CRLF.
 
     Raises BadMessage: 400 for bad syntax, 405 for CONNECT and TRACE, 505 for
     other versions than HTTP/1.x and 0.9.
@@ -43,11 +43,11 @@ def parse_request_line(line: bytes) -> RequestLine:
     version = b".".join((found["major"], found["minor"]))
     if version == b"2.0" and method == b"PRI":
         raise BadMessage(505, "HTTP/2 with prior knowledge is not spoken here: use HTTP/1.1")
-    if version not in (b"1.0", b"1.1"):
+    if found["major"] != b"1":
         raise BadMessage(505, f"HTTP version {version.decode()} is not HTTP/1.0 or 1.1")
     if method in (b"CONNECT", b"TRACE"):
         raise BadMessage(405, f"method {method.decode()} is not allowed")
-    minor = 1 if version == b"1.1" else 0
+    minor = 0 if version == b"1.0" else 1  # RFC 9110 2.5: a higher one is read like 1.1
     if target.startswith(b"/"):
         return RequestLine(method, target, minor)
     if target == b"*":
@@ -70,7 +70,7 @@ def _absolute(method: bytes, target: bytes, minor: int) -> RequestLine:
 
 
 def same_authority(host: bytes, authority: bytes, scheme: bytes) -> bool:
-    """Whether both name the same host and port; an absent port is the scheme's."""
+    """Return whether both name the same host and port; an absent port is the scheme's."""
     return _with_port(host, scheme) == _with_port(authority, scheme)
 
 

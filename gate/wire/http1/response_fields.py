@@ -1,25 +1,19 @@
-"""The header block of a response: checked, sorted, made ready to be sent on.
+"""The header block of a response: sorted, made ready to be sent on.
 
-Built like request_fields.py. Origins are many and old, and RFC 9112 lets a proxy mend
-two of their faults, which is done here before anything is read from the block:
-whitespace before a colon is removed (5.1) and a folded line is unfolded (5.2).
+Built like request_fields.py. What the framing fields come to depends on the status and the
+request as well, so that response.py has the word.
 """
 
-import re
 from dataclasses import dataclass
 
-from gate.wire.http1.connection import connection_options, without_listed
-from gate.wire.http1.diagnosis import what_is_wrong
-from gate.wire.http1.errors import BadMessage
-from gate.wire.http1.grammar import DIGITS, MAX_LENGTH, TCHAR
+from gate.wire.http1.connection import authenticates, connection_options, without_listed
 from gate.wire.http1.special import special_fields, take_out
 
 _SPECIAL = special_fields(
     b"connection content-length transfer-encoding upgrade te keep-alive proxy-connection "
     b"proxy-authenticate proxy-authorization"
 )
-_SPACE_BEFORE_COLON = re.compile(rb"(\r\n" + TCHAR + rb"++)[ \t]++:")
-_FOLD = re.compile(rb"(?<=[^\r\n])\r\n[ \t]++")
+_NO_CODING = (b"", b"identity")
 
 
 @dataclass(slots=True, eq=False)
@@ -28,27 +22,19 @@ class ResponseFields:
 
     fields: bytes
     """End-to-end fields, framing not among them."""
-    length: int
-    """Content-Length, or -1."""
-    chunked: bool
+    length: bytes | None
+    """Content-Length as it came, several joined with a comma."""
+    coding: bytes
+    """Transfer codings in lower case with a comma between; empty if the body has none."""
     close: bool
     keep_alive_1_0: bool
     upgrade: bytes
+    authenticates: bool
+    """It asks for, or is part of, the authentication of the connection."""
 
 
-def parse_response_fields(
-    block: bytes, grammar: re.Pattern[bytes], max_fields: int
-) -> ResponseFields:
-    """Parses a header block; `grammar` is header_block(max_fields) of grammar.py.
-
-    Raises BadMessage(502).
-    """
-    if grammar.fullmatch(block) is None:
-        block = _mended(block)
-        if grammar.fullmatch(block) is None:
-            if block.count(b"\r\n") > max_fields:
-                raise BadMessage(502, f"more than {max_fields} header fields")
-            raise BadMessage(502, what_is_wrong(block))
+def parse_response_fields(block: bytes) -> ResponseFields:
+    """Return what a header block says that is in good form (header_block of grammar.py)."""
     values, rest = take_out(_SPECIAL, block)
     close = keep_alive_1_0 = False
     connection = values.get(b"connection")
@@ -63,35 +49,20 @@ def parse_response_fields(
             rest = without_listed(rest, options)
             close = b"close" in options
             keep_alive_1_0 = b"keep-alive" in options and not close
-    length = values.get(b"content-length")
-    coding = values.get(b"transfer-encoding")
-    if coding is not None:
-        if length is not None:
-            raise BadMessage(502, "Content-Length with Transfer-Encoding (RFC 9112 6.3)")
-        if coding.lower() != b"chunked":
-            raise BadMessage(502, f"Transfer-Encoding is not chunked alone: {coding[:80]!r}")
+    coding = values.get(b"transfer-encoding", b"").lower()
     return ResponseFields(
         rest[2:] + b"\r\n" if rest else b"",
-        -1 if length is None else _content_length(length),
-        coding is not None,
+        values.get(b"content-length"),
+        coding if coding in (b"", b"chunked") else _codings(coding),
         close,
         keep_alive_1_0,
         # Empty elements of a list mean nothing (RFC 9110 5.6.1.2).
         values.get(b"upgrade", b"").lower().strip(b", \t"),
+        authenticates(rest),
     )
 
 
-def _mended(block: bytes) -> bytes:
-    return _SPACE_BEFORE_COLON.sub(rb"\1:", _FOLD.sub(b" ", block))
-
-
-def _content_length(value: bytes) -> int:
-    """One length; identical repeated ones count as one (RFC 9112 6.3, case 5)."""
-    if b"," in value:
-        first, *others = (length.strip(b" \t") for length in value.split(b","))
-        if any(other != first for other in others):
-            raise BadMessage(502, f"Content-Lengths that differ: {value[:80]!r}")
-        value = first
-    if DIGITS.fullmatch(value) is None or (length := int(value)) > MAX_LENGTH:
-        raise BadMessage(502, f"Content-Length is not a number below 2**63: {value[:80]!r}")
-    return length
+def _codings(value: bytes) -> bytes:
+    """Return a list of codings without those that are none: RFC 2616 3.6 had one named identity."""
+    codings = [coding.strip(b" \t") for coding in value.split(b",")]
+    return b",".join([coding for coding in codings if coding not in _NO_CODING])

@@ -4,49 +4,41 @@ Most of a head is made when its header block is parsed and shared by all request
 with that block (`onward`); what is left is one join.
 """
 
-from gate.wire.http1.message import Framing, RequestHead, ResponseHead
-from gate.wire.http1.response import VIA_LINE
+from gate.wire.http1.forwarding import ForwardedClient
+from gate.wire.http1.message import NO_CLAIMS, Framing, RequestHead, ResponseHead
 
 _, _, _CHUNKED, _CLOSE = Framing
 
 
-def forwarded_part(client: str, scheme: str) -> bytes:
-    """What one client connection adds to each of its requests, made once.
+def serialise_request(head: RequestHead, *, host: bytes, forwarded: ForwardedClient) -> bytes:
+    """Return the head for the upstream, as HTTP/1.1.
 
-    `client` is the client's address ("unknown" if there is none), `scheme` is
-    "http" or "https".
+    `host` is the authority to send in Host and X-Forwarded-Host; empty for a request that names
+    none, which goes on as HTTP/1.0, for that alone may lack a Host. `forwarded` is the client's,
+    by the rules of the parser that read the head. Expect, the websocket upgrade and framing are
+    as in head.
     """
-    return b"%b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (
-        client.encode("ascii"),
-        scheme.encode("ascii"),
-    )
-
-
-def serialise_request(head: RequestHead, *, host: bytes, forwarded: bytes) -> bytes:
-    """The head for the upstream, as HTTP/1.1.
-
-    `host` is the authority to send in Host and X-Forwarded-Host; `forwarded` comes
-    from forwarded_part. The client's address is appended to its X-Forwarded-For and
-    the gate to its Via. Expect, the websocket upgrade and framing are as in head.
-    """
+    if host is head.host and head.claims is NO_CLAIMS:
+        closing = head.closing
+    else:
+        closing = forwarded.closing(head, host)
     return b"".join(
         (
             head.method,
             b" ",
             head.target,
-            b" HTTP/1.1\r\nHost: ",
+            b" HTTP/1.1\r\nHost: " if host else b" HTTP/1.0",
             host,
             b"\r\n",
             head.onward,
-            forwarded,
-            host,
-            b"\r\n\r\n",
+            forwarded.fields,
+            closing,
         )
     )
 
 
 def serialise_response(head: ResponseHead, *, close: bool, client_minor: int = 1) -> bytes:
-    """The head for the client.
+    """Return the head for the client.
 
     `close` says that the gate will close the connection after this response; it is
     implied where the body ends with the connection. A client older than HTTP/1.1
@@ -55,7 +47,7 @@ def serialise_response(head: ResponseHead, *, close: bool, client_minor: int = 1
     onward = head.onward
     framing = head.framing
     if framing is _CHUNKED and client_minor < 1:
-        onward = head.fields + VIA_LINE
+        onward = head.fields + head.via
         close = True
     elif framing is _CLOSE:
         close = True

@@ -3,6 +3,7 @@
 Each has `check(data)`, which raises AssertionError if an invariant does not hold for these bytes
 (and must let nothing else through); `parse(data)`, which has the parser read them once, as the
 gate does, for its cost to be measured; and TOKENS, words of the format for the fuzzer to play with.
+One whose inputs cost much whatever they are says in BASE_SECONDS how much CPU time any may take.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ TARGETS = (
     "http_stream",
     "chunked",
     "client_hello",
+    "second_hello",
     "proxy_header",
+    "quic_packet",
+    "quic_frames",
+    "quic_hello",
     "names",
     "envelope",
     "snapshot",
+    "connections",
 )
 
 

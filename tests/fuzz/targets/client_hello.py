@@ -13,6 +13,7 @@ from gate.wire.tls import (
 )
 from tests.fuzz.targets import in_two, now_and_then
 from tests.harness import hello as build
+from tests.native import oracle
 from tests.wire import openssl_hello, plain_hello
 
 TOKENS = (
@@ -25,6 +26,7 @@ Outcome = ClientHello | HelloFault | None
 
 def check(data: bytes) -> None:
     """The fast reader, the patient one and a plain one agree, however it is cut, and OpenSSL."""
+    oracle.same_hello(data)
     check_stream(data)
     if len(data) < 16_000:
         check_stream(build.record(build.handshake(data)))

@@ -8,10 +8,10 @@ from base64 import b64decode
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
-from gate.replica import Change, Status
-from gate.sync.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch, decode
-from gate.sync.envelope import seal, unseal
-from gate.sync.errors import Cause, SyncError
+from gate.changes.batch import MAX_ENVELOPE, PAYLOAD_TYPE, Batch, decode
+from gate.changes.envelope import seal, unseal
+from gate.changes.errors import Cause, SyncError
+from gate.filings import Change, Status
 
 TOKENS = (
     *(b'{"payload":"', b'","payloadType":"', PAYLOAD_TYPE.encode(), b'","signatures":[{"keyid":"'),

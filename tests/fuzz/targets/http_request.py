@@ -7,17 +7,19 @@ import re
 from gate.wire.http1 import (
     HTTP_0_9,
     BadMessage,
+    ForwardingRules,
     Framing,
     RequestHead,
     RequestParser,
-    forwarded_part,
     serialise_request,
 )
 from tests.fuzz.targets import head_in_two
+from tests.native import oracle
 
 TOKENS = (
     *(b"GET ", b"POST ", b"CONNECT ", b"OPTIONS * ", b"http://a.cn", b" HTTP/1.1\r\n", b"\r\n\r\n"),
-    *(b" HTTP/1.0\r\n", b"Host: a.cn\r\n", b"Content-Length: 5\r\n", b"Connection: ", b"upgrade"),
+    *(b" HTTP/1.0\r\n", b" HTTP/1.7\r\n", b"\r\n\r\n\r\n", b"Expect: a, 100-continue\r\n"),
+    *(b"Host: a.cn\r\n", b"Content-Length: 5\r\n", b"Connection: ", b"upgrade"),
     *(b"Transfer-Encoding: chunked\r\n", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n"),
     *(b"X-Forwarded-For: ", b"Via: ", b"TE: trailers\r\n", b"keep-alive", b"Sec-WebSocket-Key: "),
 )
@@ -27,9 +29,11 @@ _CANONICAL = re.compile(
     rb"[!#-'*+.^-z|~A-Z0-9-]+ (?:/[^\x00-\x20\x7f#]*|\*) HTTP/1\.1\r\n"
     rb"(?:[!#-'*+.^-z|~A-Z0-9-]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)+\r\n"
 )
-_ONCE = (b"host", b"via", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-_FORWARDED = forwarded_part("203.0.113.9", "http")
-_STATUSES = {400, 405, 414, 417, 431, 501, 505}
+_ONCE = (b"host", *(b"x-forwarded-" + name for name in (b"for", b"proto", b"host", b"port")))
+_FORWARDED = ForwardingRules().client("203.0.113.9")
+_STATUSES = {400, 405, 414, 431, 501, 505}
+
+_EMPTY = b"\r\n" * 3
 
 _shared = RequestParser()
 _forgetful = RequestParser(memo_bytes=0)
@@ -38,9 +42,11 @@ _roomy = RequestParser(max_head=1 << 20, max_line=1 << 20, max_fields=256, memo_
 
 def check(data: bytes) -> None:
     """Memory and cuts change nothing; what is accepted goes on in canonical form."""
+    oracle.same_request(data)
     head = whole(_forgetful, data)
     expect_same(whole(_shared, data), head)
     expect_same(cut(data), head)
+    expect_skipped(data, head)
     if isinstance(head, RequestHead):
         assert 0 < head.consumed <= len(data)
         if head.minor != HTTP_0_9:
@@ -79,9 +85,20 @@ def expect_same(
         assert fields_of(one) == fields_of(other)
 
 
-def fields_of(head: object) -> tuple[object, ...]:
+def fields_of(head: object) -> tuple[tuple[str, object], ...]:
     """All of a head; heads have no equality of their own."""
-    return tuple(getattr(head, name) for name in RequestHead.__slots__)
+    return tuple((name, getattr(head, name)) for name in RequestHead.__slots__)
+
+
+def expect_skipped(data: bytes, head: RequestHead | BadMessage | None) -> None:
+    """Empty lines in front change nothing but how much was taken."""
+    other = whole(_forgetful, _EMPTY + data)
+    if isinstance(head, RequestHead):
+        assert isinstance(other, RequestHead)
+        assert other.consumed == head.consumed + len(_EMPTY)
+        assert dict(fields_of(other)) | {"consumed": head.consumed} == dict(fields_of(head))
+    else:
+        assert type(other) is type(head)
 
 
 def expect_canonical(head: RequestHead) -> None:
@@ -97,6 +114,7 @@ def expect_canonical(head: RequestHead) -> None:
     again = _roomy.parse(sent)
     assert again is not None
     assert again.consumed == len(sent)
-    for part in ("method", "target", "fields", "framing", "length", "upgrade", "expect_continue"):
+    assert again.fields.startswith(head.fields)
+    for part in ("method", "target", "framing", "length", "upgrade", "expect_continue"):
         assert getattr(again, part) == getattr(head, part), part
     assert again.host == host

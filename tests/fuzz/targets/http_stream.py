@@ -10,18 +10,18 @@ from gate.wire.http1 import (
     HTTP_0_9,
     BadMessage,
     ChunkedBody,
+    ForwardingRules,
     Framing,
     LengthBody,
     RequestHead,
     RequestParser,
-    forwarded_part,
     serialise_request,
 )
 from tests.fuzz.targets import http_request, in_two
 
 TOKENS = (*http_request.TOKENS, b"5\r\nhello\r\n", b"0\r\n\r\n", b";a=b\r\n", b"0\r\nX: y\r\n\r\n")
 
-_FORWARDED = forwarded_part("203.0.113.9", "http")
+_FORWARDED = ForwardingRules().client("203.0.113.9")
 _MOST = 8  # requests of one stream
 
 Request = tuple[bytes, bytes, bytes, bytes]

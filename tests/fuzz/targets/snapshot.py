@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gate.sync.errors import Cause, SyncError
-from gate.sync.snapshot import Manifest, decode_manifest, read_filings
+from gate.changes.errors import Cause, SyncError
+from gate.changes.snapshot import Manifest, decode_manifest, read_filings
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.transparent`."""
+
+from benchmarks.transparent.command import main
+
+main()

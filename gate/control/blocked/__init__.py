@@ -1,0 +1,1 @@
+"""The blocked names that are asked for: the table, and the reports to the registry."""

@@ -1,0 +1,1 @@
+"""The notice page: where an unfiled HTTP visitor lands."""

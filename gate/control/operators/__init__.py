@@ -1,0 +1,1 @@
+"""What operators do to a running gate: overrides, runtime changes, the audit log."""

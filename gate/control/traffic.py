@@ -1,0 +1,221 @@
+"""Which filed domains had traffic: collected from the workers, told to the registry by the day.
+
+Names alone, and each a few times a day at most. What can't be told makes its day incomplete, which
+the registry is told as well: it calls no filing idle by days that it does not know all of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from gate.changes.errors import SyncError, Unacceptable
+from gate.changes.files import PUBLIC
+from gate.control.metrics import catalogue as metrics
+from gate.control.metrics.catalogue import Metric, Sample
+from gate.control.workers import Link
+from gate.files import MALFORMED
+from gate.ipc.messages import Message
+from gate.net.backoff import Backoff
+from gate.settings import Sync, TrafficReportSettings
+
+_log = logging.getLogger(__name__)
+
+DOMAINS_IN_REPORT: Final = 5_000
+_KEPT_DAYS: Final = 7
+"""Days that the registry takes reports of."""
+_CHINA: Final = timedelta(hours=8)
+_RESULTS: Final = ("taken", "failed", "refused")
+
+
+@dataclass(slots=True, frozen=True)
+class DayReport:
+    """Some domains that had traffic on a day, in China; `lost` if names of that day are missing."""
+
+    day: date
+    domains: tuple[str, ...]
+    lost: bool
+
+
+class Traffic:
+    """What the registry has not been told of yet: up to `most` names."""
+
+    def __init__(self, path: Path, *, most: int, clock: Callable[[], float] = time.time) -> None:
+        """`path` has what the control process before has left."""
+        self._path = path
+        self._most = most
+        self._clock = clock
+        self._heard: dict[tuple[int, int], int] = {}
+        self._waiting: dict[int, dict[str, None]] = {}
+        self._lost: set[int] = set()
+        self._told = 0  # the newest day that the registry has heard of
+        self._report: DayReport | None = None
+        self._restore()
+
+    def __len__(self) -> int:
+        """Names that wait."""
+        waiting = sum(map(len, self._waiting.values()))
+        return waiting + (0 if self._report is None else len(self._report.domains))
+
+    def question(self, link: Link) -> Message:
+        """Return what a worker is asked for."""
+        return {"day": self._today(), "confirmed": self._heard.get((link.pid, link.born), 0)}
+
+    def take(self, link: Link, answer: Message) -> None:
+        """Take a worker's answer, once."""
+        if answer["number"] <= self._heard.get((link.pid, link.born), 0):
+            return
+        self._heard[link.pid, link.born] = answer["number"]
+        day = int(answer["day"]) or self._today()
+        names = self._waiting.setdefault(day, {})
+        for name in answer["names"]:
+            if len(self) >= self._most and name not in names:
+                self._lost.add(day)
+                break
+            names[name] = None
+        if answer["lost"]:
+            self._lost.add(day)
+
+    def report(self) -> DayReport | None:
+        """Return what is to be told next: again, until `taken`. None for nothing."""
+        if self._report is None:
+            self._report = self._next()
+        return self._report
+
+    def _next(self) -> DayReport | None:
+        today = self._today()
+        for day in [day for day in self._waiting if day <= today - _KEPT_DAYS]:
+            del self._waiting[day]  # the registry sees a gap
+        self._lost = {day for day in self._lost if day > today - _KEPT_DAYS}
+        days = {day for day, names in self._waiting.items() if names} | self._lost
+        if not days and self._told == today:
+            return None
+        day = min(days, default=today)  # a day without traffic is told as well
+        names = self._waiting.get(day, {})
+        some = tuple(islice(names, DOMAINS_IN_REPORT))
+        for name in some:
+            del names[name]
+        if not names:
+            self._waiting.pop(day, None)
+        lost = day in self._lost
+        self._lost.discard(day)
+        return DayReport(date.fromordinal(day), some, lost)
+
+    def taken(self) -> None:
+        """The registry has the report, or will never take it."""
+        if self._report is not None:
+            self._told = max(self._told, self._report.day.toordinal())
+        self._report = None
+
+    def save(self) -> None:
+        """Keep for the next control process what is still to be told."""
+        report, self._report = self._report, None
+        if report is not None:
+            day = report.day.toordinal()
+            self._waiting.setdefault(day, {}).update(dict.fromkeys(report.domains))
+            self._lost |= {day} if report.lost else set()
+        state = {
+            "days": [[day, list(names)] for day, names in self._waiting.items()],
+            "lost": sorted(self._lost),
+        }
+        try:
+            self._path.write_text(json.dumps(state))
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error.strerror)
+
+    def _restore(self) -> None:
+        try:
+            state = json.loads(self._path.read_bytes())
+            self._waiting = {int(day): dict.fromkeys(names) for day, names in state["days"]}
+            self._lost = {int(day) for day in state["lost"]}
+            self._path.unlink()
+        except FileNotFoundError:
+            return
+        except (*MALFORMED, OSError) as error:
+            self._lost = {self._today()}
+            _log.warning("%s is damaged, what it had is not reported: %r", self._path, error)
+
+    def _today(self) -> int:
+        return (datetime.fromtimestamp(self._clock(), UTC) + _CHINA).date().toordinal()
+
+
+class TrafficReporter:
+    """Empties it into the registry that the gate follows."""
+
+    def __init__(
+        self, settings: TrafficReportSettings, sync: Sync, state_dir: Path, traffic: Traffic
+    ) -> None:
+        self._seconds = settings.seconds
+        self._gate = sync.gate or socket.gethostname()[:64]
+        self._sync = sync
+        self._keys = sync.keys or state_dir / "keys" / PUBLIC
+        self._traffic = traffic
+        self._reports = Counter[str]()
+
+    async def run(self) -> None:
+        """Report until cancelled; a registry that is away is asked again, ever more seldom."""
+        backoff = Backoff(first=self._seconds / 10, longest=max(self._seconds, 600.0))
+        troubled = False
+        while True:
+            await asyncio.sleep(backoff.wait() if troubled else self._seconds)
+            try:
+                await self._report_all()
+            except SyncError as error:
+                self._reports["failed"] += 1
+                if not troubled:
+                    _log.warning("traffic is not reported, and waits: %s", error)
+                troubled = True
+            except Exception:
+                self._reports["failed"] += 1
+                _log.exception("traffic is not reported, and waits: unexpected fault")
+                troubled = True
+            else:
+                if troubled:
+                    _log.info("traffic is reported again")
+                    backoff.reset()
+                troubled = False
+
+    async def _report_all(self) -> None:
+        from gate.changes.verifier import Verifier  # takes long to load, as the sync does
+        from gate.sync.source import Source
+
+        source = Source(
+            self._sync.registry,
+            Verifier(self._keys),
+            token_file=self._sync.token_file,
+            tls=self._sync.tls,
+        )
+        async with source:
+            while (report := self._traffic.report()) is not None:
+                body = {
+                    "gate": self._gate,
+                    "day": report.day.isoformat(),
+                    "domains": report.domains,
+                    "lost": report.lost,
+                }
+                try:
+                    await source.report_traffic(body)
+                except Unacceptable as error:
+                    self._reports["refused"] += 1
+                    _log.error("a report of traffic of %s is dropped: %s", report.day, error)
+                else:
+                    self._reports["taken"] += 1
+                self._traffic.taken()
+
+    def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
+        """Yield the reports' figures for /metrics."""
+        yield (
+            metrics.TRAFFIC_REPORTS,
+            [((result,), float(self._reports[result])) for result in _RESULTS],
+        )
+        yield metrics.TRAFFIC_WAITING, [((), float(len(self._traffic)))]

@@ -1,0 +1,1 @@
+"""Operators' pages, and the program that writes those which come from the code."""

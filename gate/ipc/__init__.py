@@ -1,0 +1,1 @@
+"""What the gate's processes say to each other: messages, and figures in shared memory."""

@@ -1,0 +1,16 @@
+from typing import Any
+
+from gate.native.engine import Timed
+
+class Client(Timed):
+    listener: Any
+    verdict: Any
+    number: int
+    @property
+    def connection(self) -> Client: ...
+    @property
+    def blocked(self) -> bool: ...
+    @property
+    def state(self) -> str: ...
+    def hurry_now(self) -> None: ...
+    def end_if_idle(self) -> None: ...

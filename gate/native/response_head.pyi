@@ -1,0 +1,3 @@
+def read(
+    data: bytes, to_head: bool = False, max_head: int = 65536, max_fields: int = 256
+) -> tuple[int, bytes, bytes, int, int, bool, int] | None: ...

@@ -1,0 +1,3 @@
+class Template:
+    fixed: int
+    def __init__(self, pieces: list[tuple[bytes, int]]) -> None: ...

@@ -1,0 +1,1 @@
+"""Plumbing that servers share: TLS, limits on connections, retry times, OpenAPI documents."""

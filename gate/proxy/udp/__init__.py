@@ -1,0 +1,1 @@
+"""QUIC on UDP: judged by the client's first packets, refused, or relayed unopened."""

@@ -1,0 +1,107 @@
+"""Sending the change log on from this process: pushed to gates, and published to NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from gate.changes.batch import Batch
+from gate.changes.errors import Cause, SyncError
+from gate.changes.keys import KeyStoreError
+from gate.registry.distribution.feed import Feed
+from gate.registry.distribution.publisher import Publisher, PublisherStatus
+from gate.registry.distribution.pusher import GateStatus, Pusher
+from gate.registry.distribution.sealing import Sealer
+from gate.registry.errors import RegistryError
+from gate.settings import RegistrySettings
+
+_log = logging.getLogger(__name__)
+
+_FEW: Final = 50
+
+
+class SignedLog:
+    """The feed with its signatures, as `gate.registry.distribution.log.Log` wants it."""
+
+    def __init__(self, feed: Feed, sealer: Sealer) -> None:
+        self._feed = feed
+        self._sealer = sealer
+
+    @property
+    def epoch(self) -> str:
+        """The current epoch."""
+        return self._feed.head.epoch
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that was seen."""
+        return self._feed.head.revision
+
+    async def batch_after(self, revision: int) -> Batch:
+        """Return the next batch. Raises SyncError: `compacted` or `unreachable`."""
+        try:
+            return await self._feed.batch_after(revision)
+        except RegistryError as error:
+            gone = error.code in {"compacted", "ahead"}
+            cause = Cause.COMPACTED if gone else Cause.UNREACHABLE
+            raise SyncError(cause, error.en) from error
+
+    async def wait_beyond(self, revision: int, seconds: float) -> None:
+        """Wait for the log to move."""
+        await self._feed.wait_beyond(revision, seconds)
+
+    async def seal(self, batch: Batch) -> bytes:
+        """Return the batch in its envelope. Raises SyncError."""
+        try:
+            if len(batch.changes) <= _FEW:  # sooner done than handed to a thread
+                return self._sealer.batch(batch)
+            return await asyncio.to_thread(self._sealer.batch, batch)
+        except KeyStoreError as error:
+            raise SyncError(Cause.UNREACHABLE, str(error)) from error
+
+
+class Distribution:
+    """The pusher and the publisher that the settings ask for."""
+
+    def __init__(self, settings: RegistrySettings, log: SignedLog) -> None:
+        """Raises TlsError for certificates that can't be used."""
+        self._pusher = Pusher(settings.push, log, tls=settings.push_tls) if settings.push else None
+        self._publisher = None if settings.nats is None else Publisher(settings.nats, log)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def gates(self) -> list[GateStatus]:
+        """What is known of the gates that are pushed to."""
+        return [] if self._pusher is None else self._pusher.gates
+
+    @property
+    def published(self) -> PublisherStatus | None:
+        """Where publishing stands; None if nothing is published."""
+        return None if self._publisher is None else self._publisher.status
+
+    def start(self) -> None:
+        """Begin to push and publish."""
+        if self._pusher is not None:
+            self._begin(self._pusher.run(), "pushing")
+        if self._publisher is not None:
+            self._begin(self._publisher.run(), "publishing")
+
+    async def close(self) -> None:
+        """Stop at once: gates fetch by themselves what they lack."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_tell)
+        self._tasks.append(task)
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error(
+            "%s ended by a fault of this program", task.get_name(), exc_info=task.exception()
+        )

@@ -1,0 +1,126 @@
+"""What the provider knows beside the filings: who accounts were verified as, who owns domains.
+
+The provider's own systems report it (`PUT /v1/accounts/…`, `PUT /v1/domain-owners/…`); the rules
+compare orders with it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+from sqlalchemy import Connection, delete, func, insert, select
+
+from gate.licence import ServiceKind
+from gate.net.model import Model
+from gate.registry.commands import SubjectKind, Text
+from gate.registry.fields import clean_identifier, clean_text, fileable_domain
+from gate.registry.operations.transaction import Lookup
+from gate.registry.operations.work import Work
+from gate.registry.orders.classify import Records, check_subject, look_up, order_type
+from gate.registry.orders.entries import OrderEntry
+from gate.registry.orders.record import Order
+from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rules import Checker, DomainOwner, Facts, VerifiedAccount
+from gate.registry.schema import accounts, domain_owners, services, subjects
+
+
+class AccountFacts(Model):
+    """账号实名认证 / who an account was verified as."""
+
+    name: Text = Field(description="实名认证名称 / verified name")
+    verified_at: int = Field(ge=0, le=2**53, strict=True, description="Unix seconds")
+
+
+class OwnerFacts(Model):
+    """域名实名 / a domain's verified owner."""
+
+    owner: Text = Field(description="实名所有者 / verified owner")
+    verified_at: int = Field(ge=0, le=2**53, strict=True, description="Unix seconds")
+    here: bool = Field(False, description="在本服务商注册 / registered with this provider")
+
+
+VERIFIED: Final = Lookup(
+    accounts.c.account,
+    accounts,
+    lambda row: VerifiedAccount(row.name, row.verified_at),
+)
+OWNER: Final = Lookup(
+    domain_owners.c.domain,
+    domain_owners,
+    lambda row: DomainOwner(row.owner, row.verified_at, row.here),
+)
+
+
+def put_account(connection: Connection, account: str, known: AccountFacts) -> None:
+    """Keep who an account was verified as. Raises RegistryError."""
+    account = clean_identifier(account, field="account")
+    name = clean_text(known.name, field="name")
+    connection.execute(delete(accounts).where(accounts.c.account == account))
+    connection.execute(
+        insert(accounts).values(account=account, name=name, verified_at=known.verified_at)
+    )
+
+
+def put_owner(connection: Connection, domain: str, known: OwnerFacts) -> None:
+    """Keep a domain's verified owner. Raises RegistryError."""
+    domain = fileable_domain(domain)
+    owner = clean_text(known.owner, field="owner")
+    connection.execute(delete(domain_owners).where(domain_owners.c.domain == domain))
+    connection.execute(
+        insert(domain_owners).values(
+            domain=domain, owner=owner, verified_at=known.verified_at, here=known.here
+        )
+    )
+
+
+def check_order(work: Work, order: Order) -> list[Finding]:
+    """Return what the rules find in an order by the records of now.
+
+    Raises RegistryError as `order_type` and `check_subject` do.
+
+    Of one that is opened provisionally nothing is found: the records are what the pass has made.
+    """
+    if order.opened:
+        return []
+    records = look_up(work, order.account, order.entry)
+    check_subject(work, order.account, order.entry, records)
+    order.type = order_type(work, order.entry, records)
+    facts = facts_of(work, order.account, order.entry, records)
+    return checker(work, facts).check(order.entry, order.type, facts)
+
+
+def checker(work: Work, facts: Facts) -> Checker:
+    """Return the rules of now, for a subject's province."""
+    policy = work.policy
+    return Checker(policy.limits, policy.rulebook.of(facts.province), policy.days, work.now)
+
+
+def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> Facts:
+    """Return what is known of an order's account, subject and domains."""
+    one = work.transaction.one
+    names = [domain for item in entry.items for domain in item.domains]
+    owners = {name: one(OWNER, name) for name in names}
+    count, apps, kind, name = 0, frozenset[str](), None, None
+    province = entry.subject.province
+    subject = records.subject
+    if subject is not None:
+        province, name = subject.number.province, subject.name
+        execute = work.reading.execute
+        kind = execute(select(subjects.c.kind).where(subjects.c.id == subject.id)).scalar_one()
+        live = (services.c.subject_id == subject.id, services.c.cancelled_at.is_(None))
+        count = execute(select(func.count()).select_from(services).where(*live)).scalar_one()
+        if any(item.kind is not ServiceKind.WEBSITE for item in entry.items):
+            others = services.c.kind != ServiceKind.WEBSITE.value
+            apps = frozenset(execute(select(services.c.name).where(*live, others)).scalars())
+    return Facts(
+        account=account,
+        verified=one(VERIFIED, account),
+        owners={name: owner for name, owner in owners.items() if owner is not None},
+        subject_name=name,
+        subject_kind=None if kind is None else SubjectKind(kind),
+        province=province,
+        services=count,
+        known=subject is not None,
+        app_names=apps,
+    )

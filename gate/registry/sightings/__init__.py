@@ -1,0 +1,1 @@
+"""What only gates know, put beside the records: who is to be reminded of what."""

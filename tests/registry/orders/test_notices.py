@@ -1,0 +1,272 @@
+"""What owners are told: an outbox that loses nothing, in order, by log, webhook and mail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from sqlalchemy import select
+
+from gate.changes.position import GatePosition
+from gate.registry.commands import Role
+from gate.registry.orders.channels import NotTaken, SmtpChannel, sign
+from gate.registry.orders.commands import FaultEntry, ReturnOrder
+from gate.registry.orders.notices import LEASE_SECONDS, Sending, message
+from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.queries import events_of, order_view
+from gate.registry.registry import Registry
+from gate.registry.schema import notices
+from gate.settings import SmtpSettings
+from tests.harness.mail_server import mail_server
+from tests.registry.conftest import Clock, serving
+from tests.registry.orders.steps import (
+    REVIEWER,
+    at_authority,
+    done,
+    filing,
+    returned,
+    submitted,
+    take,
+)
+
+
+def claimed(registry: Registry) -> list[Sending]:
+    """What is to be sent now."""
+    return registry.claim_notices()
+
+
+def sent(registry: Registry) -> list[str]:
+    """Have everything taken that is to be sent; the events, in order."""
+    found: list[str] = []
+    while batch := claimed(registry):
+        for sending in batch:
+            registry.settle_notice(sending, None)
+            found.append(sending.notice.event.value)
+    return found
+
+
+def test_a_return_names_what_is_wrong_who_acts_and_by_when(registry: Registry) -> None:
+    number = submitted(registry, filing("a.cn"))
+    faults = (FaultEntry(field="items.0.name", fault="与内容不符", suggestion="某某商城"),)
+    take(registry, ReturnOrder(order=number, reason="请修改", faults=faults), REVIEWER)
+    (sending,) = claimed(registry)
+    notice = sending.notice
+    assert notice.id == "order-1-3"
+    assert (notice.account, notice.state, notice.reason) == ("a1", "returned", "请修改")
+    assert [(f.field, f.suggestion) for f in notice.faults] == [("items.0.name", "某某商城")]
+    assert {step.event for step in notice.next} == {"update", "submit", "withdraw"}
+    assert all(step.party == "owner" for step in notice.next)
+    assert "期限：2026-04-24 00:00" in notice.text_zh
+    assert "与内容不符；建议：某某商城" in notice.text_zh
+    assert "by: 2026-04-24 00:00" in notice.text_en
+
+
+def test_each_notice_is_taken_once_and_in_order(registry: Registry) -> None:
+    number = at_authority(registry, filing("a.cn"))
+    (first,) = claimed(registry)
+    assert first.notice.event == "pass"
+    assert claimed(registry) == []  # the next one waits for it, and it is being sent
+    registry.settle_notice(first, None)
+    assert sent(registry) == ["all_verified"]
+    assert sent(registry) == []
+    assert number == 1
+
+
+def test_what_is_not_taken_is_tried_again_after_longer_and_longer(
+    lite: Registry, clock: Clock
+) -> None:
+    returned(lite, filing("a.cn"))
+    (sending,) = claimed(lite)
+    waits = []
+    for tries in range(12, 0, -1):
+        lite.settle_notice(replace(sending, tries=tries), "the other side is away")
+        with lite.database.read() as connection:
+            waits.append(connection.execute(select(notices.c.next_at)).scalar_one() - clock.now)
+    assert waits[::-1] == [5, 10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600]
+    clock.now += 4
+    assert claimed(lite) == []
+    clock.now += 1
+    (again,) = claimed(lite)
+    assert (again.notice.id, again.tries) == ("order-1-3", 2)  # the same notice all the time
+    lite.settle_notice(again, None)
+    assert sent(lite) == []
+
+
+def test_a_sender_that_died_leaves_its_notice_to_the_next(registry: Registry, clock: Clock) -> None:
+    returned(registry, filing("a.cn"))
+    (lost,) = claimed(registry)
+    clock.now += LEASE_SECONDS - 1
+    assert claimed(registry) == []
+    clock.now += 1
+    (again,) = claimed(registry)
+    assert again.notice.id == lost.notice.id
+    assert again.tries == 2
+
+
+def test_each_channel_gets_every_notice_whatever_the_other_does(registry: Registry) -> None:
+    registry.policy = replace(OrderPolicy(), channels=("log", "webhook"))
+    at_authority(registry, filing("a.cn"))
+    first = {sending.channel: sending for sending in claimed(registry)}
+    assert set(first) == {"log", "webhook"}
+    registry.settle_notice(first["webhook"], "away")
+    registry.settle_notice(first["log"], None)
+    assert [s.channel for s in claimed(registry)] == ["log"]
+
+
+def test_the_news_that_it_is_done_says_since_when_on_which_gates(
+    registry: Registry, clock: Clock
+) -> None:
+    epoch = registry.head().epoch
+    for gate in ("edge-1", "edge-2"):
+        registry.take_positions({gate: GatePosition(epoch=epoch, revision=0)})
+    found = done(registry, filing("a.cn"), "鲁ICP备09090609号-1")
+    while (batch := claimed(registry)) and batch[0].notice.event != "approve":
+        registry.settle_notice(batch[0], None)
+    assert batch == []  # it waits for the gates
+    clock.now += 2
+    at = int(clock.now)
+    revision = found.revision
+    assert revision is not None
+    registry.take_positions({"edge-1": GatePosition(epoch=epoch, revision=revision)})
+    clock.now += 1
+    assert claimed(registry) == []
+    registry.take_positions({"edge-2": GatePosition(epoch=epoch, revision=revision + 5)})
+    clock.now += 2
+    (sending,) = claimed(registry)
+    notice = sending.notice
+    assert [(gate.gate, gate.since) for gate in notice.gates] == [
+        ("edge-1", at),
+        ("edge-2", at + 1),
+    ]
+    assert notice.licences == ("鲁ICP备09090609号-1",)
+    assert "已在 2/2 个网关生效" in notice.text_zh
+    assert "in force on 2 of 2 gates" in notice.text_en
+
+
+def test_a_gate_that_is_silent_holds_up_the_news_for_a_minute_only(
+    registry: Registry, clock: Clock
+) -> None:
+    epoch = registry.head().epoch
+    registry.take_positions({"edge-1": GatePosition(epoch=epoch, revision=0)})
+    done(registry, filing("a.cn"))
+    sent(registry)
+    clock.now += 59
+    assert claimed(registry) == []
+    clock.now += 1
+    (sending,) = claimed(registry)
+    assert (sending.notice.gates, sending.notice.gates_known) == ((), 1)
+
+
+@dataclass
+class Hook:
+    """A provider's webhook, which refuses at first."""
+
+    refuse: int = 0
+    taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    tried: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.tried += 1
+        if self.tried <= self.refuse:
+            return web.Response(status=503)
+        self.taken.append((dict(request.headers), body))
+        self.news.set()
+        return web.Response(status=204)
+
+
+@asynccontextmanager
+async def hooked(hook: Hook) -> AsyncIterator[str]:
+    """The webhook's URL."""
+    app = web.Application()
+    app.router.add_post("/hook", hook.take)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/hook"))
+
+
+@pytest.mark.parametrize("refuse", [0, 1])
+async def test_the_webhook_is_signed_and_tried_again(tmp_path: Path, refuse: int) -> None:
+    hook = Hook(refuse)
+    (tmp_path / "secret").write_text("s3cret\n")
+    async with hooked(hook) as url:
+        told = {
+            "channels": ["webhook"],
+            "webhook": {"url": url, "secret_file": str(tmp_path / "secret")},
+        }
+        settings = {"notices": told, "sms": "reported"}
+        async with serving(str(tmp_path / "r.db"), tmp_path, orders=settings) as api:
+            entry = filing("a.cn").model_dump(mode="json")
+            for path, role, given in (
+                ("/v1/orders", Role.OWNER, {"entry": entry}),
+                ("/v1/orders/1/submit", Role.OWNER, None),
+                ("/v1/orders/1/return", Role.REVIEWER, {"reason": "请修改"}),
+            ):
+                answer = await api.call("POST", path, role=role, json=given)
+                assert answer.status < 300, answer.body
+            async with asyncio.timeout(60):
+                await hook.news.wait()
+    (headers, body), *more = hook.taken
+    assert (more, hook.tried) == ([], refuse + 1)
+    notice = json.loads(body)
+    assert headers["webhook-id"] == notice["id"] == "order-1-3"
+    at = int(headers["webhook-timestamp"])
+    assert headers["webhook-signature"] == sign(b"s3cret", notice["id"], at, body)
+
+
+@pytest.mark.programs
+async def test_a_mail_server_takes_notices_in_chinese_and_english(tmp_path: Path) -> None:
+    """Debian's Exim, which refuses to relay: what it does not take stays in the outbox."""
+    with mail_server() as server:
+        smtp = {
+            "host": "127.0.0.1",
+            "port": server.port,
+            "starttls": False,
+            "sender": "beian@registry.test",
+            "to": "{account}@owners.test",
+        }
+        settings = {"notices": {"channels": ["smtp"], "smtp": smtp}, "sms": "reported"}
+        async with serving(str(tmp_path / "r.db"), tmp_path, orders=settings) as api:
+            registry = api.service.registry
+            number = submitted(registry, filing("a.cn"))
+            take(registry, ReturnOrder(order=number, reason="请修改"), REVIEWER)
+            async with asyncio.timeout(60):
+                while not server.mails():  # noqa: ASYNC110 - another process writes it
+                    await asyncio.sleep(0.1)
+        (made,) = server.mails()
+        assert made["To"] == "a1@owners.test"
+        assert made["Subject"] == "首次备案订单 1：驳回"
+        assert made["Message-ID"] == "<order-1-3@registry.test>"
+        text = made.get_content()
+        assert "原因：请修改" in text
+        assert "state: returned" in text
+
+
+@pytest.mark.programs
+async def test_what_the_mail_server_refuses_is_told_and_kept(tmp_path: Path) -> None:
+    with mail_server() as server:
+        channel = SmtpChannel(
+            SmtpSettings(
+                host="127.0.0.1",
+                port=server.port,
+                starttls=False,
+                sender="beian@registry.test",
+                to="{account}@elsewhere.test",
+            )
+        )
+        registry_file = str(tmp_path / "r.db")
+        async with serving(registry_file, tmp_path, orders={"sms": "reported"}) as api:
+            await api.service.write(lambda: returned(api.service.registry, filing("a.cn")))
+            with api.service.registry.reading() as work:
+                view = order_view(work.connection, 1, now=work.now)
+                (event,) = events_of(work.connection, 1, after=2)
+        with pytest.raises(NotTaken, match="no relaying"):
+            await channel.send(message(view, event, ((), 0)), 0)
+        assert server.mails() == []
