@@ -26,6 +26,7 @@ from gate.replica import Replica
 from .process import (
     BenchError,
     accepts,
+    answers,
     cpu_seconds,
     holds,
     listening_inodes,
@@ -138,12 +139,10 @@ def start(setup: Setup) -> Running:
         cores=set(setup.cores),
         log=folder / "gate.log",
     )
-    took = wait_until(
-        lambda: accepts(setup.http_port) and _ready(setup.spare_ports[1]),
-        seconds=60,
-        what="gate",
-        child=child,
-    )
+    # Its sockets listen before there is a worker, so that to be connected says nothing.
+    up = answers if setup.front is Front.DIALLED else accepts
+    took = wait_until(lambda: up(setup.http_port), seconds=60, what="gate", child=child)
+    wait_until(lambda: _ready(setup.spare_ports[1]), seconds=60, what="gate", child=child)
     running = Running("gate", setup, child, took)
     running.worker_pids = lambda: _workers(running)
     if setup.settle:

@@ -6,6 +6,7 @@ the process's CPU clock; `/proc/PID/stat` shows the same in ticks of 10 ms.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -175,6 +176,14 @@ def wait_until(
             raise BenchError(f"{what}: not ready after {seconds:.0f} s")
         time.sleep(0.01)
     return time.monotonic() - began
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a request to the port has an answer: more than that something listens there."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0) as probe:
+        probe.sendall(b"GET / HTTP/1.1\r\nHost: is-it-up.example\r\n\r\n")
+        return bool(probe.recv(1))
+    return False
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:

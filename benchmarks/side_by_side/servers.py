@@ -84,7 +84,7 @@ class Setup:
 
 @dataclass(slots=True)
 class Running:
-    """A server that runs; `start_seconds` is from exec to the first accepted connection."""
+    """A server that runs; `start_seconds` is from exec to its first answer."""
 
     name: str
     setup: Setup
