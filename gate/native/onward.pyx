@@ -1,8 +1,8 @@
 """What an upstream is sent for a request, and what it is told of the client.
 
 Each form of a head is a template that was cut from what the Python serialiser writes
-(gate/proxy/native.py): one for each set of claims that a request may make already of who is in front
-of it, without and with a length.
+(gate/proxy/native_templates.py): one for each set of claims that a request may make already of who
+is in front of it, without and with a length.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

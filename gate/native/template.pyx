@@ -1,7 +1,7 @@
 """What is serialised, as literal pieces and the slots between them.
 
-A template is cut from a sample that the Python serialiser has made (gate/proxy/native.py), so what
-native writes is what Python would write.
+A template is cut from a sample that the Python serialiser has made (gate/proxy/native_templates.py),
+so what native writes is what Python would write.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE

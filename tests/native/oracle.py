@@ -11,11 +11,12 @@ from itertools import product
 
 try:
     from gate.native import body, hello, request_head, response_head
+    from gate.proxy.native_templates import onward_of
 except ImportError:
     COMPILED = False
 else:
     COMPILED = True
-from gate.proxy.native import odd_chunks, onward_of
+from gate.proxy.native import odd_chunks
 from gate.wire.http1 import (
     RESPONSE_CHUNKS,
     BadMessage,
