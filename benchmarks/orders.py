@@ -180,7 +180,7 @@ async def bench_console(filings: int, count: int, kept: Path | None) -> None:
         registry = big_registry(folder, filings, count)
         with registry.database.write() as connection:
             report_traffic(connection, registry.now())
-        _, token = registry.create_token(name="bench", role=Role.ADMIN, actor=LOCAL)
+        _, token = registry.tokens.create(name="bench", role=Role.ADMIN, actor=LOCAL)
         settings = RegistrySettings(orders=OrderSettings(sms=Sms.REPORTED))
         places = Places(str(folder / "registry.db"), folder / "keys", folder / "work")
         places.folder.mkdir(exist_ok=True)

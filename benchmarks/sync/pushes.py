@@ -84,16 +84,13 @@ async def _measure(made: RegistryService, rate: float, seconds: float) -> list[t
     committed: dict[int, float] = {}
     found: list[tuple[float, float]] = []
     total = int(rate * seconds)
-    announce = made.registry.on_change
 
     def note(head: Head, changes: Sequence[Change]) -> None:
         now = time.perf_counter()
         for revision in range(head.revision - len(changes), head.revision):
             committed[revision + 1] = now
-        if announce is not None:
-            announce(head, changes)
 
-    made.registry.on_change = note
+    made.registry.listen(note)
 
     async def watch() -> None:
         while len(found) < total:

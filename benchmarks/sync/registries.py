@@ -53,7 +53,7 @@ def fill(folder: Path, settings: RegistrySettings, filings: int, first: int = 0)
             last = state
         if last.accepted != filings:
             raise RuntimeError(f"the import took {last.accepted} of {filings}")
-        return registry.create_token(name="gate", role=Role.READER, actor=LOCAL)[1]
+        return registry.tokens.create(name="gate", role=Role.READER, actor=LOCAL)[1]
     finally:
         registry.database.close()
 

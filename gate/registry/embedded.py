@@ -170,6 +170,6 @@ def _token(registry: Registry, path: Path, role: Role) -> str:
                 pass
             else:
                 return text
-    _, text = registry.create_token(name=f"embedded {role}", role=role, actor=LOCAL)
+    _, text = registry.tokens.create(name=f"embedded {role}", role=role, actor=LOCAL)
     replace_file(path, text + "\n")
     return text

@@ -324,7 +324,7 @@ class Local:
         self, *, name: str, role: Role, lifetime: int | None, account: str | None = None
     ) -> tuple[TokenView, str]:
         """Make a token; gives back what is known of it, and its text."""
-        info, text = self.registry.create_token(
+        info, text = self.registry.tokens.create(
             name=name, role=role, lifetime=lifetime, actor=LOCAL, account=account
         )
         return info, text
@@ -336,7 +336,7 @@ class Local:
 
     def revoke_token(self, token: str) -> None:
         """End a token."""
-        self.registry.revoke_token(token, actor=LOCAL)
+        self.registry.tokens.revoke(token, actor=LOCAL)
 
     def close(self) -> None:
         """Close the database."""

@@ -18,15 +18,16 @@ from sqlalchemy.exc import DBAPIError
 
 from gate.changes.position import GatePosition
 from gate.filings import Change
-from gate.registry import log, reports, tokens
+from gate.registry import log, reports
 from gate.registry.answers import ANSWERS, forget_answers, given_answer, keep_answer
 from gate.registry.audit import public, record
-from gate.registry.commands import Command, Grant, Outcome, Role
+from gate.registry.commands import Command, Outcome, Role
 from gate.registry.database import Database
 from gate.registry.dispatch import carry_out
 from gate.registry.errors import RegistryError
 from gate.registry.fields import clean_identifier, clean_text
 from gate.registry.gates import forget_positions, take_position
+from gate.registry.issuing import TokenIssuer
 from gate.registry.log import Head
 from gate.registry.operations import Work, overriding
 from gate.registry.operations.transaction import Transaction
@@ -56,9 +57,10 @@ from gate.registry.sightings.traffic import count_idle, take_traffic
 from gate.registry.sightings.views import Look, NetworkOwner, TrafficReport, TrafficTaken
 from gate.registry.tokens import Actor
 from gate.registry.unfiled import ReportTaken, UnfiledReport
-from gate.registry.views import TokenView
 
 _log = logging.getLogger(__name__)
+
+Listener = Callable[[Head, Sequence[Change]], None]
 
 LOCAL = Actor("local", Role.ADMIN)
 """Who works on the database file directly."""
@@ -87,8 +89,7 @@ class Registry:
     """The filing registry on one database.
 
     `provider` is this registry's own id among access providers, `policy` what it has set for
-    orders. `on_change` is called with the log's head after each commit, on the thread that
-    committed, and with the changes that led there, or none if they are not at hand.
+    orders.
     """
 
     def __init__(
@@ -98,14 +99,14 @@ class Registry:
         provider: str = "gate",
         policy: OrderPolicy | None = None,
         clock: Callable[[], float] = time.time,
-        on_change: Callable[[Head, Sequence[Change]], None] | None = None,
     ) -> None:
         self.database = database
         self.provider = clean_identifier(provider, field="provider")
         self.policy = policy or OrderPolicy()
         self.clock = clock
-        self.on_change = on_change
+        self._listeners: list[Listener] = []
         self.sms_gateway: SmsGateway = LogGateway()
+        self.tokens = TokenIssuer(self._writing)
 
     def now(self) -> int:
         """Return the time in whole Unix seconds."""
@@ -227,6 +228,12 @@ class Registry:
     def _work(self, transaction: Transaction, at: Head, actor: Actor) -> Work:
         return Work(transaction, at, self.provider, self.now(), actor, self.policy)
 
+    @contextmanager
+    def _writing(self, actor: Actor) -> Iterator[Work]:
+        """A unit of work in a transaction of its own; see `begin`."""
+        with self.database.write() as connection:
+            yield self.begin(connection, actor)
+
     def begin_change(self, connection: Connection, actor: Actor) -> Work:
         """Begin a unit of work that changes filings, in this provider's name; see `begin`.
 
@@ -239,88 +246,39 @@ class Registry:
     def committed(self, work: Work, revision: int, changes: Sequence[Change] = ()) -> None:
         """Tell who listens, after a commit, if the log grew; `changes` are those up to
         `revision`, if they are at hand."""
-        if revision != work.head.revision and self.on_change is not None:
-            self.on_change(Head(work.head.epoch, revision, work.head.oldest), changes)
+        if revision != work.head.revision:
+            self._tell(Head(work.head.epoch, revision, work.head.oldest), changes)
 
-    def create_token(
-        self,
-        *,
-        name: str,
-        role: Role,
-        actor: Actor,
-        lifetime: int | None = None,
-        account: str | None = None,
-        grants: frozenset[Grant] | None = None,
-    ) -> tuple[TokenView, str]:
-        """Make a token, which lives `lifetime` seconds or for good.
+    def listen(self, listener: Listener) -> None:
+        """Have a listener called after each commit, on the thread that committed.
 
-        Needs the role admin, or for a sub-user's the account's own token.
+        It is told the log's head, and the changes that led there, or none if they are not at hand.
         """
-        if actor.role is Role.OWNER and actor.is_main and grants is not None:
-            role, account = Role.OWNER, actor.account
-        else:
-            actor.needs(Role.ADMIN)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            expires = None if lifetime is None else work.now + lifetime
-            info, text = tokens.create_token(
-                connection,
-                name=name,
-                role=role,
-                now=work.now,
-                expires_at=expires,
-                account=account,
-                grants=grants,
-            )
-            record(work, "create_token", info.id, {"name": info.name, "role": role.value})
-        return info, text
+        self._listeners.append(listener)
 
-    def adopt_token(
-        self, text: str, *, name: str, role: Role, actor: Actor
-    ) -> tuple[TokenView, bool]:
-        """Take in a token that was made elsewhere; return it, and whether it is new here.
+    def listen_no_more(self, listener: Listener) -> None:
+        """Have one that listens called no more."""
+        self._listeners.remove(listener)
 
-        Needs the role admin. Raises RegistryError `token_form`, `token_differs`.
-        """
-        actor.needs(Role.ADMIN)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            info, new = tokens.adopt_token(connection, text, name=name, role=role, now=work.now)
-            if new:
-                record(work, "adopt_token", info.id, {"name": info.name, "role": role.value})
-        return info, new
-
-    def revoke_token(self, token: str, *, actor: Actor) -> None:
-        """End a token at once. Raises RegistryError `token_unknown`.
-
-        Needs the role admin, or for a sub-user's the account's own token.
-        """
-        account = actor.account if actor.role is Role.OWNER and actor.is_main else None
-        if account is None:
-            actor.needs(Role.ADMIN)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            tokens.revoke_token(connection, token, now=work.now, account=account)
-            record(work, "revoke_token", token, {})
+    def _tell(self, head: Head, changes: Sequence[Change]) -> None:
+        for listener in self._listeners:
+            listener(head, changes)
 
     def renew_epoch(self, *, actor: Actor) -> Head:
         """Begin a new epoch, after a backup was restored. Needs the role admin."""
         actor.needs(Role.ADMIN)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            head = log.begin_epoch(connection, now=self.clock())
+        with self._writing(actor) as work:
+            head = log.begin_epoch(work.connection, now=self.clock())
             record(work, "renew_epoch", head.epoch, {})
-        if self.on_change is not None:
-            self.on_change(head, ())
+        self._tell(head, ())
         return head
 
     def accept_set(self, *, reason: str, actor: Actor) -> Head:
         """Give out the set as it is, although it has shrunk unexplained. Needs the role admin."""
         actor.needs(Role.ADMIN)
         reason = clean_text(reason, field="reason")
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            log.accept(connection, work.head)
+        with self._writing(actor) as work:
+            log.accept(work.connection, work.head)
             record(work, "accept_set", work.head.epoch, {"reason": reason})
         return work.head
 
@@ -387,8 +345,8 @@ class Registry:
             reports.forget(connection, now=self.now())
             forget_positions(connection, self.now())
             head = log.head(connection)
-        if dropped and self.on_change is not None:
-            self.on_change(head, ())
+        if dropped:
+            self._tell(head, ())
         return dropped
 
     def check_order(self, connection: Connection, number: int, *, actor: Actor) -> list[Finding]:
@@ -409,25 +367,22 @@ class Registry:
     def put_account(self, account: str, known: AccountFacts, *, actor: Actor) -> None:
         """Keep who an account was verified as. Needs the role registrar."""
         actor.needs(Role.REGISTRAR)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            put_account(connection, account, known)
+        with self._writing(actor) as work:
+            put_account(work.connection, account, known)
             record(work, "put_account", account, known.model_dump())
 
     def put_owner(self, domain: str, known: OwnerFacts, *, actor: Actor) -> None:
         """Keep a domain's verified owner. Needs the role registrar."""
         actor.needs(Role.REGISTRAR)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            put_owner(connection, domain, known)
+        with self._writing(actor) as work:
+            put_owner(work.connection, domain, known)
             record(work, "put_owner", domain, known.model_dump())
 
     def put_networks(self, owners: Sequence[NetworkOwner], *, actor: Actor) -> None:
         """Keep whose hosts are in which networks. Needs the role registrar."""
         actor.needs(Role.REGISTRAR)
-        with self.database.write() as connection:
-            work = self.begin(connection, actor)
-            put_networks(connection, owners, now=work.now)
+        with self._writing(actor) as work:
+            put_networks(work.connection, owners, now=work.now)
             record(work, "put_networks", owners[0].network, {"networks": len(owners)})
 
     def take_traffic(self, report: TrafficReport, *, actor: Actor) -> TrafficTaken:

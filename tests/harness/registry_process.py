@@ -56,8 +56,8 @@ class RegistryProcess:
         places = Places.of(settings, self.folder)
         migrated(places.database).close()
         opened = open_registry(places, settings)
-        _, self.reader = opened.create_token(name="gate", role=Role.READER, actor=LOCAL)
-        _, self.admin = opened.create_token(name="test", role=Role.ADMIN, actor=LOCAL)
+        _, self.reader = opened.tokens.create(name="gate", role=Role.READER, actor=LOCAL)
+        _, self.admin = opened.tokens.create(name="test", role=Role.ADMIN, actor=LOCAL)
         opened.database.close()
         self.token_file = self.folder / "reader.token"
         self.token_file.write_text(self.reader)

@@ -164,7 +164,7 @@ async def serving(url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]
     made_settings = RegistrySettings(**settings)
     registry = Registry(database, policy=OrderPolicy.of(made_settings.orders))
     made = {
-        role: registry.create_token(
+        role: registry.tokens.create(
             name=role.value,
             role=role,
             actor=LOCAL,

@@ -124,8 +124,8 @@ def test_operations_that_share_a_transaction_stand_alone(registry: Registry) -> 
     file_first(registry, "a.cn")
     for name in ("b.cn", "c.cn"):
         file_another(registry, name)
-    registry.on_change = lambda head, changes: heard.append(
-        (head.revision, [change.domain for change in changes])
+    registry.listen(
+        lambda head, changes: heard.append((head.revision, [change.domain for change in changes]))
     )
     reader = Actor("somebody", Role.READER)
     found = registry.perform_all(

@@ -20,12 +20,12 @@ def who(registry: Registry, text: str) -> Actor:
 
 
 def test_a_token_says_who_and_with_which_role(registry: Registry) -> None:
-    info, text = registry.create_token(name="ops", role=Role.REGISTRAR, actor=LOCAL)
+    info, text = registry.tokens.create(name="ops", role=Role.REGISTRAR, actor=LOCAL)
     assert who(registry, text) == Actor(f"ops ({info.id})", Role.REGISTRAR)
 
 
 def test_the_secret_is_not_in_the_database(registry: Registry) -> None:
-    _, text = registry.create_token(name="ops", role=Role.ADMIN, actor=LOCAL)
+    _, text = registry.tokens.create(name="ops", role=Role.ADMIN, actor=LOCAL)
     secret = text.split("_", 2)[2].encode()
     with registry.database.read() as connection:
         row = connection.execute(select(tokens)).one()
@@ -47,16 +47,16 @@ def test_the_secret_is_not_in_the_database(registry: Registry) -> None:
     ],
 )
 def test_any_other_text_is_refused(registry: Registry, change: object) -> None:
-    _, text = registry.create_token(name="ops", role=Role.ADMIN, actor=LOCAL)
+    _, text = registry.tokens.create(name="ops", role=Role.ADMIN, actor=LOCAL)
     with pytest.raises(RegistryError) as caught:
         who(registry, change(text))  # type: ignore[operator]
     assert caught.value.code == "token_invalid"
 
 
 def test_a_token_ends_at_its_time_or_at_once(registry: Registry, clock: Clock) -> None:
-    info, revoked = registry.create_token(name="a", role=Role.READER, actor=LOCAL)
-    _, short = registry.create_token(name="b", role=Role.READER, actor=LOCAL, lifetime=60)
-    registry.revoke_token(info.id, actor=LOCAL)
+    info, revoked = registry.tokens.create(name="a", role=Role.READER, actor=LOCAL)
+    _, short = registry.tokens.create(name="b", role=Role.READER, actor=LOCAL, lifetime=60)
+    registry.tokens.revoke(info.id, actor=LOCAL)
     with pytest.raises(RegistryError, match="revoked"):
         who(registry, revoked)
     clock.now += 59
@@ -69,7 +69,7 @@ def test_a_token_ends_at_its_time_or_at_once(registry: Registry, clock: Clock) -
 @pytest.mark.parametrize("token", ["", "0" * 12, "x" * 12, "0" * 13, "\x00", "' OR 1=1 --"])
 def test_an_unknown_token_can_not_be_ended(registry: Registry, token: str) -> None:
     with pytest.raises(RegistryError) as caught:
-        registry.revoke_token(token, actor=LOCAL)
+        registry.tokens.revoke(token, actor=LOCAL)
     assert caught.value.code == "token_unknown"
 
 
@@ -94,4 +94,4 @@ def test_an_operation_is_refused_to_a_lesser_role(registry: Registry) -> None:
         registry.perform(first_filing("a.cn"), actor=Actor("r", Role.READER))
     assert (caught.value.code, caught.value.status) == ("role_insufficient", 403)
     with pytest.raises(RegistryError):
-        registry.create_token(name="x", role=Role.READER, actor=Actor("r", Role.REGISTRAR))
+        registry.tokens.create(name="x", role=Role.READER, actor=Actor("r", Role.REGISTRAR))

@@ -65,7 +65,7 @@ def adopt(target: Target, name: str, role: str, source: Path) -> None:
         text = source.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--from {source} can't be read: {error}") from error
-    info, new_here = target.registry.adopt_token(text, name=name, role=Role(role), actor=LOCAL)
+    info, new_here = target.registry.tokens.adopt(text, name=name, role=Role(role), actor=LOCAL)
     known = "" if new_here else ", as before"
     click.echo(f"token {info.id} ({info.role}) is known{known}")
 

@@ -50,7 +50,7 @@ async def make_token(call: RegistryCall) -> TokenMade:
     """Make a token."""
     asked: NewToken = call.body
     info, text = await call.service.write(
-        lambda: call.service.registry.create_token(
+        lambda: call.service.registry.tokens.create(
             name=asked.name,
             role=asked.role,
             lifetime=asked.lifetime,
@@ -70,7 +70,7 @@ async def list_tokens(call: RegistryCall) -> TokenList:
 async def revoke_token(call: RegistryCall) -> web.Response:
     """End a token at once."""
     token = call.path["token"]
-    await call.service.write(lambda: call.service.registry.revoke_token(token, actor=call.caller))
+    await call.service.write(lambda: call.service.registry.tokens.revoke(token, actor=call.caller))
     return web.Response(status=204)
 
 

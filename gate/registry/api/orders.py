@@ -185,7 +185,7 @@ async def add_sub_user(call: RegistryCall) -> TokenMade:
     asked: NewSubUser = call.body
     _main(call.caller)
     info, text = await call.service.write(
-        lambda: call.service.registry.create_token(
+        lambda: call.service.registry.tokens.create(
             name=asked.name,
             role=Role.OWNER,
             lifetime=asked.lifetime,
@@ -207,7 +207,7 @@ async def end_sub_user(call: RegistryCall) -> web.Response:
     """End a sub-user's token at once."""
     _main(call.caller)
     token = call.path["token"]
-    await call.service.write(lambda: call.service.registry.revoke_token(token, actor=call.caller))
+    await call.service.write(lambda: call.service.registry.tokens.revoke(token, actor=call.caller))
     return web.Response(status=204)
 
 

@@ -46,7 +46,7 @@ class Feed:
         self._recent_to = 0
         self._stopped = False
         self._watcher: asyncio.Task[None] | None = None
-        registry.on_change = self._announce
+        registry.listen(self._announce)
 
     @property
     def head(self) -> Head:
@@ -67,7 +67,7 @@ class Feed:
     async def close(self) -> None:
         """Stop watching."""
         self.stop()
-        self._registry.on_change = None
+        self._registry.listen_no_more(self._announce)
         if self._watcher is not None:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -190,7 +190,7 @@ async def test_a_form_of_another_site_is_refused(
 
 async def test_a_token_that_is_revoked_is_out_at_once(api: Api, people: dict[Role, Person]) -> None:
     token = api.tokens[Role.REVIEWER].split("_")[1]
-    api.service.registry.revoke_token(token, actor=LOCAL)
+    api.service.registry.tokens.revoke(token, actor=LOCAL)
     _, text = await people[Role.REVIEWER].get("/orders")
     assert "访问令牌" in text
     assert "a1.cn" not in text

@@ -146,7 +146,7 @@ async def test_nobody_changes_another_s_order(api: Api, people: dict[Role, Perso
 async def test_a_sub_user_without_the_grant_gets_no_form(api: Api) -> None:
     from aiohttp import ClientSession, CookieJar
 
-    _, token = api.service.registry.create_token(
+    _, token = api.service.registry.tokens.create(
         name="looker",
         role=Role.OWNER,
         actor=LOCAL,

@@ -31,7 +31,7 @@ def body(*domains: str, account: str | None = None, **more: Any) -> dict[str, An
 
 async def owner(api: Api, account: str) -> dict[str, str]:
     """The headers of another account's owner."""
-    _, text = api.service.registry.create_token(
+    _, text = api.service.registry.tokens.create(
         name=f"owner of {account}", role=Role.OWNER, actor=LOCAL, account=account
     )
     return {"Authorization": f"Bearer {text}"}
