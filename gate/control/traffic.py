@@ -6,12 +6,9 @@ the registry is told as well: it calls no filing idle by days that it does not k
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,14 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from gate.changes.errors import SyncError, Unacceptable
-from gate.changes.files import PUBLIC
+from gate.changes.errors import Unacceptable
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
+from gate.control.reporting import Rounds
 from gate.control.workers import Link
 from gate.files import MALFORMED
 from gate.ipc.messages import Message
-from gate.net.backoff import Backoff
 from gate.settings import Sync, TrafficReportSettings
 
 _log = logging.getLogger(__name__)
@@ -35,7 +31,6 @@ DOMAINS_IN_REPORT: Final = 5_000
 _KEPT_DAYS: Final = 7
 """Days that the registry takes reports of."""
 _CHINA: Final = timedelta(hours=8)
-_RESULTS: Final = ("taken", "failed", "refused")
 
 
 @dataclass(slots=True, frozen=True)
@@ -155,50 +150,20 @@ class TrafficReporter:
     def __init__(
         self, settings: TrafficReportSettings, sync: Sync, state_dir: Path, traffic: Traffic
     ) -> None:
-        self._seconds = settings.seconds
-        self._gate = sync.gate or socket.gethostname()[:64]
-        self._sync = sync
-        self._keys = sync.keys or state_dir / "keys" / PUBLIC
+        self._rounds = Rounds(
+            sync, state_dir, what="names with traffic", seconds=settings.seconds, longest=600.0
+        )
         self._traffic = traffic
-        self._reports = Counter[str]()
 
     async def run(self) -> None:
-        """Report until cancelled; a registry that is away is asked again, ever more seldom."""
-        backoff = Backoff(first=self._seconds / 10, longest=max(self._seconds, 600.0))
-        troubled = False
-        while True:
-            await asyncio.sleep(backoff.wait() if troubled else self._seconds)
-            try:
-                await self._report_all()
-            except SyncError as error:
-                self._reports["failed"] += 1
-                if not troubled:
-                    _log.warning("traffic is not reported, and waits: %s", error)
-                troubled = True
-            except Exception:
-                self._reports["failed"] += 1
-                _log.exception("traffic is not reported, and waits: unexpected fault")
-                troubled = True
-            else:
-                if troubled:
-                    _log.info("traffic is reported again")
-                    backoff.reset()
-                troubled = False
+        """Report until cancelled."""
+        await self._rounds.run(self._report_all)
 
     async def _report_all(self) -> None:
-        from gate.changes.verifier import Verifier  # takes long to load, as the sync does
-        from gate.sync.source import Source
-
-        source = Source(
-            self._sync.registry,
-            Verifier(self._keys),
-            token_file=self._sync.token_file,
-            tls=self._sync.tls,
-        )
-        async with source:
+        async with self._rounds.source() as source:
             while (report := self._traffic.report()) is not None:
                 body = {
-                    "gate": self._gate,
+                    "gate": self._rounds.gate,
                     "day": report.day.isoformat(),
                     "domains": report.domains,
                     "lost": report.lost,
@@ -206,16 +171,13 @@ class TrafficReporter:
                 try:
                     await source.report_traffic(body)
                 except Unacceptable as error:
-                    self._reports["refused"] += 1
+                    self._rounds.count("refused")
                     _log.error("a report of traffic of %s is dropped: %s", report.day, error)
                 else:
-                    self._reports["taken"] += 1
+                    self._rounds.count("taken")
                 self._traffic.taken()
 
     def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         """Yield the reports' figures for /metrics."""
-        yield (
-            metrics.TRAFFIC_REPORTS,
-            [((result,), float(self._reports[result])) for result in _RESULTS],
-        )
+        yield metrics.TRAFFIC_REPORTS, self._rounds.samples()
         yield metrics.TRAFFIC_WAITING, [((), float(len(self._traffic)))]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,16 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate.changes.errors import Cause, SyncError, Unacceptable
-from gate.changes.files import PUBLIC
 from gate.control.blocked.outbox import Outbox, Report
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
-from gate.net.backoff import Backoff
+from gate.control.reporting import Rounds
 from gate.settings import ReportSettings, Sync
 
 _log = logging.getLogger(__name__)
 
-_RESULTS: Final = ("taken", "failed", "refused")
 _DESTINATIONS: Final = "destinations"
 _OLD_SECONDS: Final = 3600.0
 """A registry of an older program knows no destinations; after this time it is tried again."""
@@ -40,58 +36,24 @@ class Reporter:
         keep: Callable[[], Awaitable[None]],
     ) -> None:
         """`keep` writes the outbox to the disk."""
-        self._seconds = settings.seconds
-        self._gate = settings.gate or sync.gate or socket.gethostname()[:64]
-        self._sync = sync
-        self._keys = sync.keys or state_dir / "keys" / PUBLIC
+        self._rounds = Rounds(
+            sync, state_dir, what="blocked names", seconds=settings.seconds, longest=20.0
+        )
+        self._gate = settings.gate or self._rounds.gate
         self._outbox = outbox
         self._keep = keep
         self._plain_until = 0.0  # monotonic; till then the registry is told of no destinations
         self._kept = ""  # key of the last report that was
-        self._reports = Counter[str]()
         self._names = Counter[str]()
 
     async def run(self) -> None:
-        """Report until cancelled; a registry that is away is asked again, ever more seldom."""
-        backoff = Backoff(first=self._seconds / 10, longest=max(self._seconds, 20.0))
-        troubled = False
-        while True:
-            await asyncio.sleep(backoff.wait() if troubled else self._seconds)
-            try:
-                await self._report_all()
-            except Unacceptable:
-                # The next one waits for its turn: what all are refused for may be mended by then.
-                self._reports["refused"] += 1
-                troubled = True
-            except SyncError as error:
-                self._reports["failed"] += 1
-                if not troubled:
-                    _log.warning("blocked names are not reported, and wait: %s", error)
-                troubled = True
-            except Exception:
-                # Names that nobody reports any more would be missed by nobody.
-                self._reports["failed"] += 1
-                _log.exception("blocked names are not reported, and wait: unexpected fault")
-                troubled = True
-            else:
-                if troubled:
-                    _log.info("blocked names are reported again")
-                troubled = False
-                backoff.reset()
+        """Report until cancelled."""
+        await self._rounds.run(self._report_all)
 
     async def _report_all(self) -> None:
         if not len(self._outbox):
             return
-        from gate.changes.verifier import Verifier  # takes long to load, as the sync does
-        from gate.sync.source import Source
-
-        source = Source(
-            self._sync.registry,
-            Verifier(self._keys),
-            token_file=self._sync.token_file,
-            tls=self._sync.tls,
-        )
-        async with source:
+        async with self._rounds.source() as source:
             while (report := self._outbox.report()) is not None:
                 if report.key != self._kept:
                     await self._keep()
@@ -122,7 +84,7 @@ class Reporter:
                         self._outbox.taken()
                     raise
                 self._outbox.taken()
-                self._reports["taken"] += 1
+                self._rounds.count("taken")
                 self._names["taken"] += taken
                 self._names["refused"] += refused
 
@@ -145,10 +107,7 @@ class Reporter:
 
     def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         """Yield the reports' figures for /metrics."""
-        yield (
-            metrics.UNFILED_REPORTS,
-            [((result,), float(self._reports[result])) for result in _RESULTS],
-        )
+        yield metrics.UNFILED_REPORTS, self._rounds.samples()
         yield (
             metrics.UNFILED_REPORTED,
             [((result,), float(self._names[result])) for result in ("taken", "refused")],
