@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from socket import MSG_DONTWAIT, SO_LINGER, SOL_SOCKET, SocketType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from gate.policy import Verdict
 from gate.proxy.counters import TLS
@@ -80,6 +80,23 @@ class Connection:
         self.sent_to: HeaderEndpoint | None = None
         self.host: HostPool | None = None
 
+    @classmethod
+    def adopted(
+        cls,
+        plane: Plane,
+        listener: ListenerState,
+        sock: SocketType,
+        peer: Peer,
+        number: int,
+        host: HostPool | None,
+    ) -> Self:
+        """Return one that is admitted already, and counted in at its host, if it has one."""
+        made = cls(plane, listener, sock, peer, number)
+        made.admitted = True
+        if host is not None:
+            made.host, made.destination = host, host.name
+        return made
+
     def __str__(self) -> str:
         return connection_name(self.plane.run, self.listener.name, self.number)
 
@@ -145,6 +162,10 @@ class Connection:
         """Take the address that a trusted PROXY header gives; False if that has too many."""
         before, self.peer = self.peer, peer
         return self.plane.admission.move(before[0], peer[0])
+
+    def judged(self, verdict: Verdict) -> None:
+        """Keep the verdict that was made on it, or on a request on it."""
+        self.verdict = verdict
 
     def judge_again(self) -> bool:
         """Judge it anew by the name that it asked for; return whether it is allowed as of now."""

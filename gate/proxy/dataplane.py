@@ -79,6 +79,11 @@ class DataPlane:
         `router` is one that somebody else has a use for, too.
         """
         self._loop = loop
+        self._local: LocalAddresses | None = None
+        hosts: Hosts | None = None
+        if any(listener.destinations for listener, _ in listeners):
+            self._local = LocalAddresses()
+            hosts = Hosts(settings.limits.destinations, self._local, self._forget_host)
         self._plane = Plane(
             settings=settings,
             run=run,
@@ -87,8 +92,8 @@ class DataPlane:
             router=router or router_of(settings, listeners),
             admission=Admission(settings.limits),
             budget=Budget(settings.limits.pending_bytes),
+            hosts=hosts,
         )
-        self._local = self._know_hosts(listeners)
         self._resolver = Resolver(
             self._plane.router,
             again_seconds=settings.upstreams.resolve_seconds,
@@ -99,9 +104,7 @@ class DataPlane:
         self._http = HttpPlane(self._plane)
         first_bytes = FirstBytes(self._http)
         self._native = self._native_side(observer, observing=observing)
-        if self._plane.hosts is not None:
-            self._plane.hosts.on_gone = self._forget_host
-        self._plane.router.on_gone = self._forget_pool
+        self._plane.router.tell_gone(self._forget_pool)
         self._listeners: dict[str, ListenerState] = {}
         self._entries: list[Entry] = []
         datagrams: list[tuple[ListenerState, socket.socket]] = []
@@ -121,16 +124,6 @@ class DataPlane:
         file = self._plane.router.file
         # Also before there is traffic: who changes routes waits until each worker has them.
         self._following = None if file is None else loop.create_task(file.follow())
-
-    def _know_hosts(
-        self, listeners: Sequence[tuple[Listener, socket.socket]]
-    ) -> LocalAddresses | None:
-        """Have a table of hosts, if connections may be sent on to their own destinations."""
-        if not any(listener.destinations for listener, _ in listeners):
-            return None
-        local = LocalAddresses()
-        self._plane.hosts = Hosts(self._plane.settings.limits.destinations, local)
-        return local
 
     async def resolve(self) -> None:
         """Resolve the names of origins, before `start`; those that take too long come later."""

@@ -137,17 +137,21 @@ class HostPool(Pool):
 class Hosts:
     """The table of one worker."""
 
-    __slots__ = ("_alone", "_hosts", "_local", "_most", "_unused", "on_gone", "totals")
+    __slots__ = ("_alone", "_hosts", "_local", "_most", "_on_gone", "_unused", "totals")
 
-    def __init__(self, most: int, local: LocalAddresses) -> None:
-        """`most` hosts are kept."""
+    def __init__(
+        self,
+        most: int,
+        local: LocalAddresses,
+        on_gone: Callable[[OriginEndpoint], None] = lambda endpoint: None,
+    ) -> None:
+        """`most` hosts are kept; `on_gone` is told of the endpoint of one that leaves the table."""
         self._most = most
         self._local = local
         self._hosts: dict[object, HostPool] = {}
         self._unused: OrderedDict[object, HostPool] = OrderedDict()
         self.totals = PoolTotals()
-        self.on_gone: Callable[[OriginEndpoint], None] = lambda endpoint: None
-        """Told of the endpoint of a host that leaves the table."""
+        self._on_gone = on_gone
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -233,7 +237,7 @@ class Hosts:
             raise NoRoom("all hosts have open connections; raise limits.destinations")
         key, gone = self._unused.popitem(last=False)
         del self._hosts[key]
-        self.on_gone(gone.endpoints[0])
+        self._on_gone(gone.endpoints[0])
 
     def endpoints(self) -> Iterable[OriginEndpoint]:
         """Return the endpoints of all hosts in the table."""

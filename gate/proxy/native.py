@@ -142,7 +142,7 @@ class NativeSide:
         )
         self._usual: dict[RequestParser, onward.Onward] = {}
         self._doors: dict[OriginEndpoint, tuple[HostPool, listening.Listening, NativeEntry]] = {}
-        http.idle.elsewhere = self._give_kept
+        http.idle.take_also(self._give_kept)
 
     def entry(
         self, listener: ListenerState, sock: socket.socket, first_bytes: FirstBytes
@@ -152,22 +152,24 @@ class NativeSide:
         usual = http.usual_requests(listener.client_source)
         if usual not in self._usual:
             self._usual[usual] = native_templates.onward_of(usual)
-        entry = NativeEntry(self._shared, listener, sock, first_bytes)
-        entry.listening = listening.Listening(
-            self._plane,
-            sock,
-            listener,
-            entry,
-            self._usual[usual],
-            self._trusted,
-            (lambda address: http.requests_of(address) is http.from_trusted)
-            if http.trusts_some
-            else None,
-            self._observer,
-            self._observing,
-            self._door_finder(listener, entry) if listener.transparent != "off" else None,
-        )
-        return entry
+
+        def listen(entry: NativeEntry) -> listening.Listening:
+            return listening.Listening(
+                self._plane,
+                sock,
+                listener,
+                entry,
+                self._usual[usual],
+                self._trusted,
+                (lambda address: http.requests_of(address) is http.from_trusted)
+                if http.trusts_some
+                else None,
+                self._observer,
+                self._observing,
+                self._door_finder(listener, entry) if listener.transparent != "off" else None,
+            )
+
+        return NativeEntry(self._shared, listener, sock, first_bytes, listen)
 
     @staticmethod
     def takes(listener: ListenerState) -> bool:
@@ -252,7 +254,7 @@ class NativeSide:
         `upstream_fd` is -1 if that has ended.
         """
         connection = self._connection(listener, fd, family, address, number)
-        connection.verdict = verdict
+        connection.judged(verdict)
         sock = None if upstream_fd < 0 else SocketType(endpoint.family, _STREAM, 0, upstream_fd)
         try:
             requests = self._http.requests_of(address, connection.listener.client_source)
@@ -280,7 +282,7 @@ class NativeSide:
         The upstream has yet to take `unasked`, the client `unsent`; `ended` is its side.
         """
         connection = self._connection(listener, fd, family, address, number)
-        connection.verdict = verdict
+        connection.judged(verdict)
         sock = SocketType(endpoint.family, _STREAM, 0, upstream_fd)
         tunnel = Tunnel(connection)
         try:
@@ -301,11 +303,7 @@ class NativeSide:
             peer = (address, *sock.getpeername()[1:])
         except OSError:  # it has gone already
             peer = (address, 0)
-        connection = Connection(self._shared, state, sock, peer, number)
-        connection.admitted = True
-        if host is not None:
-            connection.host, connection.destination = host, host.name
-        return connection
+        return Connection.adopted(self._shared, state, sock, peer, number, host)
 
     def drain(self) -> None:
         """From now on connections are to end rather than to wait for more."""
@@ -336,7 +334,17 @@ class NativeSide:
 class NativeEntry(Entry):
     """Accepts one listening socket's connections natively, and takes those that are not plain."""
 
-    listening: listening.Listening
+    def __init__(
+        self,
+        plane: Plane,
+        listener: ListenerState,
+        sock: socket.socket,
+        first_bytes: FirstBytes,
+        listen: Callable[[NativeEntry], listening.Listening],
+    ) -> None:
+        """`listen` makes the native part, which hands on to this entry."""
+        super().__init__(plane, listener, sock, first_bytes)
+        self.listening = listen(self)
 
     def _watch(self) -> None:
         self.listening.open()

@@ -23,7 +23,7 @@ def take(connection: Connection, hello: ClientHello, first: bytes) -> None:
         plane.counters.ech()
     verdict = plane.decider.decide_hello(hello.sni, hello.ech)
     if verdict.allowed:
-        connection.verdict = verdict
+        connection.judged(verdict)
         connection.passes(TLS, verdict)
         _forward(connection, verdict, first, hello=True)
     elif connection.enforcing:
@@ -37,7 +37,7 @@ def monitor(connection: Connection, verdict: Verdict, first: bytes, *, hello: bo
 
     `hello` says that `first` begins with a ClientHello.
     """
-    connection.verdict = verdict
+    connection.judged(verdict)
     connection.lets_through(TLS, verdict)
     _forward(connection, verdict, first, hello=hello)
 

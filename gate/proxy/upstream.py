@@ -348,8 +348,7 @@ class Router:
         """
         self._quic = quic
         self.of_file = PoolTotals()
-        self.on_gone: Callable[[Pool], None] = lambda pool: None
-        """Told of each pool of a file's route that is gone, or is another now."""
+        self._on_gone: Callable[[Pool], None] = lambda pool: None
         path = settings.routes_file
         self.file = (
             None if path is None else RouteFile(path, self._of_file, self._gone, tells=tells)
@@ -465,9 +464,13 @@ class Router:
                 f"no upstream of route {route}: {error.strerror or error}"
             ) from None
 
+    def tell_gone(self, on_gone: Callable[[Pool], None]) -> None:
+        """Have `on_gone` told of each pool of a file's route that is gone, or is another now."""
+        self._on_gone = on_gone
+
     def _gone(self, pools: _Pools) -> None:
         for pool in pools:
-            self.on_gone(pool)
+            self._on_gone(pool)
 
     def _origin(self, address: Address, kind: type[OriginEndpoint] = OriginEndpoint) -> Origin:
         """Return the one origin of an address: all routes to it share its health."""

@@ -113,9 +113,8 @@ def test_where_the_kernel_says_nothing_nobody_is_a_host(
 
 def test_the_host_that_was_unused_longest_makes_room(local: LocalAddresses) -> None:
     """envoy#22218: destinations that nobody forgets."""
-    hosts = Hosts(3, local)
     gone: list[object] = []
-    hosts.on_gone = gone.append
+    hosts = Hosts(3, local, gone.append)
     first, second, third = (
         hosts.enter("a", EVERYWHERE, (f"198.51.100.{number}", 80)) for number in (1, 2, 3)
     )

@@ -12,7 +12,6 @@ from gate.control.blocked.outbox import Outbox
 from gate.control.blocked.table import BlockedName, BlockedTable
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
-from gate.control.metrics.tally import is_alive
 from gate.control.traffic import Traffic
 from gate.control.workers import Link, Workers
 from gate.ipc.messages import Message
@@ -91,10 +90,8 @@ class BlockedNames:
             self._count(link, answer)
 
     def _count(self, link: Link, answer: Message) -> None:
-        if answer["number"] <= _of(link, self.table.heard):
+        if not self.table.hear((link.pid, link.born), answer["number"], answer["unlisted"]):
             return
-        self.table.heard[link.pid, link.born] = answer["number"]
-        self.table.unlisted += answer["unlisted"]
         for fields in answer["rows"]:
             row = BlockedName(*fields)
             if self._outbox is not None:
@@ -111,8 +108,7 @@ class BlockedNames:
     async def save(self) -> None:
         """Keep the table for the next start; what is lost without is told in the log."""
         async with self._saving:
-            heard = self.table.heard  # a process that has gone gives nothing again
-            self.table.heard = {who: heard[who] for who in heard if is_alive(who[0])}
+            self.table.forget_gone()
             try:
                 reports = ("null",) if self._outbox is None else self._outbox.pieces()
                 await self.table.save(self._path, reports)

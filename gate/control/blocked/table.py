@@ -23,6 +23,7 @@ from typing import Any, Final
 from gate.control.blocked.pieces import list_pieces
 from gate.control.blocked.turns import greatest_first, in_turns
 from gate.files import draft, restored
+from gate.ipc.alive import is_alive
 
 _FORMAT: Final = 1
 _RATE_SECONDS: Final = 60.0
@@ -122,6 +123,18 @@ class BlockedTable:
         row.destination = new.destination or row.destination
         row.first_seen = min(row.first_seen, new.first_seen)
         row.last_seen = max(row.last_seen, new.last_seen)
+
+    def hear(self, who: tuple[int, int], number: int, unlisted: int) -> bool:
+        """Note a worker's answer, unless it was counted in before: then return False."""
+        if number <= self.heard.get(who, 0):
+            return False
+        self.heard[who] = number
+        self.unlisted += unlisted
+        return True
+
+    def forget_gone(self) -> None:
+        """Forget the workers that have ended: they give nothing again."""
+        self.heard = {who: number for who, number in self.heard.items() if is_alive(who[0])}
 
     def _make_room(self) -> None:
         oldest = self._oldest()

@@ -9,7 +9,6 @@ second.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate.files import replace_file, restored
+from gate.ipc.alive import is_alive
 
 Path_ = tuple[str, ...]
 """Where a figure stands in a worker's statistics: `("decisions", "http", "filed")`."""
@@ -142,14 +142,3 @@ def _number(value: Any) -> float:
     if not isinstance(value, (int, float)):
         raise ValueError(f"{value!r} is no number")
     return value
-
-
-def is_alive(pid: int) -> bool:
-    """Is there a process of this id?"""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

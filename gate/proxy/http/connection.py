@@ -16,6 +16,7 @@ from gate.proxy.connection import Connection
 from gate.proxy.counters import HTTP
 from gate.proxy.http.client import ClientSide
 from gate.proxy.http.exchange import Exchange
+from gate.proxy.http.parts import is_head
 from gate.proxy.http.plane import HttpPlane
 from gate.proxy.http.simple_request import relay
 from gate.proxy.http.states import (
@@ -39,20 +40,8 @@ _NO_BODY: Final = Framing.NONE  # a global: see parts.py
 class HttpConnection:
     """One client's connection that speaks HTTP. It is admitted, and ends with this."""
 
-    __slots__ = (
-        "_closes",
-        "_forwarded",
-        "_http",
-        "_plane",
-        "_requests",
-        "_searched",
-        "_to_head",
-        "bucket",
-        "client",
-        "connection",
-        "exchange",
-        "state",
-    )
+    __slots__ = ("_closes", "_forwarded", "_http", "_plane", "_requests", "_searched", "_to_head",
+                 "bucket", "client", "connection", "exchange", "state")  # fmt: skip
 
     def __init__(self, http: HttpPlane, connection: Connection, requests: RequestParser) -> None:
         """`requests` reads the heads that this client sends."""
@@ -98,7 +87,9 @@ class HttpConnection:
         Neither socket is watched.
         """
         self.exchange = Exchange(self._http, self.client, self)
-        self.exchange.share_no_more(upstream, endpoint)
+        self.exchange.share_no_more()
+        if upstream is not None:
+            self.exchange.resume(upstream, endpoint)
         reactor = self._plane.reactor
         reactor.schedule(self, reactor.now)
         self._next_request()
@@ -134,20 +125,14 @@ class HttpConnection:
         return 0.0 if self.state is CLOSED else self._next_check(now)
 
     def _next_check(self, now: float) -> float:
-        """Return when to look at the deadline again.
-
-        No later than any that may be set until then.
-        """
+        """Return when to look at the deadline again: before any that may be set until then."""
         return min(self.client.deadline, now + self._http.shortest)
 
     def _do(self, event: HttpEvent) -> None:
         _ACTIONS[self.state][event](self)
 
     def _read(self) -> bytes:
-        """Return what the client sent.
-
-        Nothing if that is nothing, or the end, which is acted on.
-        """
+        """Return what the client sent: b"" if nothing, or its end, which is acted on."""
         try:
             data = self.client.sock.recv(READ_BYTES)
         except BlockingIOError:
@@ -173,7 +158,7 @@ class HttpConnection:
         """Read for the request's body, or what is sent ahead of the response; stays."""
         exchange = self.exchange if self.state is BUSY else None
         if exchange is not None and exchange.wants_body:
-            exchange.client_readable()
+            exchange.pump_up()
         elif self.state is BUSY and self._plane.budget.full:
             self.client.want_no(IN)  # what it sends ahead can wait in the kernel
         else:
@@ -239,7 +224,7 @@ class HttpConnection:
 
     def refuse_slow_head(self) -> None:
         """Answer 408: to LINGER, by FLUSH where the client does not take it."""
-        self._to_head = _is_head(self.client.buffer)
+        self._to_head = is_head(self.client.buffer)
         self._count_blocked(self._plane.decider.timeout)
         self.refuse(408, "the request head was not complete in time")
 
@@ -258,7 +243,7 @@ class HttpConnection:
         try:
             head = self._requests.parse(data)
         except BadMessage as bad:
-            self._to_head = _is_head(data)
+            self._to_head = is_head(data)
             self.malformed(bad)
             return
         if head is None:
@@ -289,7 +274,7 @@ class HttpConnection:
             try:
                 head = self._requests.parse(client.buffer, 0, self._searched)
             except BadMessage as bad:
-                self._to_head = _is_head(client.buffer)
+                self._to_head = is_head(client.buffer)
                 self.malformed(bad)
                 return
             if head is None:
@@ -313,7 +298,7 @@ class HttpConnection:
         connection = self.connection
         self._plane.counters.request()
         self._to_head = head.method == b"HEAD"
-        connection.verdict = verdict
+        connection.judged(verdict)
         if not verdict.allowed and connection.enforcing:
             self._count_blocked(verdict)
             if verdict is self._plane.decider.malformed:
@@ -507,11 +492,6 @@ class HttpConnection:
             self.exchange = None  # the two point at each other: not left to the collector
         self._plane.reactor.unschedule(self)
         self.connection.end(cause, cut=cut)
-
-
-def _is_head(data: bytes) -> bool:
-    """Return whether a request that was not understood is a HEAD: its answer has no content."""
-    return data.lstrip(b"\r\n").startswith(b"HEAD ")
 
 
 _ACTIONS: Final = {

@@ -13,18 +13,10 @@ from socket import SocketType
 from typing import Final
 
 from gate.policy import Verdict
+from gate.proxy import failure
 from gate.proxy.chunk_flow import ChunkFlow
 from gate.proxy.connection import Connection, reset
 from gate.proxy.dial import Dial
-from gate.proxy.failure import (
-    BODY_TIMEOUT,
-    BROKE_OFF,
-    EXHAUSTED,
-    KEPT_ENDED,
-    NO_RESPONSE,
-    Failure,
-    FailureSource,
-)
 from gate.proxy.flow import Flow
 from gate.proxy.http.client import ClientSide
 from gate.proxy.http.owner import ExchangeOwner
@@ -123,7 +115,7 @@ class Exchange:
         client.wait(self._http.seconds_busy[_CONNECTING])
         endpoint = pool.single or pool.pick(plane.reactor.now)
         if head.authenticates or (host is not None and host.alone):
-            self._share_no_more()
+            self.share_no_more()
         if self._own is not None:
             upstream = self._own.take(pool)
         else:
@@ -164,9 +156,7 @@ class Exchange:
     def connected(self, sock: SocketType, endpoint: OriginEndpoint, sent: int) -> None:
         """A new upstream connection is there."""
         self._dial = None
-        upstream = self._upstream = UpstreamConnection(
-            self._plane.reactor, self._http.idle, sock, endpoint, self
-        )
+        upstream = self._upstream = self._http.idle.new(sock, endpoint, self)
         self._plane.counters.up(len(self._data))
         if sent < len(self._data) or not self.whole:
             self._relay_rest(upstream, sent)
@@ -175,12 +165,12 @@ class Exchange:
         if self._client.buffer:
             self.watch()
 
-    def unreachable(self, failure: Failure) -> None:
+    def unreachable(self, why: failure.Failure) -> None:
         """No endpoint could be reached."""
         self._dial = None
-        if failure is EXHAUSTED:
-            self._plane.counters.end(failure.cause)
-        self._fail(failure)
+        if why is failure.EXHAUSTED:
+            self._plane.counters.end(why.cause)
+        self._fail(why)
 
     def _relay_rest(self, upstream: UpstreamConnection, sent: int) -> None:
         """The upstream has `sent` bytes of the request's first part: relay what is left."""
@@ -199,27 +189,26 @@ class Exchange:
         if self._upstream is None and self._own is not None:
             self._own.close()  # between two requests it can only have ended
             return
-        if events & OUT and self.upload is not None:
-            self._pump_up(self.upload)
+        if events & OUT:
+            self.pump_up()
         upstream = self._upstream
         if events & ~OUT and upstream is not None:
             if upstream.events & IN:
                 self._read_response(upstream)
             elif events & EPOLLERR:
-                self._upstream_ended()
+                self.upstream_ended()
             elif events & EPOLLHUP:
                 upstream.unwatch()  # it has ended; the rest is read when the client takes it
 
-    def share_no_more(self, sock: SocketType | None, endpoint: OriginEndpoint) -> None:
-        """Have an upstream connection for this client alone: this one, if there is one."""
-        own = self._own = OwnConnection()
-        if sock is not None:
-            own.keep(UpstreamConnection(self._plane.reactor, self._http.idle, sock, endpoint, self))
-
-    def _share_no_more(self) -> None:
+    def share_no_more(self) -> OwnConnection:
         """From now on this client has its upstream connection for itself."""
         if self._own is None:
             self._own = OwnConnection()
+        return self._own
+
+    def resume(self, sock: SocketType, endpoint: OriginEndpoint) -> None:
+        """Go on between two requests with an upstream connection for this client alone."""
+        self.share_no_more().keep(self._http.idle.new(sock, endpoint, self))
 
     def watch(self) -> None:
         """Watch both sides for what can be used now, after the client's buffer has changed, too."""
@@ -232,14 +221,10 @@ class Exchange:
         """Whether the client's bytes belong to the request's body."""
         return self.upload is not None and self.upload.flow is not None
 
-    def client_readable(self) -> None:
-        """The client sent more of the body, or has ended."""
-        if self.upload is not None:
-            self._pump_up(self.upload)
-
-    def _pump_up(self, upload: Upload) -> None:
-        flow, client = upload.flow, self._client
-        if flow is None:
+    def pump_up(self) -> None:
+        """The client sent more of the body, or has ended; or the upstream takes more."""
+        upload, client = self.upload, self._client
+        if upload is None or (flow := upload.flow) is None:
             return
         try:
             outcome = pump_up(self._plane, client.sock, upload, flow)
@@ -289,7 +274,7 @@ class Exchange:
         except OSError:
             data = b""
         if not data:
-            self._upstream_ended()
+            self.upstream_ended()
             return
         request = self.head
         searched = len(self._heard)
@@ -308,13 +293,14 @@ class Exchange:
             status, end = head.status, head.consumed
             self._plane.counters.response(status)
             if head.authenticates:
-                self._share_no_more()
+                self.share_no_more()
             if status >= 200:
                 if (
                     len(data) - end == head.length
                     and head.framing is _LENGTH
                     and len(data) < _READ_BYTES
-                    and self._plain(head)
+                    and (head.keep_alive and not self._closes)  # both connections go on
+                    and (request.minor == 1 and self.upload is None)
                 ):
                     self._answer(serialise_response(head, close=False) + data[end:])
                 else:
@@ -339,10 +325,6 @@ class Exchange:
                 return
             data = data[end:]
             searched = 0
-
-    def _plain(self, head: ResponseHead) -> bool:
-        """Return whether both connections go on after a response that has come whole."""
-        return head.keep_alive and not self._closes and self.head.minor == 1 and self.upload is None
 
     def _answer(self, response: bytes) -> None:
         """Send a whole response, and be done."""
@@ -443,12 +425,8 @@ class Exchange:
         self._drop_upstream()
         self._owner.refuse(502, f"the origin's response was refused: {kind}")
 
-    def upstream_stale(self) -> None:
-        """The kept connection had ended, or was out of step, before the request was sent."""
-        self._upstream_ended()
-
-    def _upstream_ended(self) -> None:
-        """The upstream connection ended or broke while it was in use."""
+    def upstream_ended(self) -> None:
+        """The upstream connection ended or broke while it was in use, or had before it was."""
         upstream, upload = self._upstream, self.upload
         self._drop_upstream()
         if upload is not None:
@@ -457,8 +435,9 @@ class Exchange:
         if remedy is Remedy.CUT:
             self._owner.abort("broken_response")
             return
-        failure = KEPT_ENDED if upstream is not None and upstream.reused else BROKE_OFF
-        if remedy is Remedy.RETRY and failure.retry:
+        reused = upstream is not None and upstream.reused
+        why = failure.KEPT_ENDED if reused else failure.BROKE_OFF
+        if remedy is Remedy.RETRY and why.retry:
             if self.head.method in _IDEMPOTENT and (upload is None or upload.ahead):
                 self.upload = None  # what it held is a part of what is sent again
                 self._connect()  # the kept connection was dead: ask again on a new one
@@ -469,7 +448,7 @@ class Exchange:
                 upstream.endpoint.failed_once()
         elif upstream is not None:
             self._rest(upstream)
-        self._fail(failure)
+        self._fail(why)
 
     def timed_out(self) -> None:
         """The phase has lasted too long."""
@@ -478,17 +457,17 @@ class Exchange:
         if remedy is Remedy.CUT:
             self._owner.abort("timeout")
             return
-        failure = NO_RESPONSE
+        why = failure.NO_RESPONSE
         if remedy is Remedy.BLAME and upload is not None and upload.starved:
-            failure = BODY_TIMEOUT
-        if failure.source is FailureSource.UPSTREAM and upstream is not None:
+            why = failure.BODY_TIMEOUT
+        if why.source is failure.FailureSource.UPSTREAM and upstream is not None:
             self._rest(upstream)
         self.abandon()
-        self._fail(failure)
+        self._fail(why)
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, why: failure.Failure) -> None:
         """There will be no response from an upstream."""
-        self._owner.refuse(failure.status, failure.detail)
+        self._owner.refuse(why.status, why.detail)
 
     def _rest(self, upstream: UpstreamConnection) -> None:
         """The endpoint failed before it answered: it rests."""

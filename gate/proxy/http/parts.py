@@ -58,6 +58,11 @@ class ResponsePart:
     usable: bool
 
 
+def is_head(data: bytes) -> bool:
+    """Return whether a request that was not understood is a HEAD: its answer has no content."""
+    return data.lstrip(b"\r\n").startswith(b"HEAD ")
+
+
 def first_of_request(
     head: RequestHead, ahead: bytes, verdict: Verdict, forwarded: ForwardedClient
 ) -> RequestPart:

@@ -19,7 +19,7 @@ class UpstreamOwner(Protocol):
         """The upstream's socket is ready."""
         ...
 
-    def upstream_stale(self) -> None:
+    def upstream_ended(self) -> None:
         """The kept connection had ended, or was out of step, before the request was sent."""
         ...
 
@@ -40,27 +40,36 @@ class IdlePool:
     needed grow old and are closed.
     """
 
-    __slots__ = ("_idle", "_most", "_reactor", "elsewhere")
+    __slots__ = ("_idle", "_most", "_others", "_reactor")
 
     def __init__(self, reactor: Reactor, most: int) -> None:
         """`most` is how many are kept for one endpoint."""
-        self.elsewhere: Callable[[OriginEndpoint], SocketType | None] = lambda endpoint: None
-        """Gives a kept connection's socket, not watched, that the native plane has."""
         self._reactor = reactor
         self._most = most
         self._idle: dict[Hashable, list[UpstreamConnection]] = {}
+        self._others: Callable[[OriginEndpoint], SocketType | None] = lambda endpoint: None
+
+    def take_also(self, others: Callable[[OriginEndpoint], SocketType | None]) -> None:
+        """Take from `others` where none is kept here: the socket of a connection, not watched."""
+        self._others = others
 
     def take(self, endpoint: OriginEndpoint, owner: UpstreamOwner) -> UpstreamConnection | None:
         """Return a kept connection to that endpoint, if there is one."""
         idle = self._idle.get(endpoint)
         if idle:
             return idle.pop()
-        sock = self.elsewhere(endpoint)
+        sock = self._others(endpoint)
         if sock is None:
             return None
-        connection = UpstreamConnection(self._reactor, self, sock, endpoint, owner)
+        connection = self.new(sock, endpoint, owner)
         connection.reused = True
         return connection
+
+    def new(
+        self, sock: SocketType, endpoint: OriginEndpoint, owner: UpstreamOwner
+    ) -> UpstreamConnection:
+        """Return a connection, which is to be kept here when its first exchange is over."""
+        return UpstreamConnection(self._reactor, self, sock, endpoint, owner)
 
     def keep(self, connection: UpstreamConnection) -> bool:
         """Keep a connection for the next exchange; False if enough are kept."""
@@ -153,7 +162,7 @@ class UpstreamConnection:
         elif self.taken == self._reactor.now:
             # Seen by the kernel before the request was sent: the end, or bytes that nobody has
             # asked for, which must not be taken for the response.
-            owner.upstream_stale()
+            owner.upstream_ended()
         else:
             owner.on_upstream(events)
 

@@ -32,6 +32,10 @@ class QuicCounters:
         """Count the end of a flow."""
         self.ends[cause] += 1
 
+    def hand_over(self) -> None:
+        """Count a flow of another worker's that goes on here."""
+        self.handed_over += 1
+
     def figures(self) -> dict[str, Any]:
         """Return all of them, as nested dictionaries of plain integers."""
         return {

@@ -65,16 +65,21 @@ class QuicEntry:
     """Takes the datagrams of one listening socket."""
 
     def __init__(
-        self, parts: QuicParts, table: FlowTable, listener: ListenerState, sock: socket.socket
+        self,
+        parts: QuicParts,
+        table: FlowTable,
+        neighbours: Neighbours | None,
+        listener: ListenerState,
+        sock: socket.socket,
     ) -> None:
+        """`neighbours` are asked for a flow that is not here."""
         self._parts = parts
         self._table = table
         self.listener = listener
         self.sock = sock
         self.rows = Rows()
         self.draining = False
-        self.neighbours: Neighbours | None = None
-        """Whoever else may have a flow."""
+        self._neighbours = neighbours
         self._drops_before = 0
         self._guess = 1
         self._transparent = listener.transparent != "off"
@@ -217,7 +222,7 @@ class QuicEntry:
 
     def _unknown(self, key: Hashable, address: Any, local: bytes, datagram: bytes) -> None:
         """A 1-RTT packet of no flow in this worker."""
-        parts, others = self._parts, self.neighbours
+        parts, others = self._parts, self._neighbours
         if others is None or not others.ask(
             self, self.listener.name, key, address, local, datagram, parts.reactor.now
         ):
@@ -317,7 +322,7 @@ class QuicEntry:
             flow.end("revoked")
             return
         flow.thaw(record["flow"], verdict, sock, origin)
-        self._parts.counters.handed_over += 1
+        self._parts.counters.hand_over()
 
     def freeze(self, flow: QuicFlow) -> dict[str, Any]:
         """Return a flow of this listener's, for another process."""

@@ -21,6 +21,7 @@ from gate.proxy.udp.parts import QuicParts
 from gate.proxy.udp.refusals import QuicAnswers
 from gate.proxy.udp.succession import Lost, ask_predecessor, give_away, receive
 from gate.proxy.udp.table import FlowTable
+from gate.settings import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -53,24 +54,16 @@ class QuicPlane:
             hosts=plane.hosts,
             rest_seconds=plane.settings.upstreams.rest_seconds,
         )
-        self._table = FlowTable(limits)
-        self._entries = [QuicEntry(self._parts, self._table, *one) for one in listeners]
-        self._siblings = siblings if listeners else None
-        self._neighbours: Neighbours | None = None
+        self._siblings = siblings = siblings if listeners else None
+        self._table = table = _table(limits, siblings)
+        self._neighbours = (
+            None if siblings is None else Neighbours(siblings, table, self._parts.counters)
+        )
+        self._entries = [QuicEntry(self._parts, table, self._neighbours, *one) for one in listeners]
         self._successions: set[asyncio.Task[None]] = set()
-        if self._siblings is not None:
-            self._join(self._siblings)
 
     def __len__(self) -> int:
         return len(self._table)
-
-    def _join(self, siblings: Siblings) -> None:
-        """Have other workers find this one's flows, and the other way round."""
-        self._neighbours = neighbours = Neighbours(siblings, self._table, self._parts.counters)
-        for entry in self._entries:
-            entry.neighbours = neighbours
-        self._table.on_learned = partial(siblings.board.add, siblings.index)
-        self._table.on_forgotten = partial(siblings.board.remove, siblings.index)
 
     # Whose datagrams they are.
 
@@ -204,3 +197,13 @@ class QuicPlane:
             "flows_limit": self._table.limit if self._entries else 0,
             "queue_drops": queues,
         }
+
+
+def _table(limits: Limits, siblings: Siblings | None) -> FlowTable:
+    """Return the table of flows; other workers find by its IDs who has a flow."""
+    if siblings is None:
+        return FlowTable(limits)
+    board, index = siblings.board, siblings.index
+    return FlowTable(
+        limits, on_learned=partial(board.add, index), on_forgotten=partial(board.remove, index)
+    )

@@ -21,6 +21,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
+from gate.ipc.alive import is_alive
 from gate.ipc.siblings import MESSAGE_BYTES, MOST_DESCRIPTORS, Siblings, collect, post
 from gate.proxy.failure import ProxyError
 from gate.proxy.udp.flow import QuicFlow
@@ -41,7 +42,7 @@ class Lost(ProxyError):
 def ask_predecessor(siblings: Siblings) -> socket.socket | None:
     """Ask whoever takes the datagrams now; the channel on which flows will come, if any will."""
     owner = siblings.board.owner(siblings.index)
-    if owner in (0, os.getpid()) or not lives(owner):
+    if owner in (0, os.getpid()) or not is_alive(owner):
         return None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -119,7 +120,7 @@ async def _next_message(channel: socket.socket, owner: int) -> tuple[Record, lis
             return taken
         if loop.time() > deadline:
             raise Lost(f"process {owner} does not answer")
-        if not lives(owner):
+        if not is_alive(owner):
             raise Lost(f"process {owner} has ended")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_SECONDS):
@@ -138,14 +139,3 @@ async def _ready(sock: socket.socket, *, writing: bool) -> None:
         await ready.wait()
     finally:
         remove(sock)
-
-
-def lives(pid: int) -> bool:
-    """Return whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

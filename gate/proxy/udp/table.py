@@ -27,7 +27,15 @@ _MOST_LOOKED: Final = 1024
 class FlowTable:
     """Keeps the flows; see `gate.proxy.udp.keeper.FlowKeeper`."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        on_learned: Callable[[bytes], None] = lambda cid: None,
+        on_forgotten: Callable[[bytes], None] = lambda cid: None,
+    ) -> None:
+        """`on_learned` is told of each ID that finds a flow of this worker by now, `on_forgotten`
+        of each that does no more."""
         self._limits = limits
         self.paths: dict[Hashable, Path[QuicFlow]] = {}
         self._flows: dict[QuicFlow, None] = {}
@@ -36,10 +44,8 @@ class FlowTable:
         self._looked: dict[str | None, float] = {}  # when to look for idle flows again
         self._by_cid: dict[bytes, QuicFlow | None] = {}  # None for one that two servers chose
         self._lengths: Counter[int] = Counter()  # of the IDs
-        self.on_learned: Callable[[bytes], None] = lambda cid: None
-        """Told of each ID that finds a flow of this worker by now."""
-        self.on_forgotten: Callable[[bytes], None] = lambda cid: None
-        """Told of each that does no more."""
+        self._on_learned = on_learned
+        self._on_forgotten = on_forgotten
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -130,7 +136,7 @@ class FlowTable:
         if cid not in self._by_cid:
             self._by_cid[cid] = flow
             self._lengths[len(cid)] += 1
-            self.on_learned(cid)
+            self._on_learned(cid)
         else:
             known = self._by_cid[cid]
             # The same connection, from another address, has it until that is proven.
@@ -144,7 +150,7 @@ class FlowTable:
             self._lengths[len(cid)] -= 1
             if not self._lengths[len(cid)]:
                 del self._lengths[len(cid)]
-            self.on_forgotten(cid)
+            self._on_forgotten(cid)
 
     def starting(self, datagram: bytes) -> QuicFlow | None:
         """Return the flow to whose ID a 1-RTT packet is sent, from wherever."""
