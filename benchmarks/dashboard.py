@@ -2,7 +2,7 @@
 
     python -m benchmarks.dashboard [--seconds 240] [--output gate/docs/pictures/dashboard.png]
 
-A gate with its registry inside is given HTTP and TLS for filed and unfiled names, with a rush in
+A gate with its embedded registry is given HTTP and TLS for filed and unfiled names, with a rush in
 the middle, and filings that come and go; a real Prometheus scrapes it. Then each panel's own
 queries are asked of Prometheus and drawn by this program as lines, which Chromium photographs. It
 is no Grafana: what is shown is what Grafana would show, in a plainer way.

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.start [--names 1000000] [--rounds 5] [--only list,away,inside]
 
 Three gates, each with two workers: one on an imported list, one that follows a registry which is
-away, one with its registry inside. `traffic` is the time from the start of the program to the
+away, one with its embedded registry. `traffic` is the time from the start of the program to the
 first answer of the data plane (a redirect, so that no origin has a part in it), `ready` the time
 to the first 200 of /readyz. The scrapes are of the last gate, each on a new connection, with
 requests for many unfiled names going through it. Medians, with the lowest and the highest.

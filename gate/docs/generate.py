@@ -88,7 +88,7 @@ _LOGS: Final = """\
 The gate writes lines to standard error: for people, or with `log.format: json` one JSON
 object a line, which has at least `time`, `level`, `logger` and `process`. `gate log-level`
 changes the least severity while it runs, until the next reload or start: in the control process
-and every worker at once, in the supervisor and the registry inside the gate within a second.
+and every worker at once, in the supervisor and the embedded registry within a second.
 
 ## Lines on decisions
 

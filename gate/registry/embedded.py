@@ -1,4 +1,4 @@
-"""The registry inside `gate serve`: on SQLite in the state folder, for one machine.
+"""The embedded registry of `gate serve`: on SQLite in the state folder, for one machine.
 
 `prepare` runs in the supervisor before it forks: it binds the port, and at the first start makes
 keys and tokens. `run` is the child, which looks after them from then on. The tokens stand in files
@@ -34,7 +34,7 @@ _ADMIN: Final = "admin.token"
 
 
 class CannotRun(RegistryFailure):
-    """The registry inside can't be run; says why and what to do."""
+    """The embedded registry can't be run; says why and what to do."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,7 +9,7 @@ from typing import Final
 from gate.settings import RegistrySettings
 
 ACCESS_FILE: Final = "access.json"
-"""In the working folder: URL and token of the registry inside `gate serve`."""
+"""In the working folder: URL and token of the embedded registry of `gate serve`."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,4 +1,4 @@
-"""Settings of the filing registry: `gate registry serve`, and the one inside `gate serve`."""
+"""Settings of the filing registry: `gate registry serve`, and the embedded one of `gate serve`."""
 
 from __future__ import annotations
 

@@ -111,8 +111,8 @@ class Sync(Section):
 
     registry: Annotated[str, AfterValidator(_source)] = Field(
         EMBEDDED,
-        description="URL of the filing registry; `embedded` runs one inside (unless the replica "
-        "was filled by `gate import`), `none` leaves the replica as it is.",
+        description="URL of the filing registry; `embedded` runs one with the gate (unless the "
+        "replica was filled by `gate import`), `none` leaves the replica as it is.",
         json_schema_extra=restart,
     )
     token_file: Path | None = Field(

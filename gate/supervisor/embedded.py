@@ -1,4 +1,4 @@
-"""The registry inside `gate serve`, when the settings name no other one.
+"""The embedded registry of `gate serve`, when the settings name no other one.
 
 A replica that `gate import` has filled stays as it is: its list would give way to a registry that
 knows nothing of it. Then no registry is run, unless one was made here on purpose.
@@ -33,7 +33,7 @@ _LEVEL_SECONDS: Final = 1.0
 
 
 class EmbeddedError(CannotStart):
-    """The registry inside can't be run; says why and what to do."""
+    """The embedded registry can't be run; says why and what to do."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,7 +52,7 @@ class EmbeddedRegistry:
         if not cls.is_wanted(settings):
             if settings.sync.registry == EMBEDDED:
                 _log.info(
-                    "the replica holds an imported list, so no registry is run inside; to begin "
+                    "the replica holds an imported list, so no embedded registry is run; to begin "
                     "one, fill it first: gate registry import FILE --db %s",
                     Places.of(settings.registry, settings.state_dir).database,
                 )
@@ -62,7 +62,7 @@ class EmbeddedRegistry:
         except BindError as error:
             raise EmbeddedError(f"{error}, or another sync.registry") from error
         except (CannotRun, OSError) as error:
-            raise EmbeddedError(f"the registry inside can't be run: {error}") from error
+            raise EmbeddedError(f"the embedded registry can't be run: {error}") from error
 
     @staticmethod
     def is_wanted(settings: Settings) -> bool:

@@ -5,7 +5,7 @@ old ones are told to take no more connections; the reload is done when none of t
 the new processes dies, or they do not all serve in time, the new workers are ended instead, and
 the old ones have their places again, with every connection that they have.
 
-The control process, and a registry inside, can't be there twice: the old one ends before the new
+The control process, and an embedded registry, can't be there twice: the old one ends before the new
 one starts, and after a rollback it starts as it was.
 
 "The new workers serve" is asked of those whose predecessors did. A gate that has never been filled

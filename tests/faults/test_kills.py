@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.inside import gate_inside
+from tests.faults.embedded import gate_inside
 from tests.faults.watching import watched
 from tests.harness.gate_process import Gate
 from tests.harness.running import alive, fill, pid_of, restarts

@@ -1,4 +1,4 @@
-"""The wall clock of a whole running gate jumps by a year, under load, with a registry inside.
+"""The wall clock of a whole running gate jumps by a year, under load, with an embedded registry.
 
 What must hold whatever the clock shows: no wrong verdict, no broken connection, no process that
 ends; changes come in; and what goes by the clock is right again once the clock is.
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gate.registry.unfiled import UnfiledQuery
 from gate.replica import Replica
-from tests.faults.inside import cancel, file, gate_inside, remote
+from tests.faults.embedded import cancel, file, gate_inside, remote
 from tests.faults.watching import FILED, UNFILED, watched
 from tests.harness.client import Client
 from tests.harness.gate_process import Gate, run_gate
@@ -41,7 +41,7 @@ def clock(tmp_path: Path) -> WallClock:
 
 @pytest.fixture
 def gate(tmp_path: Path, clock: WallClock, origins: dict[str, Any]) -> Iterator[Gate]:
-    """By that clock, with a registry inside whose changes come by pull and by push."""
+    """By that clock, with an embedded registry whose changes come by pull and by push."""
     push = f"127.0.0.1:{free_port()}"
     more = {
         "sync": {"push": {"listen": push}, "poll_seconds": 1, "unready_seconds": HOUR},

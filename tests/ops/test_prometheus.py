@@ -167,7 +167,7 @@ def watched(
 
 
 def file_a_domain(directory: Path, domain: str) -> None:
-    """File a domain in the registry inside the gate, and have it approved."""
+    """File a domain in the embedded registry, and have it approved."""
     access = json.loads((directory / "registry" / ACCESS_FILE).read_text())
     registry = Remote(access["url"], access["token"])
     outcome = registry.perform(

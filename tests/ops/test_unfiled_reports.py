@@ -24,7 +24,7 @@ from tests.harness.waiting import wait_for
 
 
 def reported(gate: Gate) -> list[dict[str, Any]]:
-    """What the registry inside the gate lists."""
+    """What the embedded registry lists."""
     access = json.loads((gate.directory / "registry" / ACCESS_FILE).read_text())
     request = urllib.request.Request(
         f"{access['url']}/v1/reports/unfiled",

@@ -1,4 +1,4 @@
-"""The registry inside `gate serve`."""
+"""The embedded registry of `gate serve`."""
 
 from __future__ import annotations
 

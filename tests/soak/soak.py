@@ -1,9 +1,9 @@
 """Mixed load with changes and faults, every verdict compared with the registry's truth.
 
-Three kinds of clients ask a real gate, with a registry inside, for names that are filed, come and
-go, or were never filed. Meanwhile filings change, and processes are killed, paused and replaced.
-At the end nothing may have leaked, and no verdict may have been wrong: neither one that a client
-saw, nor one that the gate has noted itself.
+Three kinds of clients ask a real gate, with an embedded registry, for names that are filed, come
+and go, or were never filed. Meanwhile filings change, and processes are killed, paused and
+replaced. At the end nothing may have leaked, and no verdict may have been wrong: neither one that a
+client saw, nor one that the gate has noted itself.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def test_the_registry_inside_goes_on_at_its_place(tmp_path: Path, origin: HttpOr
 
 
 def file_a_domain(gate: Gate, domain: str) -> None:
-    """File it in the registry inside, as soon as that answers, and have it approved."""
+    """File it in the embedded registry, as soon as that answers, and have it approved."""
     access = json.loads((gate.directory / "registry" / ACCESS_FILE).read_text())
     registry = Remote(access["url"], access["token"])
 

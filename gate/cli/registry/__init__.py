@@ -87,6 +87,6 @@ def registry() -> None:
 
     The commands talk to a registry over HTTP (the one of `gate registry login`, or --url and
     --token, or GATE_REGISTRY_URL and GATE_REGISTRY_TOKEN), or work on its database (--db, or
-    GATE_REGISTRY_DB). Without any they look for the registry that `gate serve` runs inside, by its
-    state folder.
+    GATE_REGISTRY_DB). Without any they look for the embedded registry of a running `gate serve`, by
+    its state folder.
     """

@@ -69,7 +69,7 @@ def target_options(
     @click.option(
         "--state-dir",
         type=_PATH,
-        help="Folder of a running `gate serve` with a registry inside; .run, if nothing else is "
+        help="Folder of a running `gate serve` with an embedded registry; .run, if nothing else is "
         "named and `gate registry login` has kept nothing.",
     )
     @functools.wraps(command)

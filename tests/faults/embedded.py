@@ -1,4 +1,4 @@
-"""A gate with a registry inside, and what the tests have that registry do."""
+"""A gate with an embedded registry, and what the tests have that registry do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def gate_inside(
 
 
 def remote(gate: Gate) -> Remote:
-    """The registry inside, as its administrator."""
+    """The embedded registry, as its administrator."""
     access = json.loads((gate.directory / "registry" / ACCESS_FILE).read_text())
     return Remote(access["url"], access["token"])
 
