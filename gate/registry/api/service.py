@@ -19,8 +19,9 @@ from gate.registry.commands import Command, Outcome, Role
 from gate.registry.distribution.feed import Feed
 from gate.registry.distribution.positions import Positions, Told
 from gate.registry.distribution.sealing import Sealer
+from gate.registry.distribution.signed_log import SignedLog
 from gate.registry.distribution.snapshots import Snapshots
-from gate.registry.distribution.tasks import Distribution, SignedLog
+from gate.registry.distribution.tasks import Distribution
 from gate.registry.errors import RegistryError
 from gate.registry.jobs import Jobs
 from gate.registry.orders.channels import NotTaken, make_channels
