@@ -6,6 +6,7 @@ the registry is told as well: it calls no filing idle by days that it does not k
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gate.changes.errors import Unacceptable
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
 from gate.control.reporting import Rounds
 from gate.control.workers import Link
-from gate.files import MALFORMED
+from gate.files import replace_file, restored
 from gate.ipc.messages import Message
 from gate.settings import Sync, TrafficReportSettings
 
@@ -124,24 +125,39 @@ class Traffic:
             "lost": sorted(self._lost),
         }
         try:
-            self._path.write_text(json.dumps(state))
+            replace_file(self._path, json.dumps(state))
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def _restore(self) -> None:
-        try:
-            state = json.loads(self._path.read_bytes())
-            self._waiting = {int(day): dict.fromkeys(names) for day, names in state["days"]}
-            self._lost = {int(day) for day in state["lost"]}
-            self._path.unlink()
-        except FileNotFoundError:
+        if not self._path.exists():
             return
-        except (*MALFORMED, OSError) as error:
+        found = restored(self._path, _days, "what it had of traffic is not reported")
+        if found is None:
             self._lost = {self._today()}
-            _log.warning("%s is damaged, what it had is not reported: %r", self._path, error)
+            return
+        self._waiting, self._lost = found
+        with contextlib.suppress(OSError):  # then it is told again, which does no harm
+            self._path.unlink()
 
     def _today(self) -> int:
         return (datetime.fromtimestamp(self._clock(), UTC) + _CHINA).date().toordinal()
+
+
+def _days(state: Any) -> tuple[dict[int, dict[str, None]], set[int]]:
+    """Return what `save` has written: names by the day, and the days that are incomplete."""
+    waiting = {_day(day): dict.fromkeys(map(_name, names)) for day, names in state["days"]}
+    return waiting, set(map(_day, state["lost"]))
+
+
+def _day(value: Any) -> int:
+    return date.fromordinal(value).toordinal()
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no name")
+    return value
 
 
 class TrafficReporter:

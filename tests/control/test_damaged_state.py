@@ -13,6 +13,7 @@ from gate.control.blocked.outbox import Outbox
 from gate.control.blocked.table import BlockedTable
 from gate.control.metrics.tally import Tally
 from gate.control.operators.runtime import Runtime
+from gate.control.traffic import Traffic
 from gate.ipc.scoreboard import Board
 from gate.registry.console.app import _key
 from gate.registry.distribution.given import Given
@@ -48,7 +49,13 @@ def given_out(folder: Path) -> Path:
     return path
 
 
-READERS: Final = [unfiled, counters, runtime, given_out]
+def traffic(folder: Path) -> Path:
+    path = folder / "traffic.json"
+    assert len(Traffic(path, most=10)) == 0
+    return path
+
+
+READERS: Final = [unfiled, counters, runtime, given_out, traffic]
 
 NOT_JSON: Final = [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000]
 OF_ANOTHER_SHAPE: Final = [b"null", b"5", b'"x"', b"[]", b"[[]]", b"{}"]
@@ -71,6 +78,11 @@ NEARLY: Final[list[tuple[Callable[[Path], Path], bytes]]] = [
     (runtime, b'{"born": 7, "generation": 0, "modes": {}, "level": 5, "withdrawn": true}'),
     (given_out, b'{"epoch": "e", "revision": "1", "filed": 5}'),
     (given_out, b'{"epoch": "e", "revision": 1, "filed": null}'),
+    (traffic, b'{"days": 3, "lost": []}'),
+    (traffic, b'{"days": [[740000, [5]]], "lost": []}'),
+    (traffic, b'{"days": [[0, ["a.cn"]]], "lost": []}'),
+    (traffic, b'{"days": [], "lost": ["740000"]}'),
+    (traffic, b'{"days": [[1e999, []]], "lost": []}'),
 ]
 
 
