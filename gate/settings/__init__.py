@@ -9,12 +9,11 @@ import os
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from gate.settings.base import Address
+from gate.settings.limits import Limits
 from gate.settings.listeners import Destination, Listener, Mode, special
 from gate.settings.load import ConfigError, Problem, load
 from gate.settings.model import (
-    Limits,
     Notice,
-    PolicySettings,
     Process,
     Route,
     Settings,
@@ -40,6 +39,7 @@ from gate.settings.orders import (
     Unknown,
     WebhookSettings,
 )
+from gate.settings.policy import PolicySettings
 from gate.settings.registry import RegistrySettings, RegistryTls
 from gate.settings.route_match import RouteMatch, split_match
 from gate.settings.routes_file import (

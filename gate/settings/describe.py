@@ -33,7 +33,7 @@ Settings of the gate, every key with its default. Durations are seconds or texts
 folder the gate is started in. An environment variable wins over this file:
 GATE_POLICY__IP_HOSTS=allow sets policy.ip_hosts.
 `gate config check --config FILE` checks a file. Written by `make docs`: change the model
-(gate/settings/model.py), not this file.
+(gate/settings/), not this file.
 """
 _EXAMPLES: dict[type[BaseModel], BaseModel] = {
     Route: Route(
@@ -195,7 +195,7 @@ def markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "<!-- Written by `make docs` from gate/settings/model.py. -->",
+        "<!-- Written by `make docs` from gate/settings/. -->",
         "",
         "The gate reads one YAML file (`--config FILE`, or `GATE_CONFIG`); without one, every key",
         "has its default. An environment variable wins over the file: `GATE_` and the key's path",

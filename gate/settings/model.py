@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gate.settings.base import Address, AddressText, Bytes, Seconds, Section, restart
+from gate.settings.base import Address, AddressText, Seconds, Section, restart
+from gate.settings.limits import Limits
 from gate.settings.listeners import Listener, Network
 from gate.settings.operations import Admin, LogSettings, TrafficReportSettings, Unfiled
+from gate.settings.policy import PolicySettings
 from gate.settings.registry import RegistrySettings
 from gate.settings.route_match import RouteMatch
 from gate.settings.sync import Sync
@@ -141,127 +143,6 @@ class Upstreams(Section):
                     f"routes[{first}] and routes[{index}] both match {route.match!r}; keep one"
                 )
         return self
-
-
-class Limits(Section):
-    """Bounds on what one client, one connection and one worker may take."""
-
-    head_bytes: Bytes = Field(
-        32768, ge=1024, le=65536, description="Largest HTTP request head in bytes; then 431."
-    )
-    head_seconds: Seconds = Field(
-        10.0, gt=0, description="Seconds for a request head to be complete; then 408."
-    )
-    hello_seconds: Seconds = Field(
-        5.0, gt=0, description="Seconds for a TLS ClientHello to be complete; then a reset."
-    )
-    idle_seconds: Seconds = Field(
-        60.0, gt=0, description="Seconds that a kept-alive client connection may be silent."
-    )
-    tunnel_idle_seconds: Seconds = Field(
-        3600.0, gt=0, description="Seconds that a TLS or WebSocket tunnel may be silent both ways."
-    )
-    body_idle_seconds: Seconds = Field(
-        60.0, gt=0, description="Seconds without progress in a request or response body."
-    )
-    connections_per_worker: int = Field(
-        16000, ge=1, description="Client connections open at a time in one worker."
-    )
-    connections_per_address: int = Field(
-        8000, ge=1, description="Client connections open at a time from one address, per worker."
-    )
-    pending_bytes: Bytes = Field(
-        1 << 26,
-        ge=1 << 20,
-        description="Bytes held of hellos and requests that are not complete, or wait their turn, "
-        "per worker; a connection that wants more is reset. What comes whole is not counted.",
-    )
-    destinations: int = Field(
-        10_000,
-        ge=1,
-        description="Hosts that a worker remembers of those that connections are addressed to; "
-        "the one that was unused longest goes first. When all have open connections, more are "
-        "refused.",
-    )
-    quic_flows_per_worker: int = Field(
-        16000, ge=1, description="QUIC connections open at a time in one worker."
-    )
-    quic_flows_per_address: int = Field(
-        1000, ge=1, description="QUIC connections open at a time from one address, per worker."
-    )
-    quic_unproven_flows: int = Field(
-        2048,
-        ge=1,
-        description="QUIC connections per worker whose client has not answered the origin yet, so "
-        "that its address may be forged; the oldest gives way.",
-    )
-    quic_idle_seconds: Seconds = Field(
-        120.0,
-        gt=0,
-        description="Seconds that a QUIC connection may be silent; 10 at most until its client has "
-        "answered the origin.",
-    )
-    acme_per_name: int = Field(
-        30,
-        ge=1,
-        description="ACME requests for one name without a filing that a worker lets through in a "
-        "minute (policy.acme_http: allow); what is over it is blocked.",
-    )
-    acme_per_address: int = Field(
-        300,
-        ge=1,
-        description="Such requests of one client address, of all names, in a minute.",
-    )
-    quic_answers_per_address: int = Field(
-        100,
-        ge=0,
-        description="Datagrams of its own (refusals, Version Negotiation) that a worker sends to "
-        "one address in a second.",
-    )
-    quic_answers_per_worker: int = Field(
-        50_000,
-        ge=0,
-        description="Such datagrams that a worker sends in a second, to all addresses.",
-    )
-
-
-class PolicySettings(Section):
-    """What is decided where the filings alone do not say."""
-
-    ip_hosts: Literal["block", "allow"] = Field(
-        "block", description="Requests by bare IP address: block or allow."
-    )
-    no_sni: Literal["block", "allow"] = Field(
-        "block", description="TLS without a server name: block or allow."
-    )
-    no_host: Literal["block", "allow"] = Field(
-        "block", description="HTTP/1.0 without a Host: block or allow (to the default route)."
-    )
-    ech: Literal["allow_outer", "block"] = Field(
-        "allow_outer",
-        description="TLS with Encrypted Client Hello: allow_outer judges the outer name, block "
-        "resets. Browsers send what looks like it to every host, so block shuts them out.",
-    )
-    acme_http: Literal["block", "allow"] = Field(
-        "block",
-        description="ACME HTTP-01 (GET /.well-known/acme-challenge/TOKEN) for names without a "
-        "filing here: block or allow. With allow a site can serve that path unfiled; each request "
-        "has its line in the log, under the reason acme. Bounds: limits.acme_per_name, "
-        "acme_per_address.",
-    )
-    quic_refusal: Literal["close", "drop"] = Field(
-        "close",
-        description="QUIC that is blocked: close tells the client at once (CONNECTION_REFUSED), "
-        "drop leaves it to its time-out.",
-    )
-    cache_size: int = Field(
-        100_000, ge=1, description="Verdicts kept in memory by each worker (about 300 bytes each)."
-    )
-    revoked_connections: Literal["reset", "keep"] = Field(
-        "reset",
-        description="Open tunnels and kept-alive connections of a domain that has just been "
-        "revoked: reset cuts them, keep lets them end by themselves.",
-    )
 
 
 class Notice(Section):
