@@ -11,6 +11,7 @@ from types import FrameType
 import pytest
 
 from gate.policy import decider
+from tests.docs.followed import follow_a_suspension
 from tests.harness.planes import PYTHON
 from tests.proxy.running import GET, Running, new_loop
 
@@ -69,3 +70,22 @@ def test_a_filed_host_goes_the_way_of_the_walk(
     loop.close()
     walk = [file for file in files_of(WALKS[0]) if file != "gate/worker/observer.py"]
     assert [file for file in passed if file in walk] == walk
+
+
+def test_a_suspension_goes_the_ways_of_a_change_and_of_a_revocation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decider, "VerdictRing", None)
+    loop = new_loop(PYTHON)
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        address = f"127.0.0.1:{upstream.getsockname()[1]}"
+        running = Running(loop, tmp_path, address, epoch="0")  # the registry's is a later one
+        try:
+            passed = loop.run_until_complete(follow_a_suspension(running, upstream, tmp_path))
+        finally:
+            running.close()
+    loop.close()
+    change, revocation = (files_of(walk) for walk in WALKS[2:4])
+    assert passed.missed_of(change) == []
+    revocation.remove("gate/proxy/udp/plane.py")  # there is no QUIC listener
+    assert passed.missed_of(revocation) == []

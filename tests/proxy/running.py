@@ -55,9 +55,13 @@ class Running:
         resolve_seconds: float = 30.0,
         rest_seconds: float = 5.0,
         routes_file: Path | None = None,
+        epoch: str = "e",
         **limits: float,
     ) -> None:
-        """`trusted` is a network that sends PROXY headers; on `host` is listened."""
+        """`trusted` is a network that sends PROXY headers; on `host` is listened.
+
+        `epoch` is the replica's.
+        """
         ends = [text.split(":") for text in upstream.split()]
         address = tuple(Address(host=host, port=int(port)) for host, port in ends)
         loopback = Address(host="127.0.0.1", port=0)
@@ -77,10 +81,11 @@ class Running:
             limits=Limits.model_validate(limits),
         )
         self.loop = loop
+        self.settings = settings
         self.replica = Replica.open(tmp_path / "replica", writable=True)
-        self.replica.load((), epoch="e", revision=1)
+        self.replica.load((), epoch=epoch, revision=1)
         self.replica.apply(
-            [Change("example.cn", Status.FILED)], epoch="e", from_revision=1, to_revision=2
+            [Change("example.cn", Status.FILED)], epoch=epoch, from_revision=1, to_revision=2
         )
         self.decider = Decider(self.replica, size=cache)
         self.sockets = [listening(host) for _ in settings.listeners]
