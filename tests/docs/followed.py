@@ -29,10 +29,10 @@ from gate.worker.link import WorkerLink
 from gate.worker.observer import Observer
 from gate.worker.requests import Requests
 from tests.control.test_workers import listen
+from tests.harness.new_registry import migrated
 from tests.harness.ports import free_port
 from tests.harness.waiting import patience
 from tests.proxy.running import GET, OK, Running
-from tests.registry.conftest import migrated
 from tests.registry.filings import file_first
 
 ROOT = Path(__file__).parents[2]

@@ -218,7 +218,7 @@ def test_a_fault_has_the_remedy_of_its_phase(
     if fault is Fault.DEADLINE:
         exchange.timed_out()
     else:
-        exchange._upstream_ended()
+        exchange.upstream_ended()
     remedy = REMEDIES[phase][fault]
     if remedy is Remedy.CUT:
         assert scene.running.plane.stats()["connections_ended"] == {CAUSES[fault]: 1}
@@ -238,7 +238,7 @@ def test_a_request_on_a_kept_connection_is_sent_again_on_a_new_one(scene: Scene)
     assert scene.running.until(partial(heads, Reader(origin), 1))
     exchange = connection_of(scene).exchange
     assert exchange is not None
-    exchange._upstream_ended()
+    exchange.upstream_ended()
     again = scene.origin()
     assert scene.running.until(partial(heads, Reader(again), 1))
     scene.close()
