@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def build() -> bool:
     if wanted == "off":
         return False
     try:
-        _compile()
+        compile_in_place(sorted(ROOT.glob("gate/native/*.pyx")))
     except Exception as error:
         if wanted == "require":
             raise
@@ -57,19 +58,22 @@ def build() -> bool:
     return True
 
 
-def _compile() -> None:
-    """Raises whatever the compilers raise."""
+def compile_in_place(paths: Sequence[Path]) -> None:
+    """Compile those sources below this folder that have changed.
+
+    Raises whatever the compilers raise.
+    """
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
     flags = os.environ.get("NATIVE_FLAGS", "").split()
     checks = os.environ.get("NATIVE_CHECKS") == "1"
     os.chdir(ROOT)
-    sources = sorted(Path("gate/native").glob("*.pyx"))
+    sources = [path.relative_to(ROOT) for path in paths]
     extensions = cythonize(
         [
             Extension(
-                f"gate.native.{source.stem}",
+                ".".join(source.with_suffix("").parts),
                 [str(source)],
                 extra_compile_args=[*OPTIONS, *flags],
                 extra_link_args=flags,

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import dataset, envoy, gate, haproxy, nginx, origin
+from . import dataset, envoy, floor, gate, haproxy, nginx, origin
 from .hello import Answer, client_hello
 from .http_load import HttpResult, request, run_wrk, write_requests
 from .process import LOAD_CORE, SERVER_CORE, BenchError, free_ports
-from .servers import Running, Setup, Starter, Variant
+from .servers import FLOOR, Running, Setup, Starter, Variant
 from .visits import Latencies, Outcome, Plan, Visit, write_visits
 
 STARTERS: dict[str, Starter] = {
@@ -22,6 +22,7 @@ STARTERS: dict[str, Starter] = {
     "haproxy": haproxy.start,
     "nginx": nginx.start,
     "envoy": envoy.start,
+    FLOOR: floor.start,
 }
 DIRECT = "direct"
 HOSTS = 20_000
@@ -87,19 +88,20 @@ class Bench:
         """Have a server take part that was started elsewhere."""
         self._running[running.name, running.setup.variant] = running
 
-    def start(self, name: str, variant: Variant, listed: list[str]) -> Running:
-        """Start a server of its own with the given list."""
+    def start(self, name: str, variant: Variant, listed: list[str], settings: str = "") -> Running:
+        """Start a server of its own with the given list; `settings` are more of the gate's."""
         sink = variant is Variant.SINK
         upstream = self.origins.sink_port if sink else self.origins.http_port
-        folder = self.folder / f"{name}-{variant}-{len(listed)}"
+        ports = free_ports(5)
+        folder = self.folder / f"{name}-{variant}-{len(listed)}-{ports[0]}"
         folder.mkdir(exist_ok=True)
         names = folder / "names.txt"
         names.write_text("\n".join(listed) + "\n", encoding="ascii")
-        ports = free_ports(5)
         setup = Setup(
             folder, names, len(listed), variant, self.workers, ports[0], ports[1],
             (ports[2], ports[3], ports[4]), upstream, self.origins.tls_port,
             frozenset({SERVER_CORE} if self.workers == 1 else {SERVER_CORE, LOAD_CORE}),
+            settings=settings,
         )  # fmt: skip
         if name == DIRECT:
             from dataclasses import replace

@@ -16,13 +16,13 @@ from typing import Any
 
 import click
 
-from . import idle, latency, lists
+from . import coalescing, idle, latency, lists
 from .bench import DIRECT, STARTERS, Bench
 from .process import LOAD_CORE, BenchError
 from .publish import publish
 from .report import machine, row, table
 from .rounds import run_workload
-from .servers import Variant
+from .servers import FLOOR, Variant
 from .workloads import WORKLOADS
 
 USUAL = 64
@@ -47,6 +47,7 @@ class Study:
 STUDIES = {
     "idle": Study("10,000 idle tunnels: memory and CPU", idle.study, idle.table),
     "latency": Study("latency added at an equal load", latency.study, latency.table),
+    "coalescing": Study("process.coalesce_us: CPU and latency", coalescing.study, coalescing.table),
     "lists": Study("1,000 to 1,000,000 names: memory, start, change", lists.study, lists.table),
 }
 
@@ -92,9 +93,10 @@ def measure(options: Options, folder: Path) -> dict[str, Any]:
         workloads = [w for w in WORKLOADS if w.name in options.chosen]
         for workload in sorted(workloads, key=lambda w: VARIANTS.index(w.variant)):
             bench.retire(keep=workload.variant)
+            servers = [x for x in options.servers if x != FLOOR or workload.floored]
             for connections in options.concurrency:
                 bench.concurrency = connections
-                cells = run_workload(bench, workload, options.servers, options.rounds, say)
+                cells = run_workload(bench, workload, servers, options.rounds, say)
                 item = row(workload, cells)
                 item |= {"connections": connections, "workers": options.workers}
                 rows.append(item)
@@ -102,7 +104,8 @@ def measure(options: Options, folder: Path) -> dict[str, Any]:
         bench.concurrency = USUAL
         for name in (n for n in STUDIES if n in options.chosen):
             bench.retire()
-            studies[name] = STUDIES[name].run(bench, options.servers, options.rounds, say)
+            servers = [x for x in options.servers if x != FLOOR]
+            studies[name] = STUDIES[name].run(bench, servers, options.rounds, say)
     finally:
         bench.close()
     return {

@@ -127,6 +127,9 @@ def start(setup: Setup) -> Running:
         ),
         encoding="utf-8",
     )
+    if setup.settings:
+        with config.open("a", encoding="utf-8") as file:
+            file.write(setup.settings)
     if setup.variant is Variant.FED:
         KeyStore(folder / "keys").new()
         with config.open("a", encoding="utf-8") as file:

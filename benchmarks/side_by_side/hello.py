@@ -25,6 +25,8 @@ class Answer(IntEnum):
     """`size` MiB, then close."""
     HOLD = 0x48
     """`size` bytes as a greeting, then an echo of whatever comes."""
+    REFUSED = 0x52
+    """None: the name is unfiled. A server that reads no names (see `floor`) goes by this."""
 
 
 MARK = b"bnch"

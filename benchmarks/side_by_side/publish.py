@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import idle, latency, lists
+from . import coalescing, idle, latency, lists
 from .chart import ORDER, draw
 from .report import table
+from .servers import FLOOR
 from .workloads import WORKLOADS
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -56,8 +57,14 @@ def _tables(kept: Mapping[str, Any]) -> str:
     for row in kept["rows"]:
         stamps.setdefault(_stamp(row), []).append(row)
     for stamp, rows in stamps.items():
-        parts.append(f"{stamp}\n\n```\n{table(rows, ORDER)}\n```")
-    shown = {"idle": idle.table, "latency": latency.table, "lists": lists.table}
+        shown_servers = [*ORDER, *([FLOOR] if any(FLOOR in x["servers"] for x in rows) else [])]
+        parts.append(f"{stamp}\n\n```\n{table(rows, shown_servers)}\n```")
+    shown = {
+        "idle": idle.table,
+        "latency": latency.table,
+        "coalescing": coalescing.table,
+        "lists": lists.table,
+    }
     for name, study in kept.get("studies", {}).items():
         parts.append(f"{_stamp(study)}\n\n```\n{shown[name](study['results'])}\n```")
     return "\n\n".join(parts) + "\n"

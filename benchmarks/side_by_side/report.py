@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .rounds import Cell
+from .servers import FLOOR
 from .workloads import Workload
 
 GATE = "gate"
@@ -25,13 +26,18 @@ def _shown(value: float | None) -> str:
 
 def ratio(cells: Mapping[str, Cell], scale: float) -> float | None:
     """The gate's median CPU per unit by the best peer's; None when one of them is missing."""
+    return _by_cheapest(cells, [name for name in cells if name not in (GATE, FLOOR)], scale)
+
+
+def floor_ratio(cells: Mapping[str, Cell], scale: float) -> float | None:
+    """The gate's median CPU per unit by that of the floor; None when one of them is missing."""
+    return _by_cheapest(cells, [name for name in cells if name == FLOOR], scale)
+
+
+def _by_cheapest(cells: Mapping[str, Cell], names: Sequence[str], scale: float) -> float | None:
     own = cells[GATE].cost(scale) if GATE in cells else None
-    peers = [
-        cost
-        for name, cell in cells.items()
-        if name != GATE and (cost := cell.cost(scale)) is not None
-    ]
-    return own / min(peers) if own is not None and peers else None
+    costs = [cost for name in names if (cost := cells[name].cost(scale)) is not None]
+    return own / min(costs) if own is not None and costs else None
 
 
 def row(workload: Workload, cells: Mapping[str, Cell]) -> dict[str, Any]:
@@ -57,13 +63,16 @@ def row(workload: Workload, cells: Mapping[str, Cell]) -> dict[str, Any]:
         "cpu_unit": "us" if workload.scale == 1e6 else "s",
         "target": workload.target,
         "ratio": ratio(cells, workload.scale),
+        "floor_ratio": floor_ratio(cells, workload.scale),
         "servers": servers,
     }
 
 
 def table(rows: Sequence[Mapping[str, Any]], servers: Sequence[str]) -> str:
-    """The rows as text: median CPU per unit with the spread, and the gate's ratio."""
+    """The rows as text: median CPU per unit with the spread, and the gate's ratios."""
+    floored = FLOOR in servers
     head = ["workload", "CPU per", *servers, "gate/best", "target"]
+    head += ["gate/floor"] if floored else []
     lines = [head]
     for item in rows:
         label = item["workload"]
@@ -80,6 +89,9 @@ def table(rows: Sequence[Mapping[str, Any]], servers: Sequence[str]) -> str:
             line.append(f"{_shown(cell['cpu_per_unit'])} ({spread}){mark}")
         line += ["-" if item["ratio"] is None else f"{item['ratio']:.2f}"]
         line += ["-" if item["target"] is None else f"<= {item['target']:.2f}"]
+        if floored:
+            above = item.get("floor_ratio")
+            line += ["-" if above is None else f"{above:.2f}"]
         lines.append(line)
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(

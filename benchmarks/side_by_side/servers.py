@@ -19,6 +19,8 @@ from .process import (
 )
 
 NOTICE = "http://notice.example/"
+FLOOR = "floor"
+"""The server that does nothing but the gate's system calls: no peer."""
 
 
 class Variant(StrEnum):
@@ -78,6 +80,8 @@ class Setup:
     cores: frozenset[int]
     place: Place = Place()
     front: Front = Front.DIALLED
+    settings: str = ""
+    """More of the gate's settings, as YAML."""
     settle: bool = True
     """Wait until the work of a start is over."""
 
