@@ -265,7 +265,7 @@ cdef class Engine:
         self.batch += 1
         self.fresh = self.others = 0
         for i in range(count):
-            fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
+            fd = <int><uint32_t>events[i].data.u64
             if self._generations[fd] != <uint32_t>(events[i].data.u64 >> 32):
                 continue
             owner = self._owners[fd]

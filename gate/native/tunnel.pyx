@@ -163,8 +163,8 @@ cdef class Tunnel(Dialling):
         if self._unanswered and upwards:
             return self._hold_back()
         self._touched = engine.now
-        if upwards and not self._quick:
-            self._quick = True          # more than the first bytes: never wait for an answer
+        if upwards and not self._quick and not last:
+            self._quick = True          # more than the first bytes, and not all: never wait
             setsockopt(self._upstream, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         while True:
             turns -= 1
