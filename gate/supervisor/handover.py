@@ -22,6 +22,7 @@ from gate.supervisor.sockets import Ports
 VARIABLE = "FILING_GATE_HANDOVER"  # `GATE_...` are settings
 _OWN = ("admin", "notice", "control")
 _REGISTRY = "registry"
+_NEWER_COUNTS = ("reloads_rolled_back", "generation")
 _FLOWS, _ENTRIES, _OUTLETS = "quic.flows", "quic.entries", "quic.outlets"
 
 
@@ -65,19 +66,33 @@ class Handover:
     counts: BoardCounts
     replaced: int | None = None
     """Descriptor of the page of replaced workers; a program of before had none to leave."""
+    older: bool = False
+    """It is for a program of 0.1.0, which takes no word that it does not know."""
 
     def descriptors(self) -> list[int]:
         """Return all that the new program inherits."""
-        own = [self.lock] if self.replaced is None else [self.lock, self.replaced]
+        own = [self.lock] if self.replaced is None or self.older else [self.lock, self.replaced]
         return [*own, *(number for group in self.sockets.values() for number in group)]
 
     def leave(self, environ: MutableMapping[str, str]) -> None:
         """Make all of it survive an exec, and note in `environ` where it is."""
         memory = os.memfd_create("gate-handover")
-        os.write(memory, json.dumps(asdict(self)).encode())
+        os.write(memory, json.dumps(self._document()).encode())
         for number in (memory, *self.descriptors()):
             os.set_inheritable(number, True)
         environ[VARIABLE] = str(memory)
+
+    def _document(self) -> dict[str, Any]:
+        """Return what `inherited` reads, here or in a program of 0.1.0."""
+        document = asdict(self)
+        if not document.pop("older"):
+            return document
+        # The pages that it reads have another layout: it is to make one of its own.
+        del document["replaced"]
+        document["elders"] = None
+        for name in _NEWER_COUNTS:
+            del document["counts"][name]
+        return document
 
     def take_back(self, environ: MutableMapping[str, str]) -> None:
         """Undo `leave`, after an exec that failed."""

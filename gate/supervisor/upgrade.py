@@ -39,6 +39,7 @@ class Upgrade:
         self._children = children
         self._board = board
         self._kill_at = math.inf
+        self._older = False
 
     def may_begin(self) -> bool:
         """Try whether the program at hand could take over; says in the log why not."""
@@ -48,7 +49,13 @@ class Upgrade:
         if self._program is None:
             _log.error("upgrade refused: only a gate that `gate serve` has started can be upgraded")
             return False
+        self._older = False
         problem = self._program.rehearse(self._handover([]))
+        if problem and self._planner.ports.flows is None:
+            # It may be the way back to a program of 0.1.0, which knows no QUIC.
+            self._older = True
+            if not self._program.rehearse(self._handover([])):
+                problem = ""
         if problem:
             _log.error("upgrade refused: %s", problem)
         return not problem
@@ -104,11 +111,13 @@ class Upgrade:
             board.generation,
         )
         return Handover(
-            self._reload.plan.settings.model_dump(mode="json"),
+            # An older program takes no setting that it does not know: what was not set is left out.
+            self._reload.plan.settings.model_dump(mode="json", exclude_unset=self._older),
             self._planner.workers,
             self._lock,
             descriptors_of(self._planner.ports, self._planner.embedded.listener),
             survivors,
             counts,
             board.replaced.descriptor,
+            self._older,
         )
