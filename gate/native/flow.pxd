@@ -20,8 +20,8 @@ cdef struct Flow:
     int held_at
     int held_size
     Pipe pipe
-    bint bulk
-    bint ended
+    uint8_t bulk            # 0 or 1, as the next
+    uint8_t ended
 
 cdef void open_flow(Flow* flow, int source, int sink, int64_t limit) noexcept
 cdef void close_flow(Flow* flow) noexcept

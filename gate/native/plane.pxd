@@ -71,6 +71,7 @@ cdef class NativePlane:
     cdef object admission
     cdef object hosts           # gate.proxy.hosts.Hosts, or None
     cdef dict by_address
+    cdef list _seen                     # addresses, by their hash
     cdef object targets         # Endpoint to Target, while there is one
     cdef dict pools             # Pool to TargetPool
     cdef readonly list listenings
@@ -96,6 +97,7 @@ cdef class NativePlane:
     cdef bytes _date
 
     cdef str enter(self, const sockaddr_storage* address)
+    cdef str _same(self, str address)
     cdef int leave(self, str address) except -1
     cdef int enter_host(self, host) except -1
     cdef int leave_host(self, host) except -1

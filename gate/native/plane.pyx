@@ -7,6 +7,7 @@ Python plane's when somebody asks for them.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject_Hash
 from cpython.ref cimport PyObject
 from libc.errno cimport EADDRNOTAVAIL, EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport uint8_t
@@ -33,6 +34,7 @@ cdef str _CLOSED = "closed"
 cdef enum:
     LONGEST_LOCATION = 4096     # bytes of a redirect, the name and the path apart
     QUESTION_MARK = 63
+    SEEN_ADDRESSES = 256        # a power of two
 
 
 cdef class Target:
@@ -112,6 +114,7 @@ cdef class NativePlane:
         self.admission = admission
         self.hosts = hosts
         self.by_address = admission.by_address
+        self._seen = [None] * SEEN_ADDRESSES
         self.targets = WeakValueDictionary()
         self.pools = {}
         self.listenings = []
@@ -153,9 +156,20 @@ cdef class NativePlane:
         cdef long open = self.admission.open
         if open >= self.per_worker or mine >= self.per_address:
             return None
+        if mine:
+            host = self._same(host)
         self.admission.open = open + 1
         self.by_address[host] = mine + 1
         return host
+
+    cdef str _same(self, str address):
+        """An equal address that was seen before: the many connections of one client share it."""
+        cdef Py_ssize_t place = PyObject_Hash(address) & (SEEN_ADDRESSES - 1)
+        cdef str seen = <str>self._seen[place]
+        if seen == address:
+            return seen
+        self._seen[place] = address
+        return address
 
     cdef int leave(self, str address) except -1:
         """Count a connection out again."""

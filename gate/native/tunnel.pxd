@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from gate.native.dialling cimport Dialling
 from gate.native.flow cimport Flow, Moved
@@ -8,18 +8,19 @@ cdef class Tunnel(Dialling):
     cdef readonly object verdict
     cdef readonly long number
     cdef str _address
-    cdef int _family
     cdef object _host                   # where it is counted in, if it goes to its destination
-    cdef int _client
-    cdef int _upstream
     cdef uint8_t* _first                # what the upstream is sent first, while it is dialled
     cdef Py_ssize_t _first_size
     cdef Flow _up
     cdef Flow _down
     cdef double _touched
-    cdef bint _unanswered               # the upstream has a hello and has not said a thing
-    cdef bint _early                    # the client has sent more meanwhile, which waits
-    cdef bint _blames, _quick, _ended
+    cdef int _client
+    cdef int _upstream
+    cdef uint16_t _family
+    # 0 or 1; a tunnel may be idle for hours, and there are many.
+    cdef uint8_t _unanswered            # the upstream has a hello and has not said a thing
+    cdef uint8_t _early                 # the client has sent more meanwhile, which waits
+    cdef uint8_t _blames, _quick, _ended
 
     cdef int open(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int _ready(self, uint32_t events, bint client) except -1

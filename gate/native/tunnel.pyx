@@ -5,6 +5,7 @@ sockets are watched edge-triggered: what is readable is read until the source is
 wait for the sink, too.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, errno
@@ -35,6 +36,8 @@ cdef dict _MISSED = {
 }
 
 
+@cython.final
+@cython.no_gc
 cdef class Tunnel(Dialling):
     """One client connection and one upstream connection. It has been admitted and judged."""
 
