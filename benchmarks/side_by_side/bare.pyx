@@ -22,6 +22,14 @@ from gate.native.sockets cimport linger_off
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* data, size_t size, const void* sought, size_t sought_size)
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+
+    int poll(pollfd* waiting, unsigned long count, int milliseconds)
+    enum: POLLOUT
+
 cdef enum:
     MOST_DESCRIPTORS = 65536
     MOST_EVENTS = 512
@@ -29,6 +37,7 @@ cdef enum:
     FIRST_READ = 16384
     BATCH = 64
     FEW = 8
+    LONG = 10000                # ms
     ANSWER_AT = 15              # in a hello: see benchmarks.side_by_side.hello
     READING = EPOLLIN | EPOLLRDHUP | EPOLLET
 
@@ -180,6 +189,16 @@ cdef class Bare:
             return -1
         return fd
 
+    cdef bint _begin(self, int fd, const uint8_t* data, ssize_t size) noexcept nogil:
+        """Send the first bytes of a connection; whether it took them."""
+        cdef pollfd waiting
+        if send(fd, data, size, MSG_NOSIGNAL) == size:
+            return True
+        # A near upstream has accepted by now, nearly always; the gate goes on with others else.
+        waiting.fd = fd
+        waiting.events = POLLOUT
+        return poll(&waiting, 1, LONG) == 1 and send(fd, data, size, MSG_NOSIGNAL) == size
+
     # TLS.
 
     cdef void _tunnel(self, int fd, ssize_t size) noexcept nogil:
@@ -189,7 +208,7 @@ cdef class Bare:
             return
         linger_off(fd)
         upstream = self._dial(&self._tls)
-        if upstream < 0 or send(upstream, self._buf, size, MSG_NOSIGNAL) != size:
+        if upstream < 0 or not self._begin(upstream, self._buf, size):
             close(fd)                   # the client notices, and the round does not count
             if upstream >= 0:
                 close(upstream)
@@ -249,9 +268,7 @@ cdef class Bare:
             self._kept = self._table[upstream].peer
         else:
             upstream = self._dial(&self._http)
-        if upstream < 0 or send(
-            upstream, self._request, self._request_size, MSG_NOSIGNAL
-        ) != self._request_size:
+        if upstream < 0 or not self._begin(upstream, self._request, self._request_size):
             close(fd)
             if upstream >= 0:
                 self._drop(upstream)

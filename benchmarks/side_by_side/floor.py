@@ -27,7 +27,7 @@ from .servers import FLOOR, NOTICE, Front, Running, Setup, Variant
 
 SOURCE = Path(__file__).with_name("bare.pyx")
 _BACKLOG = 4096
-_DESCRIPTORS = 65536
+_DESCRIPTORS = 65536  # as many as its table has room for
 _CLIENT = "127.0.0.1"
 _HOST = "www.example.com.cn"
 
@@ -100,7 +100,8 @@ def main(
     """Serve until killed."""
     from .bare import Bare
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+    most = min(_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asked = request(_HOST).decode().replace("Connection: keep-alive\r\n", _FORWARDED)
     server = Bare(
         ((socket.AF_INET, (host, tls)), (socket.AF_INET, (host, http))),

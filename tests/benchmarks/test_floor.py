@@ -32,6 +32,11 @@ from benchmarks.side_by_side.servers import FLOOR, Running, Setup, Variant
 from benchmarks.side_by_side.visits import Kind, Outcome, Plan, Visit, write_visits
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class _Origin(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -50,8 +55,7 @@ def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, i
     command = [sys.executable, "-m", "benchmarks.side_by_side.upstream"]
     command += ["127.0.0.1", str(tls), str(sink), str(folder / "counters")]
     child = spawn(command, cores={0, 1}, log=folder / "log")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Origin)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Origin)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     wait_until(lambda: accepts(sink), seconds=60, what="upstream", child=child)
