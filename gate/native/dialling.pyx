@@ -5,7 +5,6 @@ the connection is not there yet, its descriptor is watched edge-triggered for al
 it will be afterwards, so that it is told to epoll once in its life.
 """
 
-cimport cython
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -16,7 +15,6 @@ from gate.native.libc cimport (
 from gate.native.plane cimport NativePlane, Target, is_out_of_resources
 
 
-@cython.no_gc
 cdef class Dialling(Timed):
     def __cinit__(self):
         self.dialled = -1

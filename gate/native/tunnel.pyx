@@ -37,7 +37,6 @@ cdef dict _MISSED = {
 
 
 @cython.final
-@cython.no_gc
 cdef class Tunnel(Dialling):
     """One client connection and one upstream connection. It has been admitted and judged."""
 

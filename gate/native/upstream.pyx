@@ -3,7 +3,6 @@
 Each is watched once for its whole life, edge-triggered.
 """
 
-cimport cython
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -17,7 +16,6 @@ from gate.native.plane cimport NativePlane, Target, TargetPool
 from gate.native.sockets cimport reset_on_close
 
 
-@cython.no_gc
 cdef class Exchanging(Dialling):
     cdef int on_upstream(self, uint32_t events) except -1:
         """The upstream's socket is ready."""
@@ -28,8 +26,6 @@ cdef class Exchanging(Dialling):
         raise NotImplementedError
 
 
-@cython.final
-@cython.no_gc
 cdef class Upstream(Ready):
     def __cinit__(self):
         self.fd = -1

@@ -111,8 +111,8 @@ class Upgrade:
             board.generation,
         )
         return Handover(
-            # An older program takes no setting that it does not know: what was not set is left out.
-            self._reload.plan.settings.model_dump(mode="json", exclude_unset=self._older),
+            # An older program takes no setting that it does not know: defaults are left out.
+            self._reload.plan.settings.model_dump(mode="json", exclude_defaults=self._older),
             self._planner.workers,
             self._lock,
             descriptors_of(self._planner.ports, self._planner.embedded.listener),

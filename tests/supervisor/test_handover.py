@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gate.ipc.scoreboard import Board
-from gate.settings import Settings
+from gate.settings import Process, Settings
 from gate.supervisor.handover import (
     VARIABLE,
     BoardCounts,
@@ -27,6 +27,7 @@ from gate.supervisor.upgrade import Upgrade
 # A program of 0.1.0 makes its objects of what it finds, and fails with a word too many.
 FIELDS_OF_0_1_0 = {"settings", "workers", "lock", "sockets", "children", "counts", "elders"}
 COUNTS_OF_0_1_0 = {"born", "restarts", "reloads", "reloads_refused"}
+SETTINGS = Settings(workers=3, process=Process(native="auto"))
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def upgrade(program: _Program, admin: socket.socket, *, quic: bool = False) -> U
         workers=1,
         ports=ports,
         embedded=SimpleNamespace(listener=None),
-        plan=SimpleNamespace(settings=Settings(workers=1)),
+        plan=SimpleNamespace(settings=SETTINGS),
         roles=[],
         has_room=lambda _: True,
     )
@@ -121,9 +122,9 @@ def test_a_program_that_does_not_understand_is_asked_again_as_one_of_0_1_0() -> 
         assert upgrade(program, admin).may_begin()
     first, second = program.rehearsed
     assert (first.older, second.older) == (False, True)
-    # Settings that only this program has would be refused, even at their defaults.
+    # Settings that only this program has would be refused, also where they were set to a default.
     assert "process" in first.settings
-    assert second.settings == {"workers": 1}
+    assert second.settings == {"workers": 3}
 
 
 @pytest.mark.parametrize(
