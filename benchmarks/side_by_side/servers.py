@@ -80,10 +80,10 @@ class Setup:
     cores: frozenset[int]
     place: Place = Place()
     front: Front = Front.DIALLED
-    settings: str = ""
-    """More of the gate's settings, as YAML."""
     settle: bool = True
     """Wait until the work of a start is over."""
+    settings: str = ""
+    """More of the gate's settings, as YAML."""
 
 
 @dataclass(slots=True)
