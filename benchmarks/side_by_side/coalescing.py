@@ -13,15 +13,15 @@ from typing import Any
 
 from . import workloads
 from .bench import Bench, Sample
-from .latency import TLS_RATE
 from .process import BenchError
 from .servers import Running, Variant
 
 VALUES = (0, 50, 100, 200)
-REFUSED_RATE = 5_000.0
+REFUSED_RATE = 2_000.0
+SHORT_RATE = 1_000.0
 SECONDS = 4.0
 CLOSED = "tls-reset"
-PACED = {"tls-reset": REFUSED_RATE, "tls-short": TLS_RATE}
+PACED = {"tls-reset": REFUSED_RATE, "tls-short": SHORT_RATE}
 
 Figures = dict[str, float]
 
