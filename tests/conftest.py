@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.harness import examples, filings, planes, programs, turns
+from tests.harness import examples, filings, planes, programs
 from tests.harness.certificates import Certificates, make_certificates
 from tests.harness.planes import PLANES, Plane
 from tests.harness.stage import Stage, Stages, fresh_path
-
-_TURNS = pytest.StashKey[turns.Turns]()
-_SHARED = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,8 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     examples.configure(quick=config.getoption("--quick"))
     if name := config.getoption("--plane"):
         planes.choose(name)
-    if folder := getattr(config, "workerinput", {}).get("turns"):
-        config.stash[_TURNS] = turns.Turns(Path(folder))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -50,27 +43,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a process of pytest-xdist where it finds the others."""
-    shared = node.config.stash.setdefault(_SHARED, tempfile.TemporaryDirectory())
-    node.workerinput["turns"] = shared.name
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     programs.mark(items)
-    items.sort(key=_needs_the_machine)  # at the end, so that others wait once
-
-
-def _needs_the_machine(item: pytest.Item) -> bool:
-    return item.get_closest_marker(turns.MARK) is not None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    run = item.config.stash.get(_TURNS, None)
-    with run.turn(alone=_needs_the_machine(item)) if run else contextlib.nullcontext():
-        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
