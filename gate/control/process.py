@@ -39,7 +39,7 @@ from gate.ipc.messages import Message
 from gate.ipc.scoreboard import Board, ProcessRow
 from gate.net.certificate_expiry import Certificates
 from gate.replica import Replica, ReplicaError, open_or_replace, put_aside
-from gate.settings import NONE, Settings
+from gate.settings import NONE, Settings, Sync
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def preload(settings: Settings) -> None:
 
     _load_ports()
     if settings.sync.registry != NONE:
-        _load_sync()
+        _load_sync(settings.sync)
 
 
 def _load_ports() -> None:
@@ -91,9 +91,12 @@ def _load_ports() -> None:
     import gate.control.server  # noqa: F401 - as above
 
 
-def _load_sync() -> None:
+def _load_sync(settings: Sync) -> None:
     import gate.sync.agent
-    import gate.sync.source  # noqa: F401 - as above
+    import gate.sync.source
+
+    if settings.nats is not None:
+        import gate.sync.follower  # noqa: F401 - as above
 
 
 async def _run(
@@ -294,7 +297,7 @@ class _Control:
         stack.callback(watching.cancel)
         if not self._following.is_wanted:
             return None
-        await asyncio.to_thread(_load_sync)
+        await asyncio.to_thread(_load_sync, self._settings.sync)
         following = asyncio.create_task(self._following.run())
         following.add_done_callback(lambda task: leave.set())
         if self._reporter is not None:

@@ -17,7 +17,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gate.changes.errors import Cause, SyncError
 from gate.changes.position import ENFORCED_HEADER, NAME_HEADER, GatePosition, enforced_header
@@ -31,13 +31,15 @@ from gate.net.errors import NetError
 from gate.net.serving import running
 from gate.net.tls import ServerContext
 from gate.replica import LOCAL_EPOCH, Replica
-from gate.settings import Push, Sync
+from gate.settings import Nats, Push, Sync
 from gate.sync.applier import Applier, Enforcer
-from gate.sync.follower import Follower
 from gate.sync.receiver import push_app
 from gate.sync.shrinking import HeldSnapshot, ShrinkGuard
 from gate.sync.source import Source
 from gate.sync.status import Channel, SyncCounts, SyncStatus
+
+if TYPE_CHECKING:
+    from gate.sync.follower import Follower
 
 _log = logging.getLogger(__name__)
 
@@ -69,16 +71,7 @@ class SyncAgent:
         self._applier = Applier(replica, enforcer, clock=clock)
         self._guard = ShrinkGuard(settings.max_shrink, clock=clock)
         self._verifier = Verifier(settings.keys or folder / "keys" / "public.json")
-        self._follower = (
-            None
-            if settings.nats is None
-            else Follower(
-                settings.nats,
-                self._take_from_nats,
-                lambda: self._followed,
-                trouble=self._nats_trouble,
-            )
-        )
+        self._follower = None if settings.nats is None else self._new_follower(settings.nats)
         self._wanted = asyncio.Event()
         self._corrupt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pulling = False
@@ -87,6 +80,16 @@ class SyncAgent:
         self._last_error = ""
         self._last_error_at = 0.0
         self.counts = SyncCounts()
+
+    def _new_follower(self, settings: Nats) -> Follower:
+        from gate.sync.follower import Follower  # with NATS's client, which few gates need
+
+        return Follower(
+            settings,
+            self._take_from_nats,
+            lambda: self._followed,
+            trouble=self._nats_trouble,
+        )
 
     async def run(self) -> None:
         """Follow the registry until cancelled.

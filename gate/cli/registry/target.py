@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeAli
 import click
 from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from gate.cli.options import TlsFiles, tls_options
 from gate.cli.registry.profile import Profile, ProfileError, read_profile
@@ -25,6 +23,8 @@ from gate.registry.shapes import invalid
 from gate.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gate.registry.local import Local
 
 P = ParamSpec("P")
@@ -232,6 +232,8 @@ def china_time(seconds: int | None) -> str:
 
 def print_table(table: Table) -> None:
     """A table, wide enough for a pipe."""
+    from rich.console import Console  # few commands show a table
+
     console = Console()
     if not console.is_terminal:
         console.width = 200

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gate.registry.distribution.publisher import Publisher, PublisherStatus
 from gate.registry.distribution.pusher import GateStatus, Pusher
 from gate.registry.distribution.signed_log import SignedLog
-from gate.settings import RegistrySettings
+from gate.settings import Nats, RegistrySettings
+
+if TYPE_CHECKING:
+    from gate.registry.distribution.publisher import Publisher, PublisherStatus
 
 _log = logging.getLogger(__name__)
+
+
+def _new_publisher(settings: Nats, log: SignedLog) -> Publisher:
+    from gate.registry.distribution.publisher import Publisher  # with NATS's client
+
+    return Publisher(settings, log)
 
 
 class Distribution:
@@ -21,7 +29,7 @@ class Distribution:
     def __init__(self, settings: RegistrySettings, log: SignedLog) -> None:
         """Raises TlsError for certificates that can't be used."""
         self._pusher = Pusher(settings.push, log, tls=settings.push_tls) if settings.push else None
-        self._publisher = None if settings.nats is None else Publisher(settings.nats, log)
+        self._publisher = None if settings.nats is None else _new_publisher(settings.nats, log)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
