@@ -6,6 +6,7 @@ transaction, so that a database is never left between two of them.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic.command import upgrade
@@ -41,6 +42,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
@@ -51,8 +53,7 @@ def migrate(database: Database) -> str:
     Gives back the schema's revision. Processes that do it at the same time take turns.
     Raises RegistryError `schema_unknown` when the database is newer than this program.
     """
-    config = _config()
-    scripts = ScriptDirectory.from_config(config)
+    scripts = _scripts()
     newest = scripts.get_current_head() or ""
     with database.write() as connection:
         if not database.embedded:
@@ -64,6 +65,7 @@ def migrate(database: Database) -> str:
             script.revision for script in scripts.walk_revisions()
         }:
             raise RegistryError("schema_unknown", found=found)
+        config = _config()
         config.attributes["connection"] = connection
         upgrade(config, "head")
         if found is None:
