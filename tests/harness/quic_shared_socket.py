@@ -15,6 +15,7 @@ from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
 from aioquic.quic.packet import pull_quic_header
 
 from tests.harness.certificates import Certificates
+from tests.harness.waiting import patience
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class SharedSocket:
     def run(self, paths: dict[str, str], seconds: float = 20.0) -> dict[str, str | int]:
         """Ask each name for its path, all at a time: the body, or the error code of a close."""
         asking = [_Asking(name, path, self._connect(name)) for name, path in paths.items()]
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience(seconds)
         while any(each.outcome is None for each in asking):
             assert time.monotonic() < deadline, [(each.name, each.outcome) for each in asking]
             for each in asking:

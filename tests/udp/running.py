@@ -15,6 +15,7 @@ from gate.proxy.reactor import new_event_loop
 from gate.proxy.udp.flow import QuicFlow
 from gate.replica import Replica
 from gate.settings import Address, Limits, Listener, Settings, UpstreamPool, Upstreams
+from tests.harness.waiting import patience
 
 NAME = "example.cn"
 
@@ -65,7 +66,7 @@ class RunningQuic:
 
     def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
         """Run the plane until `condition` is true."""
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + patience(seconds)
         while not condition():
             assert time.monotonic() < ends, "in vain"
             self.loop.run_until_complete(asyncio.sleep(0.001))
