@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from hypothesis import HealthCheck, settings
+
+T = TypeVar("T")
 
 _share = 1
 
@@ -21,6 +26,16 @@ def configure(*, quick: bool) -> None:
     settings.load_profile("untimed")
 
 
+def is_quick() -> bool:
+    """Return whether this run tries fewer examples."""
+    return _share > 1
+
+
 def examples(number: int) -> int:
     """Return how many examples are tried of a test that is worth `number` of them."""
     return max(number // _share, 5)
+
+
+def some(cases: Sequence[T], number: int = 5) -> Sequence[T]:
+    """Return all cases of a property, or `number` of them, spread over all, in a quick run."""
+    return cases[:: max(len(cases) // number, 1)] if is_quick() else cases

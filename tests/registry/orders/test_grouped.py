@@ -22,7 +22,6 @@ from gate.registry.commands import (
 )
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
-from gate.registry.migrations import migrate
 from gate.registry.orders.commands import (
     AbandonOrder,
     ApproveOrder,
@@ -39,6 +38,8 @@ from gate.registry.registry import LOCAL, Registry, Request
 from gate.registry.schema import log_head, metadata
 from gate.registry.verifying import verify
 from gate.settings import Sms
+from tests.harness.examples import examples
+from tests.harness.new_registry import migrated
 from tests.registry.conftest import Clock
 from tests.registry.orders.steps import filing
 
@@ -49,9 +50,7 @@ Pair = tuple[Registry, Registry]
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
     """Two databases, which each test empties."""
     folder = tmp_path_factory.mktemp("pair")
-    made = (Database(str(folder / "a.db")), Database(str(folder / "b.db")))
-    for database in made:
-        migrate(database)
+    made = (migrated(str(folder / "a.db")), migrated(str(folder / "b.db")))
     yield made
     for database in made:
         database.close()
@@ -253,7 +252,9 @@ FULL = st.builds(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     groups=st.lists(
