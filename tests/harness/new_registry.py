@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import delete
+from sqlalchemy import Engine, delete, event
 
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
@@ -27,16 +28,44 @@ def _new_sqlite() -> bytes:
         return path.read_bytes()
 
 
+_first: dict[str, Engine] = {}
+"""For each sort of database, an engine that has connected."""
+
+
+def _share_statements(database: Database) -> None:
+    """Have a statement compiled once for all databases of a sort, and not for each test again.
+
+    An engine keeps what it has compiled for itself, by its dialect.
+    """
+    first = _first.get(database.url.drivername)
+    if first is not None:
+        for engine in (database.writer, database.readers):
+            engine.dialect = first.dialect
+            engine._compiled_cache = first._compiled_cache
+
+
+def _sync_never(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF").close()
+
+
 def migrated(url: str, readers: int = 4) -> Database:
-    """A database with the schema, new or as it is."""
+    """A database with the schema, new or as it is.
+
+    This process does not wait for the disk: if the machine went down, so would the test.
+    """
     new = "://" not in url and not Path(url).exists()
     if new:
         Path(url).touch(0o600)
         Path(url).write_bytes(_new_sqlite())
     database = Database(url, readers=readers)
+    _share_statements(database)
+    if database.embedded:
+        for engine in (database.writer, database.readers):
+            event.listen(engine, "connect", _sync_never)
     if new:
         with database.write() as connection:
             begin_epoch(connection)
     else:
         migrate(database)
+    _first.setdefault(database.url.drivername, database.writer)
     return database

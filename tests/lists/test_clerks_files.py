@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from gate.cli.registry import registry as commands
 from gate.lists import ListError, column_of, read_file
 from gate.registry.database import Database
-from gate.registry.migrations import migrate
 from gate.registry.queries import FilingQuery, find_filings
+from tests.harness.new_registry import migrated
 
 ROWS = (
     ("例子.cn", "京ICP备30000001号-1", "北京某某科技有限公司", "企业", "已接入"),
@@ -204,9 +204,7 @@ FILES = {
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., click.testing.Result]:
     """The registry's commands on an empty database."""
-    database = Database(str(tmp_path / "registry.db"))
-    migrate(database)
-    database.close()
+    migrated(str(tmp_path / "registry.db")).close()
     runner = click.testing.CliRunner(env={"GATE_REGISTRY_DB": str(tmp_path / "registry.db")})
 
     def run(*args: str) -> click.testing.Result:

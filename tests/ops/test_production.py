@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.harness.machine import Machine
 from tests.ops.conftest import COPIED
 
@@ -16,9 +14,6 @@ ORIGIN = """
 mkdir -p /srv/host && echo 'the site' >/srv/host/index.html
 (cd /srv/host && python3 -m http.server --bind 127.0.0.1 8000 >/dev/null 2>&1 &)
 """
-
-# Both suites of set-ups use one installed machine.
-pytestmark = pytest.mark.xdist_group("installed")
 
 
 def blocks(heading: str) -> str:

@@ -19,6 +19,7 @@ from gate.registry.queries import find_audit
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import authenticate
 from gate.registry.unfiled import UnfiledDestination, UnfiledName, UnfiledReport
+from tests.harness.new_registry import migrated
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.harness.registry_process import RegistryProcess
@@ -43,7 +44,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
     """The commands with a registry to work on."""
     database = str(tmp_path / "registry.db")
     if request.param == "database":
-        good(invoke("migrate", "--db", database))
+        migrated(database).close()
         yield lambda *args: invoke(*args, env={"GATE_REGISTRY_DB": database})
         return
     process = RegistryProcess(tmp_path / "process", {"database": database})
@@ -112,7 +113,7 @@ def test_a_database_of_another_provider_is_not_changed_in_the_wrong_name(tmp_pat
     path = tmp_path / "list.csv"
     path.write_text("domain,licence,subject\nb.cn,京ICP备00000001号-1,某某\n")
     own, wrong = (("--db", str(tmp_path / "r.db"), "--provider", name) for name in ("acme", "gate"))
-    good(invoke("migrate", *own[:2]))
+    migrated(own[1]).close()
     good(invoke(*FILE, "a.cn", "--approve", "--generate", *own))
     for refused in (("suspend", "a.cn", "--reason", "x", "--yes"), ("import", str(path))):
         result = invoke(*refused, *wrong)
@@ -127,7 +128,7 @@ def test_a_database_of_another_provider_is_not_changed_in_the_wrong_name(tmp_pat
 
 def test_a_database_knows_whose_it_is_from_its_first_change_on(tmp_path: Path) -> None:
     database = ("--db", str(tmp_path / "r.db"))
-    good(invoke("migrate", *database))
+    migrated(database[1]).close()
     good(invoke("token", "new", "ops", "--role", "admin", *database))  # changes no filing
     good(invoke(*FILE, "a.cn", *database, "--provider", "acme"))
     assert good(invoke("provider", *database)) == "acme\n"
@@ -139,7 +140,7 @@ def test_a_database_knows_whose_it_is_from_its_first_change_on(tmp_path: Path) -
 
 def test_a_registry_is_not_served_in_the_name_of_another_provider(tmp_path: Path) -> None:
     database = str(tmp_path / "r.db")
-    good(invoke("migrate", "--db", database))
+    migrated(database).close()
     good(invoke(*FILE, "a.cn", "--approve", "--generate", "--db", database, "--provider", "acme"))
     config = tmp_path / "gate.yaml"
     config.write_text(
@@ -163,7 +164,7 @@ def test_another_providers_name_opens_and_closes_by_word(tmp_path: Path) -> None
         "stopped.cn,京ICP备12345678号-4,甲,acme,suspended\n"
     )
     database = ("--db", str(tmp_path / "r.db"))
-    good(invoke("migrate", *database))
+    migrated(database[1]).close()
     good(invoke("import", str(path), *database, "--provider", "acme"))
 
     def statuses() -> dict[str, str]:
@@ -286,7 +287,7 @@ def test_what_closes_sites_asks_first_and_says_which(
 
 def test_a_reason_is_asked_for_and_written_down(tmp_path: Path) -> None:
     database = ("--db", str(tmp_path / "r.db"))
-    good(invoke("migrate", *database))
+    migrated(database[1]).close()
     good(invoke(*FILE, "a.cn", "--approve", "--generate", *database))
     for args in (("service", "a.cn"), ("subject", "鲁ICP备2026000001号"), ("access", "a.cn")):
         result = invoke("cancel", *args, "--yes", *database)
@@ -400,7 +401,7 @@ def test_an_import_of_no_list_is_refused(run: Run, tmp_path: Path) -> None:
 
 def test_a_token_made_elsewhere_is_taken_in_once(tmp_path: Path) -> None:
     database = ("--db", str(tmp_path / "registry.db"))
-    good(invoke("migrate", *database))
+    migrated(database[1]).close()
     file = tmp_path / "token"
     text = good(invoke("token", "generate")).strip()
     file.write_text(text + "\n")
@@ -416,7 +417,7 @@ def test_a_token_made_elsewhere_is_taken_in_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["secret", "role", "revoked", "form"])
 def test_another_token_of_that_id_is_refused(tmp_path: Path, how: str) -> None:
     database = ("--db", str(tmp_path / "registry.db"))
-    good(invoke("migrate", *database))
+    migrated(database[1]).close()
     file = tmp_path / "token"
     text = good(invoke("token", "generate")).strip()
     file.write_text(text)
@@ -466,7 +467,7 @@ def test_what_can_not_be_done_is_one_clear_line(
     args: tuple[str, ...], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    good(invoke("migrate", "--db", str(tmp_path / "r.db")))
+    migrated(str(tmp_path / "r.db")).close()
     result = invoke(*(arg.replace("{db}", str(tmp_path / "r.db")) for arg in args))
     assert result.exit_code in {1, 2}
     assert part in result.stderr

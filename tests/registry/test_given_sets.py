@@ -10,13 +10,12 @@ import pytest
 from gate.registry import log
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import CancelSubject, Role
-from gate.registry.database import Database
 from gate.registry.distribution.given import Given, GivenSet
 from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.errors import RegistryError
 from gate.registry.log import Head
-from gate.registry.migrations import migrate
 from gate.registry.registry import LOCAL, Registry
+from tests.harness.new_registry import migrated
 from tests.registry.conftest import serving
 from tests.registry.filings import do
 
@@ -33,8 +32,7 @@ def listed(folder: Path, count: int = COUNT) -> Path:
 
 def filled(folder: Path, name: str, count: int = COUNT) -> Registry:
     """A registry on a new database with so many filed domains."""
-    database = Database(folder / name)
-    migrate(database)
+    database = migrated(str(folder / name))
     registry = Registry(database)
     for _ in import_file(registry, listed(folder, count), actor=LOCAL):
         pass

@@ -32,12 +32,11 @@ from gate.registry.commands import (
     Resume,
     Suspend,
 )
-from gate.registry.database import Database
 from gate.registry.errors import RegistryError
-from gate.registry.migrations import migrate
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.verifying import verify
 from tests.harness.examples import examples
+from tests.harness.new_registry import migrated
 from tests.registry.filings import first_filing, new_service
 
 DOMAINS = [f"d{number}.cn" for number in range(6)]
@@ -95,8 +94,7 @@ class Filing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.database = Database(str(Path(self.folder.name) / "registry.db"))
-        migrate(self.database)
+        self.database = migrated(str(Path(self.folder.name) / "registry.db"))
         self.registry = Registry(self.database)
         self.model = Model()
         self.waiting: dict[int, tuple[str, str, str | None]] = {}

@@ -193,7 +193,11 @@ async def hooked(hook: Hook) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("refuse", [0, 1])
-async def test_the_webhook_is_signed_and_tried_again(tmp_path: Path, refuse: int) -> None:
+async def test_the_webhook_is_signed_and_tried_again(
+    tmp_path: Path, refuse: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.registry.orders.notices._FIRST_WAIT", 1)
+    monkeypatch.setattr("gate.registry.api.service.NOTICE_SECONDS", 0.1)
     hook = Hook(refuse)
     (tmp_path / "secret").write_text("s3cret\n")
     async with hooked(hook) as url:

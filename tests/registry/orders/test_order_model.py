@@ -34,9 +34,7 @@ from gate.registry.commands import (
     ServiceData,
     SubjectData,
 )
-from gate.registry.database import Database
 from gate.registry.errors import RegistryError
-from gate.registry.migrations import migrate
 from gate.registry.orders.commands import (
     AbandonOrder,
     ApproveOrder,
@@ -57,6 +55,7 @@ from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import orders
 from gate.registry.tokens import Actor
 from gate.registry.verifying import verify
+from tests.harness.new_registry import migrated
 from tests.registry.orders.steps import (
     AUTHORITY,
     REVIEWER,
@@ -122,8 +121,7 @@ class Workflow(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.database = Database(str(Path(self.folder.name) / "registry.db"))
-        migrate(self.database)
+        self.database = migrated(str(Path(self.folder.name) / "registry.db"))
         self.now = float(china("2026-03-02 09:00"))
         self.registry = Registry(self.database, clock=lambda: self.now)
         self.model: dict[int, Modelled] = {}

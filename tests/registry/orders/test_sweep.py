@@ -206,7 +206,10 @@ def test_one_order_that_can_not_be_moved_keeps_no_other_waiting(
     assert show(registry, bad).state is OrderState.STALE
 
 
-def test_many_orders_are_swept_in_one_go(lite: Registry, clock: Clock) -> None:
+def test_many_orders_are_swept_in_one_go(
+    lite: Registry, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "GROUP", 20)
     numbers = [draft(lite, filing(f"d{n}.cn"), f"a{n}") for n in range(sweeping.GROUP * 2 + 5)]
     clock.now += 40 * 86_400
     assert lite.sweep() == (len(numbers), [])
