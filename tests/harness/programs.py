@@ -1,8 +1,8 @@
-"""Which tests start programs, and so are left out of `make check`.
+"""Which tests start programs or serve a registry, and so are left out of `make check`.
 
-A test does that if it stands in one of FOLDERS, or if it is marked with `programs`, itself or by
-its module. Any other test that starts one fails in `make check`, so that what takes seconds goes on
-doing so.
+A test starts programs if it stands in one of FOLDERS, or if it is marked with `programs`, itself or
+by its module. Any other test that starts one fails in `make check`, so that what takes seconds goes
+on doing so. A test with one of FIXTURES has a registry served over HTTP, if within its own process.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ FOLDERS = frozenset(
 )
 """Folders of `tests` that are about running programs: gates, registries, servers, browsers."""
 
+FIXTURES = frozenset({"api", "lite_api"})
+"""What gives a test a registry that is served."""
+
 _ROOT = Path(__file__).parent.parent
 _MODULE_MARK = re.compile(rf"^pytestmark = .*\bpytest\.mark\.{MARK}\b", re.MULTILINE)
 _forbidden_for: str | None = None
@@ -40,9 +43,10 @@ _watching = False
 
 
 def mark(items: list[pytest.Item]) -> None:
-    """Mark the tests that stand in FOLDERS."""
+    """Mark the tests that stand in FOLDERS or have one of FIXTURES."""
     for item in items:
-        if item.path.relative_to(_ROOT).parts[0] in FOLDERS:
+        in_folder = item.path.relative_to(_ROOT).parts[0] in FOLDERS
+        if in_folder or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(MARK)
 
 
