@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import examples, filings, planes, programs
+from tests.harness import examples, filings, planes, prefork, programs
 from tests.harness.certificates import Certificates, make_certificates
 from tests.harness.planes import PLANES, Plane
 from tests.harness.stage import Stage, Stages, fresh_path
@@ -19,10 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     names = [plane.name for plane in PLANES]
     parser.addoption("--plane", choices=names, help="test no other data plane than this one")
     parser.addoption("--quick", action="store_true", help="try fewer examples of properties")
+    parser.addoption(
+        "--executed", action="store_true", help="fork no program (tests/harness/prefork.py)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     examples.configure(quick=config.getoption("--quick"))
+    prefork.set_executed(executed=config.getoption("--executed"))
     if name := config.getoption("--plane"):
         planes.choose(name)
 
@@ -118,6 +122,13 @@ def impatient_stage(stages: Stages, plane: Plane) -> Iterator[Stage]:
         upstreams={"connect_timeout": 0.5, "response_timeout": 1.0, "idle_timeout": 1.0},
     ) as stage:
         yield stage
+
+
+@pytest.fixture
+def executed() -> Iterator[None]:
+    """The programs that this test starts are executed, and no copies (tests/harness/prefork.py)."""
+    with prefork.executing():
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from gate import __version__
 from gate.replica import Replica
-from tests.harness.gate_process import GATE
+from tests.harness.gate_process import GATE, run_gate
 from tests.harness.rights import new_terminal
 
 pytestmark = pytest.mark.programs
@@ -31,13 +31,11 @@ def gate(
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command on the state folder `state`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GATE_")}
-    return subprocess.run(
-        [GATE, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        input=stdin,
-        env=clean | {"GATE_STATE_DIR": str(state)} | environ,
+    return run_gate(
+        *arguments,
+        check=False,
+        stdin=stdin,
+        environment=clean | {"GATE_STATE_DIR": str(state)} | environ,
     )
 
 

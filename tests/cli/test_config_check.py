@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.gate_process import GATE
+from tests.harness.gate_process import run_gate
 
 pytestmark = pytest.mark.programs
 
@@ -30,7 +29,7 @@ def settings_of(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 def run(*arguments: str) -> tuple[int, list[str]]:
-    done = subprocess.run([GATE, *arguments], capture_output=True, text=True, timeout=60)
+    done = run_gate(*arguments, check=False)
     return done.returncode, done.stderr.splitlines()
 
 

@@ -17,6 +17,8 @@ from tests.harness.stream import ByteStream
 from tests.harness.swarm import Fanout, Sparse, Swarm, discard
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("executed")  # its memory is measured
+
 CONNECTIONS = 2000
 GIB = 1 << 30
 MIB = 1 << 20

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,10 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import planes
+from tests.harness import planes, prefork
 from tests.harness.planes import Plane
 from tests.harness.ports import free_port
+from tests.harness.prefork import Loaded
 from tests.harness.waiting import patience, wait_for
 
 GATE = str(Path(sys.executable).parent / "gate")
@@ -34,17 +36,50 @@ def listener(name: str, kind: str, host: str = "127.0.0.1", **more: Any) -> dict
 
 
 def run_gate(
-    *arguments: str, check: bool = True, stdin: str | None = None
+    *arguments: str,
+    check: bool = True,
+    stdin: str | None = None,
+    environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a `gate` command to its end."""
-    return subprocess.run(
-        [GATE, *arguments],
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=patience(60),
-        input=stdin,
-    )
+    """Run a `gate` command to its end, in our environment if no other is given."""
+    command = [GATE, *arguments]
+    if prefork.is_executed():
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=patience(60),
+            input=stdin,
+            env=environment,
+        )
+    registry = arguments[:1] == ("registry",)
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as given,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+    ):
+        given.write(stdin or "")
+        given.seek(0)
+        copy = prefork.start(
+            command,
+            Loaded.REGISTRY if registry else Loaded.GATE,
+            stdin=given,
+            output=output,
+            errors=errors,
+            environment=environment,
+        )
+        try:
+            copy.wait(patience(60))
+        except subprocess.TimeoutExpired:
+            copy.kill()
+            raise
+        for file in (output, errors):
+            file.seek(0)
+        done = subprocess.CompletedProcess(command, copy.wait(), output.read(), errors.read())
+    if check:
+        done.check_returncode()
+    return done
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,7 +116,7 @@ class Gate:
     """A program that becomes the gate, with what goes before the gate's own words."""
     plane: Plane = field(default_factory=planes.default)
     """Which data plane its workers have."""
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | prefork.Copy | None = None
     ports: dict[str, int] = field(default_factory=dict)
     admin: int = 0
 
@@ -124,6 +159,8 @@ class Gate:
 
     def launch(self, pass_fds: Sequence[int] = ()) -> Gate:
         """Start the program, with descriptors of ours if it is to have some; waits for nothing."""
+        command = [*self.through, GATE, "serve", "--config", str(self.config)]
+        environment = os.environ | self.plane.environment
         limit = self.descriptors
 
         def lower_limit() -> None:
@@ -131,16 +168,32 @@ class Gate:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.through, GATE, "serve", "--config", str(self.config)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                pass_fds=pass_fds,
-                preexec_fn=lower_limit if limit is not None else None,
-                env=os.environ | self.plane.environment,
-            )
+            if self.through or pass_fds or prefork.is_executed():
+                self.process = subprocess.Popen(
+                    command,
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=pass_fds,
+                    preexec_fn=lower_limit if limit is not None else None,
+                    env=environment,
+                )
+            else:
+                self.process = prefork.start(
+                    command,
+                    self._loaded,
+                    output=log,
+                    errors=log,
+                    environment=environment,
+                    open_files=limit,
+                )
         return self
+
+    @property
+    def _loaded(self) -> Loaded:
+        """What a gate of these settings loads."""
+        inside = self.settings["sync"].get("registry", "embedded") == "embedded"
+        return Loaded.REGISTRY if inside else Loaded.GATE
 
     def start_until(self, condition: Callable[[], bool], what: str) -> Gate:
         """Start the program and return when the condition is true."""

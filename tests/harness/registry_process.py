@@ -25,9 +25,11 @@ from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
 from gate.settings import RegistrySettings
+from tests.harness import prefork
 from tests.harness.gate_process import GATE
 from tests.harness.new_registry import migrated
 from tests.harness.ports import free_port
+from tests.harness.prefork import Loaded
 from tests.harness.waiting import patience, wait_for
 
 
@@ -37,7 +39,7 @@ class RegistryProcess:
 
     folder: Path
     registry: dict[str, Any] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | prefork.Copy | None = None
     ca: Path | None = None
     """The CA of its certificate, where it has one."""
 
@@ -89,13 +91,20 @@ class RegistryProcess:
         """Start it, and return when it answers."""
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [GATE, "registry", "serve", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={key: value for key, value in os.environ.items() if "GATE" not in key},
-            )
+            command = [GATE, "registry", "serve", "--config", str(self.config)]
+            environment = {key: value for key, value in os.environ.items() if "GATE" not in key}
+            if prefork.is_executed():
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                )
+            else:
+                self.process = prefork.start(
+                    command, Loaded.REGISTRY, output=log, errors=log, environment=environment
+                )
         wait_for(lambda: self._serves(before), f"the registry; its log is {self.log}", 30)
         return self
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import prefork
 from tests.harness.following import follow, make_gate, passes, wait_for_revision
 from tests.harness.gate_process import GATE, Gate
 from tests.harness.ports import free_port
@@ -76,7 +77,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     registry = RegistryProcess(folder / "registry")
     document = registry.config.read_text() + "log:\n  level: debug\n"
     registry.config.write_text(document)
-    registry.start()
+    with prefork.executing():  # the process list shows what was executed
+        registry.start()
     gate = make_gate(
         folder / "gate",
         follow(registry),
@@ -97,7 +99,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     assert any(name.startswith("signing key") for name in secrets)
     try:
         revision = registry.file("a.cn")
-        gate.start()
+        with prefork.executing():
+            gate.start()
         wait_for_revision(gate, revision)
         yield Scene(gate, registry, secrets)
     finally:

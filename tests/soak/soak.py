@@ -26,6 +26,7 @@ import lmdb
 
 from gate.registry.client import Remote, RemoteError
 from gate.registry.places import ACCESS_FILE
+from tests.harness import prefork
 from tests.harness.gate_process import Gate, listener, usage
 from tests.harness.hello import real_hello
 from tests.harness.http_origin import HttpOrigin
@@ -100,7 +101,8 @@ class Soak:
     def run(self, progress: Callable[[str], None] = lambda line: None) -> Report:
         """Soak; the report says what was found, and `progress` is told every minute."""
         self._began = began = time.monotonic()
-        self._gate.start()
+        with prefork.executing():
+            self._gate.start()
         try:
             access = json.loads((self._gate.directory / "registry" / ACCESS_FILE).read_text())
             truth = Truth(Remote(access["url"], access["token"]), self._rng)

@@ -20,6 +20,8 @@ from tests.harness.running import fill, log_of, new_gate, status_of
 from tests.harness.tools import require
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("executed")  # systemd executes it
+
 SETTINGS = Settings(
     listeners=(
         Listener(name="http", kind="http", address=Address(host="127.0.0.1", port=8080)),

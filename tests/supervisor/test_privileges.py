@@ -8,12 +8,16 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.harness.gate_process import GATE, Gate, listener
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.ports import free_low_port
 from tests.harness.rights import require_privileged_ports
 from tests.harness.running import fill, new_gate, refused, status_of
 from tests.supervisor.users import NET_BIND_SERVICE, as_nobody, own, status_fields
+
+pytestmark = pytest.mark.usefixtures("executed")  # what it may still read when it is somebody else
 
 
 def test_the_processes_become_the_wanted_user_and_cannot_go_back(

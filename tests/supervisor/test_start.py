@@ -21,6 +21,8 @@ from tests.harness.running import (
 )
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("executed")  # it is about that
+
 
 def test_a_gate_starts_serves_and_stops_with_0(gate: Gate) -> None:
     assert status_of(gate, "www.example.com") == 200

@@ -39,6 +39,8 @@ from tests.supervisor.users import (
     status_fields,
 )
 
+pytestmark = pytest.mark.usefixtures("executed")  # the same program is executed again
+
 
 def upgraded(gate: Gate) -> int:
     """How often another program has taken over and is ready."""
