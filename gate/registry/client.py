@@ -268,9 +268,12 @@ class Remote:
             while piece := response.read(_PIECE):
                 yield piece
 
-    def blocked(self, account: str | None, *, limit: int | None) -> Iterator[BlockedMatch]:
-        """Yield blocked domains that seem an account's."""
-        query = {} if account is None else {"account": account}
+    def blocked(
+        self, account: str | None, domain: str | None = None, *, limit: int | None
+    ) -> Iterator[BlockedMatch]:
+        """Yield blocked domains that seem an account's; only one, with `domain`."""
+        asked = {"account": account, "domain": domain}
+        query = {name: text for name, text in asked.items() if text is not None}
         for item in self._pages("/v1/blocked", query, limit):
             yield BlockedMatch.model_validate(item)
 

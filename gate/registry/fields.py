@@ -62,6 +62,17 @@ def clean_text(text: str, *, field: str, limit: int = MAX_TEXT) -> str:
     return text
 
 
+def clean_note(text: str, *, field: str, limit: int) -> str:
+    """Give back a remark, which may have lines, in NFC without outer spaces; it may be empty.
+
+    Raises RegistryError `text_invalid` for the characters that `clean_text` does not take.
+    """
+    lines = unicodedata.normalize("NFC", text.strip()).splitlines()
+    if sum(map(len, lines)) > limit or not all(line.isprintable() for line in lines):
+        raise RegistryError("text_invalid", field=field, limit=limit)
+    return "\n".join(lines)
+
+
 def folded(name: str) -> str:
     """Return a name as it is searched: capitals and small letters are one."""
     return name.casefold()

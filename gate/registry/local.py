@@ -277,12 +277,16 @@ class Local:
         """Return every filing, in pieces."""
         return export_filings(self.registry.database, form)
 
-    def blocked(self, account: str | None, *, limit: int | None) -> Iterator[BlockedMatch]:
-        """Return blocked domains that seem an account's."""
+    def blocked(
+        self, account: str | None, domain: str | None = None, *, limit: int | None
+    ) -> Iterator[BlockedMatch]:
+        """Return blocked domains that seem an account's; only one, with `domain`."""
 
         def page(after: str, size: int) -> list[BlockedMatch]:
             with self.registry.database.read() as connection:
-                return find_matches(connection, account=account, after=after, limit=size)
+                return find_matches(
+                    connection, account=account, domain=domain, after=after, limit=size
+                )
 
         return _pages(page, lambda row: row.domain, "", limit)
 

@@ -6,6 +6,7 @@ which come and go in between are neither skipped nor shown twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -46,6 +47,8 @@ from gate.registry.views import (
 )
 
 _FEW: Final = 1_000
+_LIKE_SIGNS: Final = re.compile(r"[\\%_]")
+_LITERALLY: Final = r"\\\g<0>"
 _BEHIND: Final = "{"
 """Sorts behind every character of a domain."""
 
@@ -309,8 +312,12 @@ def _named(connection: Connection, text: str) -> ColumnElement[bool]:
 
     A list of subjects, if it is short: their names are looked through in an index of their own.
     """
-    look = func.instr if connection.dialect.name == "sqlite" else func.strpos
-    condition: ColumnElement[bool] = look(subjects.c.folded, folded(text)) > 0
+    part = folded(text)
+    condition: ColumnElement[bool]
+    if connection.dialect.name == "sqlite":
+        condition = func.instr(subjects.c.folded, part) > 0
+    else:  # with `pg_trgm` by its index
+        condition = subjects.c.folded.like(f"%{_LIKE_SIGNS.sub(_LITERALLY, part)}%")
     named = select(subjects.c.id).where(subjects.c.cancelled_at.is_(None), condition)
     few = list(connection.execute(named.limit(_FEW + 1)).scalars())
     return condition if len(few) > _FEW else subjects.c.id.in_(few)

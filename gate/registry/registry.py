@@ -26,7 +26,7 @@ from gate.registry.database import Database
 from gate.registry.dispatch import carry_out
 from gate.registry.errors import RegistryError
 from gate.registry.fields import clean_identifier, clean_text
-from gate.registry.gates import forget_positions, take_position
+from gate.registry.gates import forget_positions, rename_pushed, take_position
 from gate.registry.issuing import TokenIssuer
 from gate.registry.log import Head
 from gate.registry.operations import Work, overriding
@@ -107,6 +107,7 @@ class Registry:
         self._listeners: list[Listener] = []
         self.sms_gateway: SmsGateway = LogGateway()
         self.tokens = TokenIssuer(self._writing)
+        self._reminder = reminding.Reminder()
 
     def now(self) -> int:
         """Return the time in whole Unix seconds."""
@@ -368,14 +369,14 @@ class Registry:
         """Keep who an account was verified as. Needs the role registrar."""
         actor.needs(Role.REGISTRAR)
         with self._writing(actor) as work:
-            put_account(work.connection, account, known)
+            put_account(work.connection, account, known, now=work.now)
             record(work, "put_account", account, known.model_dump())
 
     def put_owner(self, domain: str, known: OwnerFacts, *, actor: Actor) -> None:
         """Keep a domain's verified owner. Needs the role registrar."""
         actor.needs(Role.REGISTRAR)
         with self._writing(actor) as work:
-            put_owner(work.connection, domain, known)
+            put_owner(work.connection, domain, known, now=work.now)
             record(work, "put_owner", domain, known.model_dump())
 
     def put_networks(self, owners: Sequence[NetworkOwner], *, actor: Actor) -> None:
@@ -396,7 +397,7 @@ class Registry:
         now = self.now()
         blocked = match_all(self.database, now=now)
         made = sum(
-            reminding.remind(self.database, self.policy, kind, now=now)
+            self._reminder.look(self.database, self.policy, kind, now=now)
             for kind in self.policy.told_of
         )
         with self.database.read() as connection:
@@ -430,10 +431,14 @@ class Registry:
             else:
                 notices.failed(connection, sending, error, self.now())
 
-    def take_positions(self, told: Mapping[str, GatePosition]) -> None:
-        """Keep the words of gates about what they enforce."""
+    def take_positions(
+        self, told: Mapping[str, GatePosition], renamed: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep the words of gates about what they enforce; `renamed` have told their own names."""
         with self.database.write() as connection:
             log.head(connection, lock=True)
+            for old, new in sorted((renamed or {}).items()):
+                rename_pushed(connection, old, new)
             for gate, position in sorted(told.items()):
                 take_position(connection, gate, position, self.now())
 

@@ -34,7 +34,7 @@ from gate.names import InvalidName, NameFault, canonical, to_display
 from gate.policy.verdict import REMINDED
 from gate.registry.errors import RegistryError
 from gate.registry.fields import clean_identifier
-from gate.registry.schema import unfiled
+from gate.registry.gate_schema import unfiled
 from gate.registry.unfiled import (
     MAX_DESTINATIONS,
     RefusedName,

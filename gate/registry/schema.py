@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -19,8 +20,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    case,
     text,
 )
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -40,9 +43,13 @@ Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 _LIVE = text("cancelled_at IS NULL")
 _OPEN = text("origin = 'order' AND state NOT IN ('done', 'withdrawn', 'abandoned')")
 _WAITING = text("origin = 'operation' AND state = 'authority_review' AND type = 'first_filing'")
-_UNTAKEN = text("taken_at IS NULL")
+UNTAKEN = text("taken_at IS NULL")
 _TIMED = text("timer_at IS NOT NULL")
 _ESTIMATED = text("due_known_to IS NOT NULL")
+
+# Of indexes; a query that is to have one says just these.
+HOLLOW = text("cancelled_at IS NULL AND hollow_since IS NOT NULL")
+FILED = text("status = 'filed'")
 
 subjects = Table(
     "subjects",
@@ -60,6 +67,8 @@ subjects = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("cancelled_at", BigInteger),
+    # Since when it has had no service; null while it has one. Means nothing once it is cancelled.
+    Column("hollow_since", BigInteger),
     CheckConstraint("kind IN ('unit', 'person')", name="kind"),
 )
 for _column in (subjects.c.licence, subjects.c.account, subjects.c.certificate):
@@ -74,6 +83,7 @@ for _column in (subjects.c.licence, subjects.c.account, subjects.c.certificate):
 
 # To look into every name without reading every row.
 Index("ix_subjects_live_folded", subjects.c.folded, sqlite_where=_LIVE, postgresql_where=_LIVE)
+Index("ix_subjects_hollow", subjects.c.licence, sqlite_where=HOLLOW, postgresql_where=HOLLOW)
 
 services = Table(
     "services",
@@ -122,10 +132,23 @@ domains = Table(
     Column("revision", BigInteger, nullable=False),
     # Null once the domain is absent.
     Column("service_id", Id, ForeignKey("services.id")),
+    # The midnight (China) that began the last day with traffic that gates told of; 0 for none.
+    Column("seen_at", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("status IN ('filed', 'filed_elsewhere', 'suspended', 'absent')", name="status"),
     CheckConstraint("(status = 'absent') = (service_id IS NULL)", name="holder"),
     Index("ix_domains_service_id", "service_id"),
     sqlite_with_rowid=False,
+)
+# When a domain was last seen, or its record changed: it is idle since then.
+stirred: ColumnElement[int] = case(
+    (domains.c.seen_at > domains.c.changed_at, domains.c.seen_at), else_=domains.c.changed_at
+)
+Index(
+    "ix_domains_filed_stirred",
+    Grouping(stirred),  # PostgreSQL asks for the parentheses
+    domains.c.domain,
+    sqlite_where=FILED,
+    postgresql_where=FILED,
 )
 
 # What operators have decided for every gate (see `gate.registry.operations.overriding`), and what
@@ -271,20 +294,8 @@ notices = Table(
 Index(
     "ix_notices_next_at",
     notices.c.next_at,
-    sqlite_where=_UNTAKEN,
-    postgresql_where=_UNTAKEN,
-)
-
-# What gates tell of the revision that they enforce: the first word about each, and the last.
-gate_positions = Table(
-    "gate_positions",
-    metadata,
-    Column("gate", Bytewise, primary_key=True),
-    Column("epoch", Bytewise, primary_key=True),
-    Column("revision", Id, primary_key=True, autoincrement=False),
-    Column("channel", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
+    sqlite_where=UNTAKEN,
+    postgresql_where=UNTAKEN,
 )
 
 # Domains that an order holds: each at most once.
@@ -422,90 +433,4 @@ answers = Table(
     Column("answer", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
     Index("ix_answers_time", "time"),
-)
-
-# What gates report: blocked names that visitors ask for, one row for each name and gate.
-unfiled = Table(
-    "unfiled",
-    metadata,
-    Column("name", Bytewise, primary_key=True),
-    Column("gate", Bytewise, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("count", BigInteger, nullable=False),
-    Column("first_seen", BigInteger, nullable=False),
-    Column("last_seen", BigInteger, nullable=False),
-    # JSON: addresses with their counts, the most asked first; null where none were told.
-    Column("destinations", Text),
-    Index("ix_unfiled_last_seen", "last_seen"),
-    sqlite_with_rowid=False,
-)
-
-# What only gates know, put beside the records: see `gate.registry.sightings`.
-
-# The last day with traffic of each filed domain that gates told of, as a proleptic ordinal, China.
-traffic = Table(
-    "traffic",
-    metadata,
-    Column("domain", Bytewise, primary_key=True),
-    Column("day", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-# How far each gate's word goes: from which day on it has told all, without a gap.
-traffic_gates = Table(
-    "traffic_gates",
-    metadata,
-    Column("gate", Bytewise, primary_key=True),
-    Column("first_day", Integer, nullable=False),
-    Column("whole_since", Integer, nullable=False),
-    Column("last_day", Integer, nullable=False),
-)
-
-# Whose hosts are in which network of the provider.
-account_networks = Table(
-    "account_networks",
-    metadata,
-    Column("network", Bytewise, primary_key=True),
-    Column("account", Bytewise, nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
-)
-
-# Blocked domains that seem an account's, as of the last look.
-blocked_matches = Table(
-    "blocked_matches",
-    metadata,
-    Column("domain", Bytewise, primary_key=True),
-    Column("account", Bytewise, nullable=False),
-    Column("evidence", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("first_seen", BigInteger, nullable=False),
-    Column("last_seen", BigInteger, nullable=False),
-    Index("ix_blocked_matches_account", "account", "domain"),
-)
-
-# The outbox of what is told to accounts without an order: see `gate.registry.sightings.reminding`.
-account_notices = Table(
-    "account_notices",
-    metadata,
-    # What it is about (blocked, idle, hollow), since when, and on which day after that it is told.
-    Column("kind", Bytewise, primary_key=True),
-    Column("target", Bytewise, primary_key=True),
-    Column("since", BigInteger, primary_key=True, autoincrement=False),
-    Column("day", Integer, primary_key=True, autoincrement=False),
-    Column("channel", Bytewise, primary_key=True),
-    Column("account", Bytewise, nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    # JSON: what the message says (`gate.registry.sightings.views.AccountNotice`).
-    Column("notice", Text, nullable=False),
-    Column("next_at", BigInteger, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("taken_at", BigInteger),
-    Column("error", Text, nullable=False),
-)
-Index(
-    "ix_account_notices_next_at",
-    account_notices.c.next_at,
-    sqlite_where=_UNTAKEN,
-    postgresql_where=_UNTAKEN,
 )

@@ -22,13 +22,15 @@ def verify(connection: Connection, provider: str) -> Iterator[str]:
 
     Looked at in one state: the log has no gap and ends at its head; the last kept change of each
     domain is what is on record, or what an operator decided over it; each domain's status and
-    licence number are those of its service, subject and access filings.
+    licence number are those of its service, subject and access filings; a subject is noted as
+    hollow if, and since, it has no service.
     """
     head = log.head(connection)
     last: dict[str, tuple[int, Change]] = {}
     yield from _check_log(connection, head, last)
     yield from _check_domains(connection, head, last)
     yield from _check_records(connection, provider)
+    yield from _check_hollow(connection)
 
 
 def _check_log(
@@ -116,3 +118,25 @@ def _check_records(connection: Connection, provider: str) -> Iterator[str]:
     )
     for (service,) in connection.execute(crowded):
         yield f"service {service} has no domain, or is a website with several"
+
+
+def _check_hollow(connection: Connection) -> Iterator[str]:
+    """Yield where what is kept of a subject without services is not what its services tell."""
+    live = func.count(services.c.id).filter(services.c.cancelled_at.is_(None))
+    rows = connection.execution_options(yield_per=_ROWS).execute(
+        select(
+            subjects.c.licence,
+            subjects.c.hollow_since,
+            subjects.c.created_at,
+            live.label("live"),
+            func.max(services.c.cancelled_at).label("ended"),
+        )
+        .join(services, services.c.subject_id == subjects.c.id, isouter=True)
+        .where(subjects.c.cancelled_at.is_(None))
+        .group_by(subjects.c.id, subjects.c.licence, subjects.c.hollow_since, subjects.c.created_at)
+        .having(or_(live == 0, subjects.c.hollow_since.is_not(None)))
+    )
+    for row in rows:
+        since = None if row.live else row.created_at if row.ended is None else row.ended
+        if since != row.hollow_since:
+            yield f"{row.licence} is kept as hollow since {row.hollow_since}, and is since {since}"

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from gate.changes.position import GatePosition
-from gate.registry.commands import Approve, CancelAccess, CancelService, Role
+from gate.registry.bulk.importing import import_file
+from gate.registry.bulk.modes import ImportMode
+from gate.registry.commands import Approve, CancelAccess, CancelService, CancelSubject, Role
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import AbandonOrder, NewOrder, SubmitOrder
 from gate.registry.orders.facts import AccountFacts, OwnerFacts
 from gate.registry.orders.kinds import OrderType
 from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.working_days import china_date
 from gate.registry.registry import LOCAL, Registry
+from gate.registry.schema import subjects
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches
 from gate.registry.sightings.networks import accounts_of, find_networks
-from gate.registry.sightings.traffic import count_idle, find_idle, watch
+from gate.registry.sightings.reminding import Reminder
+from gate.registry.sightings.traffic import count_idle, find_idle, place, watch
 from gate.registry.sightings.views import BlockedMatch, Evidence, NetworkOwner, TrafficReport
 from gate.registry.unfiled import UnfiledName, UnfiledReport
+from gate.registry.verifying import verify
 from gate.settings import OrderSettings
 from tests.harness.waiting import wait_for
 from tests.registry.conftest import Api, Clock
-from tests.registry.filings import do, file_first, first_filing
+from tests.registry.filings import do, file_another, file_first, first_filing
 from tests.registry.orders.steps import filing, owner, take
 
 DAY = 86_400
@@ -362,6 +372,33 @@ class TestIdleFilings:
         self.every_day(registry, clock, 1)
         assert idle(registry) == ["young.cn"]
 
+    def test_pages_go_from_the_longest_idle_on_and_skip_nothing(
+        self, registry: Registry, clock: Clock
+    ) -> None:
+        for number in range(7):
+            file_first_of(registry, f"quiet{number}.cn", f"a{number}")
+        for day in range(60):
+            seen = {20: ("quiet5.cn",), 10: ("quiet2.cn", "quiet6.cn"), 50: ("quiet0.cn",)}
+            tell(registry, "g1", TODAY + timedelta(day), *seen.get(day, ()))
+            clock.now += DAY
+        found: list[str] = []
+        after = ""
+        with registry.database.read() as connection:
+            while page := find_idle(connection, 30, now=registry.now(), after=after, limit=2):
+                found += [one.domain for one in page]
+                after = place(page[-1])
+        assert found == [f"quiet{number}.cn" for number in (1, 3, 4, 2, 6, 5)]
+
+    @pytest.mark.parametrize("after", ["nonsense", "-1 a.cn", f"{10**15} a.cn", "１ a.cn"])
+    async def test_a_place_that_is_none_is_refused(self, api: Api, after: str) -> None:
+        registry = api.service.registry
+        for day in range(-2, 0):
+            tell(registry, "g1", china_date(registry.now()) + timedelta(day))
+        tell(registry, "g1", china_date(registry.now()))
+        cursor = base64.urlsafe_b64encode(after.encode()).decode()
+        answer = await api.call("GET", f"/v1/idle?days=1&cursor={cursor}")
+        assert (answer.status, answer.json()["code"]) == (422, "cursor_invalid")
+
     @pytest.mark.parametrize("day", [TODAY - timedelta(8), TODAY + timedelta(2)])
     def test_a_day_that_can_not_be_is_refused(self, lite: Registry, day: date) -> None:
         with pytest.raises(RegistryError) as caught:
@@ -401,6 +438,117 @@ def test_a_subject_is_hollow_from_the_end_of_its_last_service_on(
     clock.now += 5 * DAY
     do(registry, CancelService(domain="a.cn"))
     assert hollow(registry) == [("鲁ICP备09090609号", int(clock.now))]
+
+
+FILED = "domain,licence,subject,account\n"
+HOLLOW_WAYS: dict[str, tuple[tuple[str, str, bool], ...]] = {
+    # What a list brings (and whether it is all there is): which domain is hollow's afterwards.
+    "a list that is all there is leaves the last service out": (
+        (
+            "a.cn,鲁ICP备10000001号-1,某某网络公司,a1\nb.cn,鲁ICP备10000002号-1,另一公司,a2\n",
+            "",
+            True,
+        ),
+        ("b.cn,鲁ICP备10000002号-1,另一公司,a2\n", "鲁ICP备10000001号", True),
+    ),
+    "it leaves out one service of two": (
+        (
+            "a.cn,鲁ICP备10000001号-1,某某网络公司,a1\nc.cn,鲁ICP备10000001号-2,某某网络公司,a1\n"
+            "b.cn,鲁ICP备10000002号-1,另一公司,a2\n",
+            "",
+            True,
+        ),
+        (
+            "a.cn,鲁ICP备10000001号-1,某某网络公司,a1\nb.cn,鲁ICP备10000002号-1,另一公司,a2\n",
+            "",
+            True,
+        ),
+    ),
+    "a list brings the hollow one another service": (
+        (
+            "a.cn,鲁ICP备10000001号-1,某某网络公司,a1\nb.cn,鲁ICP备10000002号-1,另一公司,a2\n",
+            "",
+            True,
+        ),
+        ("b.cn,鲁ICP备10000002号-1,另一公司,a2\n", "鲁ICP备10000001号", True),
+        ("new.cn,鲁ICP备10000001号-5,某某网络公司,a1\n", "", False),
+    ),
+}
+
+
+@pytest.mark.parametrize("lists", HOLLOW_WAYS.values(), ids=HOLLOW_WAYS)
+def test_what_lists_leave_hollow_is_kept_right(
+    registry: Registry, clock: Clock, tmp_path: Path, lists: Sequence[tuple[str, str, bool]]
+) -> None:
+    for number, (rows, expected, complete) in enumerate(lists):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(FILED + rows)
+        mode = ImportMode.REPLACE if complete else ImportMode.ADD
+        for _ in import_file(registry, path, actor=LOCAL, mode=mode, max_shrink=1.0):
+            pass
+        assert [licence for licence, _ in hollow(registry)] == ([expected] if expected else [])
+        with registry.database.read() as connection:
+            assert list(verify(connection, "gate")) == []
+        clock.now += DAY
+
+
+def test_a_hollow_subject_that_files_again_is_hollow_no_more_and_may_become_it_again(
+    registry: Registry, clock: Clock
+) -> None:
+    file_first(registry, "a.cn")
+    for number in range(3):
+        do(registry, CancelService(domain="a.cn" if number == 0 else f"b{number - 1}.cn"))
+        assert hollow(registry) == [("鲁ICP备09090609号", int(clock.now))]
+        clock.now -= DAY  # a clock that jumps back
+        file_another(registry, f"b{number}.cn")
+        assert hollow(registry) == []
+        clock.now += 3 * DAY
+        with registry.database.read() as connection:
+            assert list(verify(connection, "gate")) == []
+    do(registry, CancelSubject(licence="鲁ICP备09090609号"))
+    assert hollow(registry) == []
+
+
+def test_a_hollow_subject_that_is_noted_wrongly_is_found_by_verify(lite: Registry) -> None:
+    file_first(lite, "a.cn")
+    with lite.database.write() as connection:
+        connection.exec_driver_sql("UPDATE subjects SET hollow_since = 5")
+    with lite.database.read() as connection:
+        (fault,) = verify(connection, "gate")
+    assert "鲁ICP备09090609号 is kept as hollow since 5" in fault
+    with lite.database.write() as connection:
+        connection.exec_driver_sql("UPDATE subjects SET hollow_since = NULL")
+
+
+def test_however_many_are_to_be_told_each_has_its_turn(registry: Registry) -> None:
+    count = 1_700
+    hollow_ones = [
+        {
+            "id": number,
+            "licence": f"京ICP备{10000000 + number}号",
+            "province": "京",
+            "name": f"{number}公司",
+            "folded": f"{number}公司",
+            "kind": "unit",
+            "account": f"a{number}",
+            "created_at": registry.now(),
+            "changed_at": registry.now(),
+            "hollow_since": registry.now(),
+        }
+        for number in range(count)
+    ]
+    with registry.database.write() as connection:
+        connection.execute(insert(subjects), hollow_ones)
+    policy = OrderPolicy.of(OrderSettings.model_validate({"sightings": {"notices": ["hollow"]}}))
+    reminder = Reminder(most=500)
+    looks = [
+        reminder.look(registry.database, policy, "hollow", now=registry.now()) for _ in range(6)
+    ]
+    assert looks == [500, 500, 500, 200, 0, 0]
+    registry.policy = policy
+    assert sorted(account for account, _, _ in told(registry)) == sorted(
+        f"a{number}" for number in range(count)
+    )
 
 
 def test_a_hollow_subject_s_account_is_told_at_once_and_on_days_5_10_and_15(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,7 +18,7 @@ from gate.cli.registry.target import (
     target_options,
 )
 from gate.registry.orders.commands import NewOrder
-from gate.registry.sightings.views import MAX_NETWORKS, BlockedMatch, NetworkOwner
+from gate.registry.sightings.views import MAX_NETWORKS, NetworkOwner
 
 _limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 
@@ -59,21 +58,16 @@ def blocked(
 
 
 def _make_draft(target: Target, account: str | None, domain: str, *, as_json: bool) -> None:
-    row = _match(target.blocked(account, limit=None), domain)
+    row = next(target.blocked(account, domain, limit=1), None)
+    if row is None:
+        raise click.ClickException(
+            f"{domain} is not among the blocked domains that seem an account's; see "
+            "`gate registry blocked`"
+        )
     if row.draft is None:
         why = f"order {row.order} names it already" if row.order else "no order would open it"
         raise click.ClickException(f"{domain}: {why}")
     take(target, NewOrder(account=row.account, entry=row.draft), as_json=as_json)
-
-
-def _match(rows: Iterator[BlockedMatch], domain: str) -> BlockedMatch:
-    for row in rows:
-        if domain in (row.domain, row.display):
-            return row
-    raise click.ClickException(
-        f"{domain} is not among the blocked domains that seem an account's; see "
-        "`gate registry blocked`"
-    )
 
 
 @click.command()

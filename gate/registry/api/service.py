@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -55,6 +55,17 @@ NOTICE_SECONDS: Final = 2
 """Between two looks at the outbox of notices without news."""
 
 _ANYBODY: Final = Actor("anybody", Role.READER)
+
+
+@contextlib.contextmanager
+def _going_on(trouble: str) -> Iterator[None]:
+    """Log what keeps one round of a standing task from its end: the next one comes."""
+    try:
+        yield
+    except RegistryError as error:
+        _log.warning("%s: %s", trouble, error)
+    except Exception:
+        _log.exception("%s, by a fault of this program", trouble)
 
 
 class RegistryService:
@@ -138,10 +149,8 @@ class RegistryService:
 
     async def _tidy(self) -> None:
         while True:
-            try:
+            with _going_on("the log could not be compacted"):
                 await self.write(lambda: self.registry.tidy(keep=self.settings.keep_changes))
-            except RegistryError as error:
-                _log.warning("the log could not be compacted: %s", error)
             await asyncio.sleep(TIDY_SECONDS)
 
     async def _watch_the_set(self) -> None:
@@ -158,42 +167,34 @@ class RegistryService:
         """Do what the clocks of orders have come to, now and every few seconds."""
         while True:
             failed: list[int] = []
-            try:
+            with _going_on("the orders' clocks could not be looked at"):
                 while (await self.write(partial(self.registry.sweep_some, failed))).more:
                     pass
-            except RegistryError as error:
-                _log.warning("the orders' clocks could not be looked at: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), self.settings.orders.sweep_seconds)
             self._look.clear()
 
     async def _look_around(self) -> None:
         """Put what gates have seen beside the records, now and then."""
+        loop = asyncio.get_running_loop()
         while True:
-            try:
-                loop = asyncio.get_running_loop()
+            with _going_on("what gates have seen could not be looked at"):
                 self.look = await loop.run_in_executor(self.long_reader, self.registry.look_around)
                 if self.look.notices:
                     self._news.set()
-            except RegistryError as error:
-                _log.warning("what gates have seen could not be looked at: %s", error)
-            except Exception:  # it is no reason to stop the service
-                _log.exception("the look at what gates have seen met a fault of this program")
             await asyncio.sleep(self.settings.orders.sightings.seconds)
 
-    async def _keep_positions(self, told: Told) -> None:
-        await self.write(partial(self.registry.take_positions, told))
+    async def _keep_positions(self, told: Told, renamed: Mapping[str, str]) -> None:
+        await self.write(partial(self.registry.take_positions, told, renamed))
 
     async def _tell_owners(self) -> None:
         """Send what is in the outbox of notices, as it comes and as it is due again."""
         while True:
-            try:
+            with _going_on("the notices could not be looked at"):
                 while found := await self.write(self.registry.claim_notices):
                     await asyncio.gather(*map(self._send, found))
                 while others := await self.write(self.registry.claim_account_notices):
                     await asyncio.gather(*map(self._send, others))
-            except RegistryError as error:
-                _log.warning("the notices could not be looked at: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), NOTICE_SECONDS)
             self._news.clear()
@@ -212,20 +213,12 @@ class RegistryService:
 
     async def read(self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `query(connection, ...)` in a read transaction of its own."""
-        return await self._read(self.reader, query, *args, **kwargs)
 
-    async def read_long(self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a query that may look at every row as `read` does, where it keeps no short one."""
-        return await self._read(self.long_reader, query, *args, **kwargs)
-
-    async def _read(
-        self, threads: ThreadPoolExecutor, query: Callable[..., T], *args: Any, **kwargs: Any
-    ) -> T:
         def run() -> T:
             with self.registry.database.read() as connection:
                 return query(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(threads, run)
+        return await asyncio.get_running_loop().run_in_executor(self.reader, run)
 
     async def in_pieces(self, pieces: Generator[bytes]) -> AsyncGenerator[bytes]:
         """Yield what a generator gives, run on a thread for long reads; it is closed at the end."""

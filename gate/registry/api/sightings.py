@@ -15,7 +15,7 @@ from gate.registry.errors import RegistryError
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches
 from gate.registry.sightings.networks import find_networks
-from gate.registry.sightings.traffic import find_idle, watch
+from gate.registry.sightings.traffic import find_idle, place, watch
 from gate.registry.sightings.views import (
     BlockedMatch,
     HollowSubject,
@@ -32,6 +32,7 @@ class MatchQuery(PageQuery):
     """Whose blocked domains; an owner sees its own."""
 
     account: str | None = Field(None, max_length=64, description="账号 / of this account only")
+    domain: str | None = Field(None, max_length=1024, description="域名 / this domain only")
 
 
 class MatchPage(Model):
@@ -89,7 +90,11 @@ async def blocked(call: RegistryCall) -> MatchPage:
             raise RegistryError("grant_missing", grant=Grant.VIEW)
         account = call.caller.account
     rows = await call.service.read(
-        find_matches, account=account, after=asked.after_text(), limit=asked.limit
+        find_matches,
+        account=account,
+        domain=asked.domain,
+        after=asked.after_text(),
+        limit=asked.limit,
     )
     return MatchPage(items=tuple(rows), next=next_cursor(rows, asked.limit, lambda row: row.domain))
 
@@ -99,20 +104,20 @@ async def idle(call: RegistryCall) -> IdlePage:
     asked: IdleQuery = call.query
     registry = call.service.registry
     days, now = asked.days or registry.policy.idle_days, registry.now()
-    rows = await call.service.read_long(
+    rows = await call.service.read(
         find_idle, days, now=now, after=asked.after_text(), limit=asked.limit
     )
     return IdlePage(
         watch=await call.service.read(watch, days, now=now),
         items=tuple(rows),
-        next=next_cursor(rows, asked.limit, lambda row: row.domain),
+        next=next_cursor(rows, asked.limit, place),
     )
 
 
 async def hollow(call: RegistryCall) -> HollowPage:
     """Return subjects on record without any service."""
     asked: PageQuery = call.query
-    rows = await call.service.read_long(find_hollow, after=asked.after_text(), limit=asked.limit)
+    rows = await call.service.read(find_hollow, after=asked.after_text(), limit=asked.limit)
     return HollowPage(
         items=tuple(rows), next=next_cursor(rows, asked.limit, lambda row: row.licence)
     )

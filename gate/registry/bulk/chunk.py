@@ -32,6 +32,7 @@ from gate.registry.bulk.rows import insert_rows
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import MAX_DOMAINS, domain_status, folded
 from gate.registry.operations import Work
+from gate.registry.operations.hollowing import hollow_no_more
 from gate.registry.schema import accesses, domains, reservations, services, subjects
 
 _SUBJECT: Final = (
@@ -66,6 +67,7 @@ class _Owner:
     name: str
     account: str | None
     certificate: str | None
+    hollow: bool = False
     sites: dict[tuple[ServiceKind, int], _Site] = field(default_factory=dict)
 
 
@@ -104,6 +106,7 @@ class Chunk:
         self._new_services: list[tuple[Any, ...]] = []
         self._new_accesses: list[tuple[Any, ...]] = []
         self._bound: dict[int, _Owner] = {}
+        self._filled: list[int] = []
         self._touched: dict[str, _Site] = {}
 
     def add(self, record: FilingRecord) -> RowOutcome:
@@ -161,6 +164,8 @@ class Chunk:
         insert_rows(connection, subjects, _SUBJECT, self._new_subjects)
         insert_rows(connection, services, _SERVICE, self._new_services)
         insert_rows(connection, accesses, _ACCESS, self._new_accesses)
+        if self._filled:
+            hollow_no_more(connection, self._filled)
         if self._bound:
             connection.execute(
                 update(subjects)
@@ -287,6 +292,9 @@ class Chunk:
         site = _Site(self._next_service, number, record.suspended)
         self._next_service += 1
         owner.sites[(number.kind, number.site)] = site
+        if owner.hollow:
+            owner.hollow = False
+            self._filled.append(owner.id)
         self._new_services.append(
             (
                 site.id,
@@ -333,12 +341,19 @@ class Chunk:
             sites[service].providers.add(provider)
 
     def _read_owners(self, records: Sequence[FilingRecord]) -> None:
-        columns = (subjects.c.id, subjects.c.name, subjects.c.account, subjects.c.certificate)
+        columns = (
+            subjects.c.id,
+            subjects.c.name,
+            subjects.c.account,
+            subjects.c.certificate,
+            subjects.c.hollow_since,
+        )
         live = subjects.c.cancelled_at.is_(None)
         licences = {str(record.number.subject): record.number.subject for record in records}
         found: dict[int, _Owner] = {}
         for row in self._select(subjects.c.licence, licences, *columns, where=live):
-            owner = _Owner(row.id, row.licence, row.name, row.account, row.certificate)
+            hollow = row.hollow_since is not None
+            owner = _Owner(row.id, row.licence, row.name, row.account, row.certificate, hollow)
             self._owners[owner.licence] = found[owner.id] = owner
         for column, holders, keys in (
             (subjects.c.account, self._accounts, {record.account for record in records}),

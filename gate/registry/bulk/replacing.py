@@ -18,6 +18,7 @@ from gate.registry import log
 from gate.registry.errors import RegistryError
 from gate.registry.log import Head
 from gate.registry.operations import overriding
+from gate.registry.operations.hollowing import left_hollow
 from gate.registry.operations.work import Work
 from gate.registry.schema import accesses, domains, services
 
@@ -95,6 +96,7 @@ def cancel(work: Work, head: Head, gone: Sequence[tuple[str, int]]) -> Head:
             .where(services.c.id.in_(empty))
             .values(cancelled_at=work.now, changed_at=work.now)
         )
+        left_hollow(connection, empty)
         part = replace(work, head=head, changes=changes)
         overriding.cover(part)
         head = log.append(connection, head, "import", part.changes, work.now)

@@ -9,13 +9,14 @@ from sqlalchemy import Connection, select
 
 from gate.names import InvalidName, canonical, to_display
 from gate.registry.errors import RegistryError, Said
+from gate.registry.gate_schema import blocked_matches, unfiled
 from gate.registry.gates import GateInForce, in_force
 from gate.registry.orders.queries import order_view
 from gate.registry.orders.states import END_STATES, PARTY_NAMES, Party, next_steps
 from gate.registry.orders.views import OrderView
 from gate.registry.orders.working_days import CHINA
 from gate.registry.reports import most_asked, read_destinations
-from gate.registry.schema import blocked_matches, domains, order_items, orders, overrides, unfiled
+from gate.registry.schema import domains, order_items, orders, overrides
 from gate.registry.unfiled import UnfiledDestination
 
 

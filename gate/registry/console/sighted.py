@@ -14,7 +14,7 @@ from gate.registry.orders.states import Party
 from gate.registry.orders.steps import PARTY_ROLES
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches, match_of
-from gate.registry.sightings.traffic import find_idle, watch
+from gate.registry.sightings.traffic import find_idle, place, watch
 
 _MOST_DAYS: Final = 3_650
 
@@ -47,10 +47,10 @@ async def idle(request: web.Request) -> web.Response:
     actor.needs(Role.READER)
     registry = service.registry
     days, now = _days(request.query.get("days"), registry.policy.idle_days), registry.now()
-    after = request.query.get("after", "")[:253]
+    after = request.query.get("after", "")[:280]
     far = await service.read(watch, days, now=now)
-    rows = await service.read_long(find_idle, days, now=now, after=after, limit=PAGE)
-    following = rows[-1].domain if len(rows) == PAGE else None
+    rows = await service.read(find_idle, days, now=now, after=after, limit=PAGE)
+    following = place(rows[-1]) if len(rows) == PAGE else None
     return render("idle.html", request, {"watch": far, "rows": rows, "following": following})
 
 
@@ -59,7 +59,7 @@ async def hollow(request: web.Request) -> web.Response:
     service, actor = request.app[SERVICE], request[ACTOR]
     actor.needs(Role.READER)
     after = request.query.get("after", "")[:64]
-    rows = await service.read_long(find_hollow, after=after, limit=PAGE)
+    rows = await service.read(find_hollow, after=after, limit=PAGE)
     following = rows[-1].licence if len(rows) == PAGE else None
     return render("hollow.html", request, {"rows": rows, "following": following})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from gate.changes.position import GatePosition
@@ -27,15 +27,20 @@ class Positions:
 
     def __init__(
         self,
-        write: Callable[[Told], Awaitable[None]],
+        write: Callable[[Told, Mapping[str, str]], Awaitable[None]],
         pushed: Callable[[], Sequence[GateStatus]],
         epoch: Callable[[], str],
     ) -> None:
-        """`write` keeps what was told; `pushed` are the gates that acknowledge pushes."""
+        """`write` keeps what was told, and which gates have another name than before.
+
+        `pushed` are the gates that acknowledge pushes.
+        """
         self._write = write
         self._pushed = pushed
         self._epoch = epoch
         self._told: Told = {}
+        self._renamed: dict[str, str] = {}
+        self._own_names: dict[str, str] = {}
         self._acknowledged: dict[str, float] = {}
         self.news = asyncio.Event()
         """Set, and made anew, when something was written."""
@@ -52,10 +57,11 @@ class Positions:
             if not self._told:
                 continue
             told, self._told = self._told, {}
+            renamed, self._renamed = self._renamed, {}
             try:
-                await self._write(told)
+                await self._write(told, renamed)
             except RegistryError as error:
-                self._told = told | self._told
+                self._told, self._renamed = told | self._told, renamed | self._renamed
                 _log.warning("the gates' positions wait to be written: %s", error)
                 continue
             news, self.news = self.news, asyncio.Event()
@@ -72,6 +78,10 @@ class Positions:
             # By the name under which it also pulls and reports: it is one gate. Two that give
             # themselves one name would be taken for one, so they stay apart.
             own = gate.calls_itself if names[gate.calls_itself] == 1 else None
+            if own is not None and own not in (gate.name, self._own_names.get(gate.name)):
+                self._own_names[gate.name] = own
+                if gate.name not in names:  # else that is what another calls itself
+                    self._renamed[gate.name] = own
             self._told[own or gate.name] = GatePosition(
                 epoch=self._epoch(), revision=gate.revision, channel="push"
             )

@@ -6,6 +6,7 @@ from sqlalchemy import delete, update
 
 from gate.registry.commands import CancelService, CancelSubject
 from gate.registry.operations import checks
+from gate.registry.operations.hollowing import left_hollow
 from gate.registry.operations.work import Service, Work
 from gate.registry.schema import accesses, services, subjects
 
@@ -17,6 +18,7 @@ def cancel_service(work: Work, command: CancelService) -> str:
     """
     service = checks.known_service(work, command.licence, command.domain)
     _end(work, service)
+    left_hollow(work.connection, [service.id])
     return str(service.number)
 
 

@@ -23,6 +23,7 @@ from gate.registry.fields import (
     parse_subject,
 )
 from gate.registry.operations import checks
+from gate.registry.operations.hollowing import hollow_no_more
 from gate.registry.operations.work import (
     ACCESSES,
     SERVICE,
@@ -139,6 +140,8 @@ def file_new(
         subject = insert_subject(work, number, request.subject, request.account)
     elif subject.account is None:
         bind_account(work, subject, request.account)
+    if subject.hollow:
+        hollow_no_more(work.connection, [subject.id])
     site = given.site if given is not None else _next_site(work, subject)
     service = Service(work.new_id(services), subject, request.service.kind, site, suspended=False)
     _insert_service(work, service, request.service)

@@ -30,6 +30,8 @@ class Subject:
     number: SubjectNumber
     name: str
     account: str | None
+    hollow: bool = False
+    """It has no service."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -166,7 +168,13 @@ class Work:
         return list(map(_read_service, rows))
 
 
-_SUBJECT: Final = (subjects.c.id, subjects.c.licence, subjects.c.name, subjects.c.account)
+_SUBJECT: Final = (
+    subjects.c.id,
+    subjects.c.licence,
+    subjects.c.name,
+    subjects.c.account,
+    subjects.c.hollow_since,
+)
 _SERVICE: Final = (
     *_SUBJECT,
     services.c.id.label("service"),
@@ -182,7 +190,8 @@ _IS_LIVE: Final = (
 
 
 def _read_subject(row: Any) -> Subject:
-    return Subject(row.id, parse_subject(row.licence), row.name, row.account)
+    number, hollow = parse_subject(row.licence), row.hollow_since is not None
+    return Subject(row.id, number, row.name, row.account, hollow)
 
 
 def _read_service(row: Any) -> Service:

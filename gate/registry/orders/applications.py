@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from gate.registry.commands import Approve, FirstFiling, NewService, Reject
 from gate.registry.errors import RegistryError
-from gate.registry.fields import clean_text
+from gate.registry.fields import clean_text, parse_subject
 from gate.registry.operations import filing
 from gate.registry.operations.work import Work
 from gate.registry.orders import effects
@@ -123,12 +123,18 @@ def _approve_application(work: Work, order: Order, licence: str | None) -> None:
 
 
 def _submit(work: Work, account: str, entry: OrderEntry, kind: OrderType) -> Filed:
+    subject = entry.subject.licence
     order = create(
-        work, account, entry, kind, origin="operation", state=OrderState.AUTHORITY_REVIEW
+        work,
+        account,
+        entry,
+        kind,
+        origin="operation",
+        state=OrderState.AUTHORITY_REVIEW,
+        province=parse_subject(subject).province if subject else entry.subject.province,
     )
     order.submitted_at, order.submitted_by = work.now, work.actor
     effects.hold(work, order)
-    subject = entry.subject.licence
     set_items(work, order, [*entry.items[0].domains, *([subject] if subject else [])])
     add_event(work, order, Event.SUBMIT, Party.REVIEWER, detail={"direct": True})
     save(work, order)

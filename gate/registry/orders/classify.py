@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from gate.registry.errors import RegistryError
+from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import (
     check_province,
+    clean_note,
     clean_text,
     fileable_domain,
     fileable_domains,
@@ -16,7 +17,13 @@ from gate.registry.fields import (
     parse_subject,
 )
 from gate.registry.operations.work import Service, Subject, Work
-from gate.registry.orders.entries import ItemEntry, OrderEntry, SubjectEntry
+from gate.registry.orders.entries import (
+    MAX_NOTE,
+    ItemEntry,
+    OrderEntry,
+    PersonEntry,
+    SubjectEntry,
+)
 from gate.registry.orders.kinds import (
     OTHER_TYPES,
     NoType,
@@ -41,17 +48,32 @@ class Records:
 def canonical(entry: OrderEntry) -> OrderEntry:
     """Return the entry with its names, numbers and domains in canonical form.
 
-    Raises RegistryError for the first that can't be one.
+    Raises RegistryError for the first that can't be one, and for a domain that is named twice.
     """
-    return entry.model_copy(
+    items = tuple(
+        _canonical_item(item, f"items.{position}") for position, item in enumerate(entry.items)
+    )
+    found = entry.model_copy(
         update={
             "subject": _canonical_subject(entry.subject),
-            "items": tuple(
-                _canonical_item(item, f"items.{position}")
-                for position, item in enumerate(entry.items)
-            ),
+            "items": items,
+            "remark": clean_note(entry.remark, field="remark", limit=MAX_NOTE),
         }
     )
+    _each_once(found)
+    return found
+
+
+def _each_once(entry: OrderEntry) -> None:
+    """Raise RegistryError `domain_repeated` for a domain that two items ask for."""
+    seen: set[str] = set()
+    names = "new_domains" if entry.purpose is Purpose.CHANGE else "domains"
+    for position, item in enumerate(entry.items):
+        for place, domain in enumerate(getattr(item, names) or ()):
+            if domain in seen:
+                field = f"items.{position}.{names}.{place}"
+                raise RegistryError("domain_repeated", field=field, domain=domain)
+            seen.add(domain)
 
 
 def look_up(work: Work, account: str, entry: OrderEntry) -> Records:
@@ -68,7 +90,7 @@ def order_type(work: Work, entry: OrderEntry, records: Records) -> OrderType:
     """Return the type of an order.
 
     Raises RegistryError `domain_conflict`, `already_here`, `not_filed_here`, `order_mixes_types`,
-    or `order_incomplete` for what it has to name first.
+    `service_repeated`, or `order_incomplete` for what it has to name first.
     """
     if entry.purpose is not Purpose.FILE:
         return _type_of_what_is_here(work, entry, records)
@@ -81,6 +103,7 @@ def order_type(work: Work, entry: OrderEntry, records: Records) -> OrderType:
         field = f"items.{position}.domains"
         if not item.domains:
             raise RegistryError("order_incomplete", field=field)
+        _service_once(records, position)
         found = filing_type(
             subject_on_record=known,
             subject_accessed=accessed,
@@ -137,6 +160,15 @@ def _may_claim(work: Work, subject: Subject, entry: SubjectEntry) -> bool:
     return row.certificate is None or entry.certificate == row.certificate
 
 
+def province_of(entry: OrderEntry, records: Records) -> str | None:
+    """Return the province whose authority an order is for, by the number if there is one."""
+    if records.subject is not None:
+        return records.subject.number.province
+    if entry.subject.licence is not None:
+        return parse_subject(entry.subject.licence).province
+    return entry.subject.province
+
+
 def targets(entry: OrderEntry, records: Records) -> list[str]:
     """Return what an order can be found by."""
     found: list[str] = []
@@ -164,14 +196,16 @@ def held_domains(entry: OrderEntry) -> list[str]:
 def _type_of_what_is_here(work: Work, entry: OrderEntry, records: Records) -> OrderType:
     subject = records.subject
     if subject is None or not is_here(work, subject):
-        named = entry.subject.licence or entry.subject.name or entry.purpose.value
-        raise RegistryError("not_filed_here", field="subject", what=named)
+        named = entry.subject.licence or entry.subject.name
+        what: str | Said = named or Said("主体", "the subject")
+        raise RegistryError("not_filed_here", field="subject", what=what)
     for position, (item, service) in enumerate(zip(entry.items, records.services, strict=True)):
-        what = item.licence or (item.domains[0] if item.domains else None)
-        if what is None:
+        what = item.licence or (item.domains[0] if item.domains else "")
+        if not what:
             raise RegistryError("order_incomplete", field=f"items.{position}.licence")
         if service is None or service.subject.id != subject.id or not work.accessed(service):
             raise RegistryError("not_filed_here", field=f"items.{position}", what=what)
+        _service_once(records, position)
     changes_subject = entry.purpose is Purpose.CHANGE and _changes_subject(entry.subject)
     if changes_subject and entry.items:
         raise RegistryError("order_mixes_types", field="items")
@@ -179,6 +213,14 @@ def _type_of_what_is_here(work: Work, entry: OrderEntry, records: Records) -> Or
     if found is None or (found is OrderType.CHANGE_FILING and not changes_subject):
         raise RegistryError("order_incomplete", field="items")
     return found
+
+
+def _service_once(records: Records, position: int) -> None:
+    """Raise RegistryError `service_repeated` for a service that an item before means, too."""
+    service = records.services[position]
+    if service is not None and service in records.services[:position]:
+        field = f"items.{position}"
+        raise RegistryError("service_repeated", field=field, licence=service.number)
 
 
 def _changes_subject(entry: SubjectEntry) -> bool:
@@ -222,13 +264,29 @@ def _canonical_subject(entry: SubjectEntry) -> SubjectEntry:
             update[name] = check_province(text, field=f"subject.{name}")
     if entry.licence is not None:
         update["licence"] = str(parse_subject(entry.licence, field="subject.licence"))
+    if entry.principal is not None:
+        update["principal"] = _canonical_person(entry.principal, "subject.principal")
     return entry.model_copy(update=update)
 
 
+def _canonical_person(person: PersonEntry, field: str) -> PersonEntry:
+    return person.model_copy(update={"name": clean_text(person.name, field=f"{field}.name")})
+
+
 def _canonical_item(item: ItemEntry, field: str) -> ItemEntry:
-    update: dict[str, object] = {}
-    if item.name is not None:
-        update["name"] = clean_text(item.name, field=f"{field}.name")
+    update: dict[str, object] = {
+        "matters": tuple(
+            clean_text(matter, field=f"{field}.matters.{position}")
+            for position, matter in enumerate(item.matters)
+        ),
+        "remark": clean_note(item.remark, field=f"{field}.remark", limit=MAX_NOTE),
+    }
+    for name in ("name", "approval"):
+        text = getattr(item, name)
+        if text is not None:
+            update[name] = clean_text(text, field=f"{field}.{name}")
+    if item.principal is not None:
+        update["principal"] = _canonical_person(item.principal, f"{field}.principal")
     if item.domains:
         update["domains"] = tuple(
             fileable_domain(text, field=f"{field}.domains.{position}")

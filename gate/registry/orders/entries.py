@@ -36,7 +36,8 @@ Phone = Annotated[
         examples=["13800000000"],
     ),
 ]
-Note = Annotated[str, Field(max_length=500)]
+MAX_NOTE: Final = 500
+Note = Annotated[str, Field(max_length=MAX_NOTE)]
 
 
 class PersonEntry(Model):

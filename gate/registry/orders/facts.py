@@ -14,10 +14,17 @@ from sqlalchemy import Connection, delete, func, insert, select
 from gate.licence import ServiceKind
 from gate.net.model import Model
 from gate.registry.commands import SubjectKind, Text
+from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_identifier, clean_text, fileable_domain
 from gate.registry.operations.transaction import Lookup
 from gate.registry.operations.work import Work
-from gate.registry.orders.classify import Records, check_subject, look_up, order_type
+from gate.registry.orders.classify import (
+    Records,
+    check_subject,
+    look_up,
+    order_type,
+    province_of,
+)
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.record import Order
 from gate.registry.orders.rulebook import Finding
@@ -40,20 +47,26 @@ class OwnerFacts(Model):
     here: bool = Field(False, description="在本服务商注册 / registered with this provider")
 
 
+_AHEAD_SECONDS: Final = 86_400
+"""How far the clock of the provider's systems may be ahead."""
+_LATEST: Final = 4_102_444_800
+"""2100: times that were taken before they were looked at may be such that no calendar has."""
+
 VERIFIED: Final = Lookup(
     accounts.c.account,
     accounts,
-    lambda row: VerifiedAccount(row.name, row.verified_at),
+    lambda row: VerifiedAccount(row.name, min(row.verified_at, _LATEST)),
 )
 OWNER: Final = Lookup(
     domain_owners.c.domain,
     domain_owners,
-    lambda row: DomainOwner(row.owner, row.verified_at, row.here),
+    lambda row: DomainOwner(row.owner, min(row.verified_at, _LATEST), row.here),
 )
 
 
-def put_account(connection: Connection, account: str, known: AccountFacts) -> None:
+def put_account(connection: Connection, account: str, known: AccountFacts, *, now: int) -> None:
     """Keep who an account was verified as. Raises RegistryError."""
+    _not_ahead(known.verified_at, now)
     account = clean_identifier(account, field="account")
     name = clean_text(known.name, field="name")
     connection.execute(delete(accounts).where(accounts.c.account == account))
@@ -62,8 +75,9 @@ def put_account(connection: Connection, account: str, known: AccountFacts) -> No
     )
 
 
-def put_owner(connection: Connection, domain: str, known: OwnerFacts) -> None:
+def put_owner(connection: Connection, domain: str, known: OwnerFacts, *, now: int) -> None:
     """Keep a domain's verified owner. Raises RegistryError."""
+    _not_ahead(known.verified_at, now)
     domain = fileable_domain(domain)
     owner = clean_text(known.owner, field="owner")
     connection.execute(delete(domain_owners).where(domain_owners.c.domain == domain))
@@ -72,6 +86,14 @@ def put_owner(connection: Connection, domain: str, known: OwnerFacts) -> None:
             domain=domain, owner=owner, verified_at=known.verified_at, here=known.here
         )
     )
+
+
+def _not_ahead(moment: int, now: int) -> None:
+    if moment > now + _AHEAD_SECONDS:
+        detail = Said(
+            "时间在将来；应为秒，不是毫秒", "it is in the future; write seconds, not milliseconds"
+        )
+        raise RegistryError("field_invalid", field="verified_at", detail=detail)
 
 
 def check_order(work: Work, order: Order) -> list[Finding]:
@@ -102,10 +124,9 @@ def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> F
     names = [domain for item in entry.items for domain in item.domains]
     owners = {name: one(OWNER, name) for name in names}
     count, apps, kind, name = 0, frozenset[str](), None, None
-    province = entry.subject.province
     subject = records.subject
     if subject is not None:
-        province, name = subject.number.province, subject.name
+        name = subject.name
         execute = work.reading.execute
         kind = execute(select(subjects.c.kind).where(subjects.c.id == subject.id)).scalar_one()
         live = (services.c.subject_id == subject.id, services.c.cancelled_at.is_(None))
@@ -119,8 +140,15 @@ def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> F
         owners={name: owner for name, owner in owners.items() if owner is not None},
         subject_name=name,
         subject_kind=None if kind is None else SubjectKind(kind),
-        province=province,
+        province=province_of(entry, records),
         services=count,
         known=subject is not None,
         app_names=apps,
+        websites={
+            place: frozenset(work.domains_of(service))
+            for place, (item, service) in enumerate(zip(entry.items, records.services, strict=True))
+            if service is not None
+            and service.kind is ServiceKind.WEBSITE
+            and item.new_domains is not None
+        },
     )

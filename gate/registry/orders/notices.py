@@ -9,6 +9,7 @@ receiver when they have.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +22,12 @@ from gate.net.model import Model
 from gate.registry.gates import GateInForce, in_force
 from gate.registry.orders.kinds import OrderType
 from gate.registry.orders.queries import events_of, order_view
-from gate.registry.orders.states import Event, OrderState, next_steps
+from gate.registry.orders.states import PARTY_NAMES, Event, OrderState, Party, next_steps
 from gate.registry.orders.views import EventView, OrderView
 from gate.registry.orders.working_days import CHINA
 from gate.registry.schema import notices
+
+_log = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 60
 BATCH: Final = 50
@@ -114,7 +117,13 @@ def claim(
     for row in rows:
         view = order_view(connection, row.order_id, now=now)
         (event,) = events_of(connection, row.order_id, after=row.number - 1, limit=1)
-        made = message(view, event, in_force(connection, event.detail.get("revision"), epoch))
+        gates = in_force(connection, event.detail.get("revision"), epoch)
+        try:
+            made = message(view, event, gates)
+        except Exception:  # one that can't be made keeps no other one waiting
+            _log.exception("notice %d of order %d could not be made", row.number, row.order_id)
+            _wait(connection, row.order_id, row.number, row.channel, now + _LONGEST_WAIT)
+            continue
         waits = made.revision is not None and len(made.gates) < made.gates_known
         if waits and now < event.time + _FOR_GATES:
             _wait(connection, row.order_id, row.number, row.channel, now + 1)
@@ -187,7 +196,8 @@ class _Text:
 
     detail: dict[str, Any]
     faults: tuple[NoticeFault, ...]
-    steps: Sequence[tuple[Event, Any]]
+    steps: Sequence[tuple[Event, Party]]
+    """Of one party: no state waits for two."""
     by: int | None
     estimate: bool
     licences: tuple[str, ...]
@@ -204,7 +214,8 @@ class _Text:
         if self.licences:
             lines.append(f"备案号：{'、'.join(self.licences)}")
         if self.steps:
-            lines.append("下一步：" + "、".join(event.zh for event, _ in self.steps[:3]))
+            party, _ = PARTY_NAMES[self.steps[0][1]]
+            lines.append(f"下一步（{party}）：" + "、".join(event.zh for event, _ in self.steps))
         if self.by is not None:
             lines.append(f"期限：{_day(self.by)}{'（预计）' if self.estimate else ''}")
         if self.revision is not None:
@@ -226,7 +237,8 @@ class _Text:
         if self.licences:
             lines.append(f"licence numbers: {', '.join(self.licences)}")
         if self.steps:
-            lines.append("next: " + ", ".join(event.value for event, _ in self.steps[:3]))
+            _, party = PARTY_NAMES[self.steps[0][1]]
+            lines.append(f"next, by {party}: " + ", ".join(event.value for event, _ in self.steps))
         if self.by is not None:
             lines.append(f"by: {_day(self.by)}{' (estimate)' if self.estimate else ''}")
         if self.revision is not None:

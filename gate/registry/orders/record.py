@@ -156,6 +156,7 @@ def create(
     *,
     origin: str,
     state: OrderState,
+    province: str | None,
 ) -> Order:
     """Return a new order's row; its first event is the caller's."""
     order = Order(
@@ -169,7 +170,7 @@ def create(
         made_at=work.now,
         made_by=work.actor,
         changed_at=work.now,
-        province=entry.subject.province or "",
+        province=province or "",
     )
     set_clocks(work, order)
     _put(work, order, new=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gate.licence import ServiceKind, ServiceNumber
 from gate.registry.commands import SubjectKind
@@ -22,7 +22,9 @@ from gate.registry.orders.rules import Checker, Facts
 from gate.registry.orders.states import END_STATES
 from gate.registry.schema import domains, orders, services, subjects
 
-_ROWS = 1_000
+_ROWS: Final = 1_000
+_NOT_OF_FILINGS: Final = frozenset({"remark_missing", "local_telephone", "hollow_subject"})
+"""Rules about what only an order has, or that a service on record can't break."""
 
 
 class NewlyRefused(NamedTuple):
@@ -65,6 +67,7 @@ def _filings(work: Work, changed: Rulebook) -> Iterator[NewlyRefused]:
     after = 0
     columns = (
         services.c.id,
+        services.c.subject_id,
         services.c.name,
         services.c.kind,
         services.c.site,
@@ -86,6 +89,15 @@ def _filings(work: Work, changed: Rulebook) -> Iterator[NewlyRefused]:
         held = select(domains.c.service_id, domains.c.domain).where(domains.c.service_id.in_(ids))
         for service, domain in work.reading.execute(held):
             named.setdefault(service, []).append(domain)
+        theirs = (
+            select(services.c.subject_id, func.count())
+            .where(
+                services.c.cancelled_at.is_(None),
+                services.c.subject_id.in_({row.subject_id for row in rows}),
+            )
+            .group_by(services.c.subject_id)
+        )
+        counts = dict(tuple(row) for row in work.reading.execute(theirs))
         for row in rows:
             number = parse_subject(row.licence)
             kind = ServiceKind(row.kind)
@@ -98,10 +110,12 @@ def _filings(work: Work, changed: Rulebook) -> Iterator[NewlyRefused]:
                 subject_name=row.subject,
                 subject_kind=subject.kind,
                 province=number.province,
+                services=counts[row.subject_id] - 1,  # beside this one
                 known=True,
             )
             entry = OrderEntry(subject=subject, items=(item,))
-            new = _new(work, changed, entry, OrderType.NEW_SERVICE_HERE, facts)
+            found = _new(work, changed, entry, OrderType.NEW_SERVICE_HERE, facts)
+            new = tuple(one for one in found if one.code not in _NOT_OF_FILINGS)
             if new:
                 yield NewlyRefused(str(ServiceNumber(number, kind, row.site)), new)
         after = rows[-1].id

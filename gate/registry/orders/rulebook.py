@@ -76,6 +76,11 @@ RULES: Final[Mapping[str, RuleText]] = {
         "{domain} 不单独备案：请填写 {registrable}，它包含其下所有域名",
         "{domain} is not filed by itself: name {registrable}, which covers what is below it",
     ),
+    "domain_replaced": RuleText(
+        "P",
+        "网站的域名不能变更为 {domain}：请将 {domain} 作为新增服务备案",
+        "a website's domain can't be changed to {domain}: file {domain} as a new service",
+    ),
     "account_name": RuleText(
         "S",
         "账号的实名认证为“{verified}”，应与主体名称“{name}”一致（单位也可为法定代表人）",

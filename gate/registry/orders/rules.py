@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import MAXYEAR, date, timedelta
 from typing import Final
 
 from gate.licence import PROVINCES, ServiceKind
@@ -93,6 +93,8 @@ class Facts:
     known: bool = False
     """The subject is on record."""
     app_names: frozenset[str] = frozenset()
+    websites: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """Of the items that change a website on record: its domains as they are."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,6 +119,7 @@ class Checker:
         yield from self._count(entry, person)
         if kind not in FILINGS | ACCESSES:
             yield from self._names(entry, facts)
+            yield from self._changes(entry, facts)
             return
         yield from self._subject(entry, kind, facts, person)
         yield from self._account(entry, facts, person)
@@ -130,14 +133,16 @@ class Checker:
         return (facts.subject_kind or entry.subject.kind) is SubjectKind.PERSON
 
     def _count(self, entry: OrderEntry, person: bool) -> Iterator[Finding]:
-        limit = self.limits.items_person if person else self.limits.items_unit
-        weight = Weight.REFUSE
-        theirs = self.province.order_limit if self.province is not None else None
-        if theirs is not None and theirs.value < limit:
-            limit, weight = theirs.value, theirs.weight
-        if len(entry.items) > limit:
-            count = len(entry.items)
-            yield finding("items_limit", weight, "items", limit=limit, count=count)
+        limits = [(self.limits.items_person if person else self.limits.items_unit, Weight.REFUSE)]
+        if self.province is not None and self.province.order_limit is not None:
+            limits.append((self.province.order_limit.value, self.province.order_limit.weight))
+        count = len(entry.items)
+        # The lowest counts; but one that only warns does not hide a higher one that refuses.
+        for weight in Weight:
+            values = [value for value, does in limits if does is weight and count > value]
+            if values:
+                yield finding("items_limit", weight, "items", limit=min(values), count=count)
+                return
 
     def _subject(
         self, entry: OrderEntry, kind: OrderType, facts: Facts, person: bool
@@ -255,6 +260,14 @@ class Checker:
                 if word in item.name:
                     yield finding("site_name_word", weight, at, word=word)
 
+    def _changes(self, entry: OrderEntry, facts: Facts) -> Iterator[Finding]:
+        """A website may lose a name that it has from before 2019, and get no other one."""
+        for place, on_record in facts.websites.items():
+            for number, domain in enumerate(entry.items[place].new_domains or ()):
+                if domain not in on_record:
+                    where = f"items.{place}.new_domains.{number}"
+                    yield finding("domain_replaced", Weight.REFUSE, where, domain=domain)
+
     def _provincial(
         self,
         rules: ProvinceRules,
@@ -347,9 +360,11 @@ class Checker:
 
 
 def _add_months(day: date, months: int) -> date:
-    """Return the same day some months later, or that month's last day."""
+    """Return the same day some months later, or that month's last day; the last of all days."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     month += 1
+    if year > MAXYEAR:
+        return date.max
     for last in (day.day, 30, 29, 28):
         try:
             return date(year, month, min(day.day, last))

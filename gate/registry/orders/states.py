@@ -276,6 +276,9 @@ CLOCKS: Final[dict[OrderState, tuple[Clock, ...]]] = {
     OrderState.ABANDONED: (),
 }
 
+OUTCOMES: Final = frozenset({Event.WRONG_CODE, Event.ALL_VERIFIED, Event.SMS_FAILED})
+"""Moves that follow of a step, or of what a gateway reports: nobody takes them."""
+
 RESTARTS: Final = frozenset({(OrderState.DRAFT, Event.UPDATE)})
 """Moves that stay in their state, and begin its clocks anew."""
 
@@ -304,4 +307,8 @@ def target(found: Move, *, needs_sms: bool) -> OrderState:
 
 def next_steps(state: OrderState) -> list[tuple[Event, Party]]:
     """Return what people may do now, and who: for lists, notices and the console."""
-    return [(event, row.party) for event, row in TABLE[state].items() if row.party != Party.CLOCK]
+    return [
+        (event, row.party)
+        for event, row in TABLE[state].items()
+        if row.party != Party.CLOCK and event not in OUTCOMES
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gate.registry.commands import Grant, Role
 from gate.registry.errors import RegistryError, Said
@@ -17,6 +17,7 @@ from gate.registry.orders.classify import (
     check_subject,
     look_up,
     order_type,
+    province_of,
     targets,
 )
 from gate.registry.orders.commands import (
@@ -168,9 +169,17 @@ def _create(work: Work, command: NewOrder) -> Order:
     account = clean_identifier(account, field="account")
     _one_open(work, account)
     entry = canonical(unmasked(command.entry, None))
-    kind, found = _classified(work, account, entry)
-    order = create(work, account, entry, kind, origin="order", state=OrderState.DRAFT)
-    set_items(work, order, found)
+    told = _classified(work, account, entry)
+    order = create(
+        work,
+        account,
+        entry,
+        told.type,
+        origin="order",
+        state=OrderState.DRAFT,
+        province=told.province,
+    )
+    set_items(work, order, told.targets)
     add_event(work, order, Event.CREATE, Party.OWNER)
     save(work, order)
     return order
@@ -182,8 +191,17 @@ def _one_open(work: Work, account: str) -> None:
         raise RegistryError("order_open", field="account", account=account, order=waiting[0])
 
 
-def _classified(work: Work, account: str, entry: OrderEntry) -> tuple[OrderType | None, list[str]]:
-    """Return the type, or None for what does not name enough yet, and what to find the order by."""
+class _Classified(NamedTuple):
+    """What the records make of an entry."""
+
+    type: OrderType | None
+    """None for what does not name enough yet."""
+    targets: list[str]
+    """What to find the order by."""
+    province: str | None
+
+
+def _classified(work: Work, account: str, entry: OrderEntry) -> _Classified:
     records = look_up(work, account, entry)
     kind: OrderType | None
     try:
@@ -193,7 +211,7 @@ def _classified(work: Work, account: str, entry: OrderEntry) -> tuple[OrderType 
             raise
         kind = None
     check_subject(work, account, entry, records)
-    return kind, targets(entry, records)
+    return _Classified(kind, targets(entry, records), province_of(entry, records))
 
 
 def _check(work: Work, order: Order, event: Event) -> str:
@@ -227,9 +245,9 @@ def _update(work: Work, order: Order, command: Step) -> StepTaken:
     assert isinstance(command, UpdateOrder)  # noqa: S101 - by the table below
     _allowed(work, order, command)
     order.entry = canonical(unmasked(command.entry, order.entry))
-    order.province = order.entry.subject.province or ""
-    order.type, found = _classified(work, order.account, order.entry)
-    set_items(work, order, found)
+    told = _classified(work, order.account, order.entry)
+    order.type, order.province = told.type, told.province or ""
+    set_items(work, order, told.targets)
     if order.state in HOLDING_STATES:
         effects.hold(work, order)
     happen(work, order, Event.UPDATE, Party.OWNER)

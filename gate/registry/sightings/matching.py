@@ -19,12 +19,13 @@ from gate.licence import ServiceKind
 from gate.names import registrable, to_display
 from gate.registry import log
 from gate.registry.database import Database
+from gate.registry.fields import fileable_domain
+from gate.registry.gate_schema import blocked_matches, unfiled
 from gate.registry.orders.entries import ItemEntry, OrderEntry, SubjectEntry
 from gate.registry.orders.states import END_STATES
 from gate.registry.reports import read_destinations
 from gate.registry.schema import (
     accounts,
-    blocked_matches,
     domain_owners,
     domains,
     order_items,
@@ -32,7 +33,6 @@ from gate.registry.schema import (
     reservations,
     services,
     subjects,
-    unfiled,
 )
 from gate.registry.sightings.networks import accounts_of
 from gate.registry.sightings.views import BlockedMatch, Evidence
@@ -81,13 +81,23 @@ def match_all(database: Database, *, now: int) -> int:
 
 
 def find_matches(
-    connection: Connection, *, account: str | None, after: str, limit: int
+    connection: Connection,
+    *,
+    account: str | None,
+    domain: str | None = None,
+    after: str,
+    limit: int,
 ) -> list[BlockedMatch]:
-    """Return blocked domains that seem an account's (any's, if none is given), beyond `after`."""
+    """Return blocked domains that seem an account's (any's, if none is given), beyond `after`.
+
+    With `domain`, only that one, or the one above it. Raises RegistryError `domain_invalid`.
+    """
     table = blocked_matches
     query = select(table).where(table.c.domain > after).order_by(table.c.domain).limit(limit)
     if account is not None:
         query = query.where(table.c.account == account)
+    if domain is not None:
+        query = query.where(table.c.domain == registrable(fileable_domain(domain)))
     return _with_drafts(connection, connection.execute(query).all())
 
 

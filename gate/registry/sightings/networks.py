@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_identifier
-from gate.registry.schema import account_networks
+from gate.registry.gate_schema import account_networks
 from gate.registry.sightings.views import NetworkOwner
 
 

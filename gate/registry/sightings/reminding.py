@@ -4,31 +4,34 @@ A matter is told when it is found and on the days of `reminders` after it began,
 is; what a later day has overtaken is not told, and what has ended is told no more. A notice is
 put down once for each channel and stays until the channel has taken it. Its id is
 `KIND-SINCE-DAY-TARGET`.
+
+A look goes through so many matters of a kind at most, and the next one goes on from there: however
+many there are, each has its turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.registry.database import Database
+from gate.registry.gate_schema import account_notices
 from gate.registry.orders.policy import OrderPolicy
 from gate.registry.orders.working_days import china_midnight
-from gate.registry.schema import account_notices
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches
-from gate.registry.sightings.traffic import find_idle
+from gate.registry.sightings.traffic import find_idle, place
 from gate.registry.sightings.views import AccountNotice, BlockedMatch, HollowSubject, IdleFiling
 
 LEASE_SECONDS: Final = 60
 BATCH: Final = 50
 _DAY: Final = 86_400
 _PAGE: Final = 500
-_MOST: Final = 10_000
+MOST: Final = 10_000
 """Matters of one kind and one look."""
 _FIRST_WAIT: Final = 5
 _LONGEST_WAIT: Final = 3_600
@@ -57,21 +60,40 @@ class AccountSending:
     tries: int
 
 
-def remind(database: Database, policy: OrderPolicy, kind: str, *, now: int) -> int:
-    """Put what is to be told of a kind into the outbox, each thing once; return how many."""
-    made = 0
-    with database.read() as reading:
-        for matters in _MATTERS[kind](reading, policy, now):
-            rows = [
-                _row(kind, matter, day, channel, now)
-                for matter in matters
-                if (day := _day(matter.since, policy.terms.reminders, now)) is not None
-                for channel in policy.channels
-            ]
-            if rows:
-                with database.write() as connection:
-                    made += _put(connection, rows)
-    return made
+class _Page(NamedTuple):
+    """Some matters, and where the page after them begins; "" after the last."""
+
+    matters: list[_Matter]
+    following: str
+
+
+@dataclass(slots=True)
+class Reminder:
+    """Puts what is to be told into the outbox, each thing once, and knows where it was."""
+
+    most: int = MOST
+    _places: dict[str, str] = field(default_factory=dict)
+
+    def look(self, database: Database, policy: OrderPolicy, kind: str, *, now: int) -> int:
+        """Look at the next `most` matters of a kind; return how many notices were put down."""
+        made = 0
+        after = self._places.get(kind, "")
+        with database.read() as reading:
+            for _ in range(self.most // _PAGE):
+                matters, after = _PAGES[kind](reading, policy, now, after)
+                rows = [
+                    _row(kind, matter, day, channel, now)
+                    for matter in matters
+                    if (day := _day(matter.since, policy.terms.reminders, now)) is not None
+                    for channel in policy.channels
+                ]
+                if rows:
+                    with database.write() as connection:
+                        made += _put(connection, rows)
+                self._places[kind] = after
+                if not after:
+                    break
+        return made
 
 
 def claim(connection: Connection, channels: Sequence[str], *, now: int) -> list[AccountSending]:
@@ -164,15 +186,11 @@ def _update(connection: Connection, sending: AccountSending, **values: object) -
     )
 
 
-def _blocked(connection: Connection, policy: OrderPolicy, now: int) -> Iterator[list[_Matter]]:
+def _blocked(connection: Connection, policy: OrderPolicy, now: int, after: str) -> _Page:
     """Blocked domains with no order under way: who files one is told by that."""
-    after = ""
-    for _ in range(_MOST // _PAGE):
-        page = find_matches(connection, account=None, after=after, limit=_PAGE)
-        yield [_of_blocked(one) for one in page if one.order is None and one.draft is not None]
-        if len(page) < _PAGE:
-            return
-        after = page[-1].domain
+    page = find_matches(connection, account=None, after=after, limit=_PAGE)
+    matters = [_of_blocked(one) for one in page if one.order is None and one.draft is not None]
+    return _Page(matters, page[-1].domain if len(page) == _PAGE else "")
 
 
 def _of_blocked(one: BlockedMatch) -> _Matter:
@@ -189,14 +207,11 @@ def _of_blocked(one: BlockedMatch) -> _Matter:
     )
 
 
-def _idle(connection: Connection, policy: OrderPolicy, now: int) -> Iterator[list[_Matter]]:
-    after, days = "", policy.idle_days
-    for _ in range(_MOST // _PAGE):
-        page = find_idle(connection, days, now=now, after=after, limit=_PAGE, with_account=True)
-        yield [_of_idle(one, days) for one in page]
-        if len(page) < _PAGE:
-            return
-        after = page[-1].domain
+def _idle(connection: Connection, policy: OrderPolicy, now: int, after: str) -> _Page:
+    days = policy.idle_days
+    page = find_idle(connection, days, now=now, after=after, limit=_PAGE, with_account=True)
+    matters = [_of_idle(one, days) for one in page]
+    return _Page(matters, place(page[-1]) if len(page) == _PAGE else "")
 
 
 def _of_idle(one: IdleFiling, days: int) -> _Matter:
@@ -215,14 +230,9 @@ def _of_idle(one: IdleFiling, days: int) -> _Matter:
     )
 
 
-def _hollow(connection: Connection, policy: OrderPolicy, now: int) -> Iterator[list[_Matter]]:
-    after = ""
-    for _ in range(_MOST // _PAGE):
-        page = find_hollow(connection, after=after, limit=_PAGE, with_account=True)
-        yield [_of_hollow(one) for one in page]
-        if len(page) < _PAGE:
-            return
-        after = page[-1].licence
+def _hollow(connection: Connection, policy: OrderPolicy, now: int, after: str) -> _Page:
+    page = find_hollow(connection, after=after, limit=_PAGE, with_account=True)
+    return _Page(list(map(_of_hollow, page)), page[-1].licence if len(page) == _PAGE else "")
 
 
 def _of_hollow(one: HollowSubject) -> _Matter:
@@ -239,7 +249,7 @@ def _of_hollow(one: HollowSubject) -> _Matter:
     )
 
 
-_MATTERS: Final[dict[str, Callable[[Connection, OrderPolicy, int], Iterator[list[_Matter]]]]] = {
+_PAGES: Final[dict[str, Callable[[Connection, OrderPolicy, int, str], _Page]]] = {
     "blocked": _blocked,
     "idle": _idle,
     "hollow": _hollow,

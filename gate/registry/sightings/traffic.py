@@ -10,27 +10,21 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, func, insert, select, tuple_, update
 
-from gate.filings import Status
 from gate.names import to_display
+from gate.registry import log
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_identifier
+from gate.registry.gate_schema import gate_standings, traffic_gates
 from gate.registry.gates import GONE_SECONDS
-from gate.registry.orders.working_days import china_date
-from gate.registry.schema import (
-    domains,
-    gate_positions,
-    services,
-    subjects,
-    traffic,
-    traffic_gates,
-)
+from gate.registry.orders.working_days import china_date, china_midnight
+from gate.registry.schema import FILED, domains, services, stirred, subjects
 from gate.registry.sightings.views import IdleFiling, TrafficReport, TrafficTaken, Watch
 
 _LATE_DAYS: Final = 7
 """How old a report's day may be: a registry that was away is told late."""
+_DAY: Final = 86_400
 
 
 def take_traffic(connection: Connection, report: TrafficReport, *, now: int) -> TrafficTaken:
@@ -44,23 +38,13 @@ def take_traffic(connection: Connection, report: TrafficReport, *, now: int) -> 
         detail = Said("日期不在近七天内", "not one of the last seven days; check the gate's clock")
         raise RegistryError("field_invalid", field="day", detail=detail)
     day = report.day.toordinal()
+    log.head(connection, lock=True)  # others write these rows, too, in an order of their own
     _heard(connection, gate, day, lost=report.lost)
-    names = sorted(set(report.domains))
-    known = set(
-        connection.execute(select(domains.c.domain).where(domains.c.domain.in_(names))).scalars()
-    )
-    if known:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        new = dialect.insert(traffic)
-        connection.execute(
-            new.on_conflict_do_update(
-                index_elements=[traffic.c.domain],
-                set_={"day": new.excluded.day},
-                where=new.excluded.day > traffic.c.day,
-            ),
-            [{"domain": name, "day": day} for name in sorted(known)],
-        )
-    return TrafficTaken(taken=len(known))
+    named = domains.c.domain.in_(sorted(set(report.domains)))
+    known = connection.execute(select(func.count()).select_from(domains).where(named)).scalar_one()
+    seen = china_midnight(report.day)
+    connection.execute(update(domains).where(named, domains.c.seen_at < seen).values(seen_at=seen))
+    return TrafficTaken(taken=known)
 
 
 def _heard(connection: Connection, gate: str, day: int, *, lost: bool) -> None:
@@ -89,8 +73,8 @@ def watch(connection: Connection, days: int, *, now: int) -> Watch:
     gaps = [row.whole_since for row in gates if row.whole_since > row.first_day]
     since = None if first is None else max([first, *gaps])
     reporting = {row.gate for row in gates if row.last_day >= today - 1}
-    heard = gate_positions.c.seen_at >= now - GONE_SECONDS
-    known = set(connection.execute(select(gate_positions.c.gate).where(heard)).scalars())
+    heard = gate_standings.c.seen_at >= now - GONE_SECONDS
+    known = set(connection.execute(select(gate_standings.c.gate).where(heard)).scalars())
     silent = tuple(sorted(known - reporting))
     return Watch(
         days=days,
@@ -109,14 +93,19 @@ def find_idle(
     limit: int,
     with_account: bool = False,
 ) -> list[IdleFiling]:
-    """Return filed domains without traffic for `days`, in order, beyond `after`.
+    """Return filed domains without traffic for `days`, longest first, beyond `after`.
 
-    None while the gates' word does not go so far. A domain whose record has changed within these
-    days is not among them: it may not have been open before.
+    That is the `place` of the last one of the page before, and "" at the beginning. None while
+    the gates' word does not go so far. A domain whose record has changed within these days is not
+    among them: it may not have been open before. Raises RegistryError `cursor_invalid`.
     """
     if not watch(connection, days, now=now).sufficient:
         return []
-    fits = [domains.c.domain > after, _is_idle(days, now)]
+    fits: list[ColumnElement[bool]] = [_is_idle(days, now)]
+    if after:
+        moment, domain = _read_place(after)
+        # The first part is what SQLite looks up; the second is exact.
+        fits += [stirred >= moment, tuple_(stirred, domains.c.domain) > (moment, domain)]
     if with_account:
         fits.append(subjects.c.account.is_not(None))
     rows = connection.execute(
@@ -124,15 +113,14 @@ def find_idle(
             domains.c.domain,
             domains.c.licence,
             domains.c.changed_at,
+            domains.c.seen_at,
             subjects.c.account,
             subjects.c.name,
-            traffic.c.day,
         )
         .join(services, services.c.id == domains.c.service_id)
         .join(subjects, subjects.c.id == services.c.subject_id)
-        .outerjoin(traffic, traffic.c.domain == domains.c.domain)
-        .where(*fits)
-        .order_by(domains.c.domain)
+        .where(FILED, *fits)
+        .order_by(stirred, domains.c.domain)
         .limit(limit)
     )
     return [
@@ -142,7 +130,7 @@ def find_idle(
             licence=row.licence,
             account=row.account,
             subject=row.name,
-            last_day=None if row.day is None else date.fromordinal(row.day),
+            last_day=china_date(row.seen_at) if row.seen_at else None,
             changed_at=row.changed_at,
         )
         for row in rows
@@ -153,19 +141,24 @@ def count_idle(connection: Connection, days: int, *, now: int) -> int | None:
     """Return how many filed domains `find_idle` would list in all; None if that can't be said."""
     if not watch(connection, days, now=now).sufficient:
         return None
-    query = (
-        select(func.count())
-        .select_from(domains)
-        .outerjoin(traffic, traffic.c.domain == domains.c.domain)
-        .where(_is_idle(days, now))
-    )
+    query = select(func.count()).select_from(domains).where(FILED, _is_idle(days, now))
     return connection.execute(query).scalar_one()
 
 
 def _is_idle(days: int, now: int) -> ColumnElement[bool]:
-    today = china_date(now).toordinal()
-    return and_(
-        domains.c.status == Status.FILED.value,
-        domains.c.changed_at <= now - days * 86_400,
-        or_(traffic.c.day.is_(None), traffic.c.day < today - days + 1),
-    )
+    # A midnight is so long ago just when its day is `days` before today, or earlier.
+    return stirred <= now - days * _DAY
+
+
+def place(filing: IdleFiling) -> str:
+    """Return where the page after this filing begins, for `find_idle`."""
+    seen = 0 if filing.last_day is None else china_midnight(filing.last_day)
+    return f"{max(seen, filing.changed_at)} {filing.domain}"
+
+
+def _read_place(text: str) -> tuple[int, str]:
+    """Read what `place` wrote. Raises RegistryError `cursor_invalid`."""
+    moment, _, domain = text.partition(" ")
+    if not (moment.isascii() and moment.isdigit() and len(moment) <= 15):
+        raise RegistryError("cursor_invalid", field="cursor")
+    return int(moment), domain

@@ -24,6 +24,11 @@ ORDERS: Final = {
         "账号 {account} 已有未完成的备案订单（编号 {order}）；一个账号同时只能有一个订单",
         "account {account} has an open order, number {order}; one account has one at a time",
     ),
+    "service_repeated": Wording(
+        REFUSED,
+        "服务 {licence} 在同一订单中重复",
+        "service {licence} is named twice in one order",
+    ),
     "order_mixes_types": Wording(
         REFUSED,
         "一个订单只能是一种备案类型；请将不同类型的内容分开提交",

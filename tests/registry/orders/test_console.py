@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from yarl import URL
 
 from gate.registry.commands import EndOverride, ExemptDomain, Role
+from gate.registry.gate_schema import traffic_gates
 from gate.registry.orders.commands import (
     AbandonOrder,
     NewOrder,
@@ -24,7 +25,7 @@ from gate.registry.orders.queries import find_orders
 from gate.registry.orders.views import OrderQuery
 from gate.registry.orders.working_days import china_date
 from gate.registry.registry import LOCAL
-from gate.registry.schema import domains, services, subjects, traffic_gates
+from gate.registry.schema import domains, services, subjects
 from gate.registry.unfiled import UnfiledName, UnfiledReport
 from tests.harness.browser import Page, new_page
 from tests.registry.conftest import Api, serving
@@ -354,6 +355,7 @@ def _sighted(api: Api) -> None:
             insert(subjects),
             [
                 {"id": n, "licence": text, "province": "京", "name": f"公司{n}", "kind": "unit"}
+                | {"hollow_since": None if n in numbers else old}
                 | shared
                 for n, text in licences.items()
             ],

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from gate.changes.position import GatePosition
 from gate.registry.commands import Role
-from gate.registry.gates import standings
+from gate.registry.distribution.positions import Positions, Told
+from gate.registry.distribution.pusher import GateStatus
+from gate.registry.gate_schema import gate_positions
+from gate.registry.gates import GONE_SECONDS, in_force, standings
 from gate.registry.registry import Registry
 from tests.registry.conftest import Api, Clock
 from tests.registry.filings import file_first
@@ -32,6 +38,110 @@ def test_a_gate_stands_where_it_said_last(registry: Registry, clock: Clock) -> N
     assert [(g.gate, g.revision, g.lag, g.since - began) for g in found] == [
         ("edge-1", 5, 2, 30),
         ("edge-2", 9, None, 40),
+    ]
+
+
+def where(registry: Registry, revision: int) -> tuple[list[tuple[str, int]], int]:
+    """Where a revision is in force, since when; and how many gates are known."""
+    with registry.database.read() as connection:
+        there, known = in_force(connection, revision, registry.head().epoch)
+    return [(gate.gate, gate.since) for gate in there], known
+
+
+def tell(registry: Registry, gate: str, revision: int, channel: str = "pull", **more: Any) -> None:
+    """A gate's word on what it enforces."""
+    told = {"epoch": registry.head().epoch, "revision": revision, "channel": channel}
+    registry.take_positions({gate: GatePosition.model_validate(told)}, **more)
+
+
+def test_a_gate_that_is_gone_is_neither_among_those_in_force_nor_among_those_known(
+    registry: Registry, clock: Clock
+) -> None:
+    tell(registry, "gone", 5)
+    clock.now += GONE_SECONDS + 1
+    tell(registry, "edge-1", 5)
+    assert where(registry, 5) == ([("edge-1", int(clock.now))], 1)
+
+
+def test_a_gate_that_falls_back_enforces_no_more_what_it_did(
+    registry: Registry, clock: Clock
+) -> None:
+    for revision in (5, 9):
+        tell(registry, "edge-1", revision)
+        clock.now += 100
+    tell(registry, "edge-1", 3)  # its disk was lost
+    assert where(registry, 3) == ([("edge-1", int(clock.now))], 1)
+    assert where(registry, 5) == ([], 1)
+    clock.now += 100
+    tell(registry, "edge-1", 9)
+    assert where(registry, 5) == ([("edge-1", int(clock.now))], 1)
+
+
+def test_since_when_is_known_to_the_minute_and_never_too_early_however_often_gates_tell(
+    registry: Registry, clock: Clock
+) -> None:
+    began = int(clock.now)
+    for revision in range(300):
+        tell(registry, "edge-1", revision)
+        clock.now += 1
+    clock.now += 1_000
+    tell(registry, "edge-1", 300)
+    for revision in range(300):
+        ((_, since),), _ = where(registry, revision)
+        assert began + revision <= since < began + revision + 61
+    with registry.database.read() as connection:
+        rows = connection.execute(select(func.count()).select_from(gate_positions)).scalar_one()
+    assert rows <= 7
+
+
+@pytest.mark.parametrize("first", ["its own name is new", "its own name is known"])
+def test_a_pushed_gate_that_tells_its_own_name_counts_once(
+    registry: Registry, clock: Clock, first: str
+) -> None:
+    tell(registry, "target-1", 5, "push")
+    began = int(clock.now)
+    clock.now += 100
+    if first == "its own name is known":
+        tell(registry, "edge-1", 5)
+        began = int(clock.now)
+    tell(registry, "edge-1", 5, "push", renamed={"target-1": "edge-1"})
+    assert where(registry, 5) == ([("edge-1", began)], 1)
+
+
+def test_a_gate_that_pulls_under_the_name_of_another_s_push_target_stays(
+    registry: Registry,
+) -> None:
+    tell(registry, "target-1", 5, "pull")
+    tell(registry, "edge-1", 5, "push", renamed={"target-1": "edge-1"})
+    assert where(registry, 5)[1] == 2
+
+
+def test_an_old_name_is_given_up_as_soon_as_a_push_is_answered_with_the_gates_own() -> None:
+    """Once, and not where another gate calls itself so."""
+    gates = [
+        GateStatus("target-1", "", revision=5, acknowledged_at=1, calls_itself=None),
+        GateStatus("target-2", "", revision=5, acknowledged_at=1, calls_itself="target-3"),
+        GateStatus("target-3", "", revision=5, acknowledged_at=1, calls_itself="edge-3"),
+    ]
+    written: list[tuple[set[str], dict[str, str]]] = []
+
+    async def write(told: Told, renamed: Mapping[str, str]) -> None:
+        written.append((set(told), dict(renamed)))
+
+    async def look() -> None:
+        positions = Positions(write, lambda: gates, lambda: "e")
+        running = asyncio.create_task(positions.run())
+        for _ in range(3):
+            await positions.news.wait()
+            gates[0].calls_itself = "edge-1"
+            gates[0].acknowledged_at += 1
+        running.cancel()
+
+    asyncio.run(look())
+    assert written[:3] == [
+        ({"target-1", "target-3", "edge-3"}, {"target-2": "target-3"}),
+        ({"edge-1"}, {"target-1": "edge-1"}),
+        ({"edge-1"}, {}),
     ]
 
 

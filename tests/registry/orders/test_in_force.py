@@ -23,7 +23,14 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.kinds import Purpose
 from gate.registry.registry import LOCAL, Registry
-from tests.harness.following import figure, follow, make_gate, passes, push_section
+from tests.harness.following import (
+    figure,
+    follow,
+    make_gate,
+    passes,
+    push_section,
+    verdicts,
+)
 from tests.harness.gate_process import Gate
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.nats_server import nats_server
@@ -122,8 +129,9 @@ def _decide_for_every_gate(remote: Remote, gate: Gate) -> None:
 
 def _with_traffic(registry: RegistryProcess) -> list[str]:
     """The domains that the registry was told of as asked for at a gate."""
+    query = "SELECT domain FROM domains WHERE seen_at > 0"
     with contextlib.closing(sqlite3.connect(registry.folder / "registry.db")) as database:
-        return [domain for (domain,) in database.execute("SELECT domain FROM traffic")]
+        return [domain for (domain,) in database.execute(query)]
 
 
 def _decisions_end_without_a_registry(registry: RegistryProcess, gate: Gate) -> None:
@@ -138,6 +146,6 @@ def _decisions_end_without_a_registry(registry: RegistryProcess, gate: Gate) -> 
     database.close()
     registry.remote.in_force(told, 50)
     registry.kill()
-    wait_for(lambda: passes(gate, "www.filed.cn"), "the suspension's end", 20)
-    wait_for(lambda: not passes(gate, "www.new.cn"), "the exemption's end", 20)
+    wait_for(lambda: verdicts(gate, "www.filed.cn") == {True}, "the suspension's end", 20)
+    wait_for(lambda: verdicts(gate, "www.new.cn") == {False}, "the exemption's end", 20)
     assert figure(gate, "gate_sync_enforced_revision") == told  # no end came from the registry

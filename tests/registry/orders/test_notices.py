@@ -25,7 +25,8 @@ from gate.registry.registry import Registry
 from gate.registry.schema import notices
 from gate.settings import SmtpSettings
 from tests.harness.mail_server import mail_server
-from tests.registry.conftest import Clock, serving
+from tests.harness.waiting import wait_for
+from tests.registry.conftest import Api, Clock, serving
 from tests.registry.orders.steps import (
     REVIEWER,
     at_authority,
@@ -63,6 +64,8 @@ def test_a_return_names_what_is_wrong_who_acts_and_by_when(registry: Registry) -
     assert [(f.field, f.suggestion) for f in notice.faults] == [("items.0.name", "某某商城")]
     assert {step.event for step in notice.next} == {"update", "submit", "withdraw"}
     assert all(step.party == "owner" for step in notice.next)
+    assert "下一步（备案申请人）：修改、提交、撤回" in notice.text_zh
+    assert "next, by the owner: update, submit, withdraw" in notice.text_en
     assert "期限：2026-04-24 00:00" in notice.text_zh
     assert "与内容不符；建议：某某商城" in notice.text_zh
     assert "by: 2026-04-24 00:00" in notice.text_en
@@ -72,11 +75,50 @@ def test_each_notice_is_taken_once_and_in_order(registry: Registry) -> None:
     number = at_authority(registry, filing("a.cn"))
     (first,) = claimed(registry)
     assert first.notice.event == "pass"
+    assert "下一步（订单中的负责人）：短信核验通过\n" in first.notice.text_zh
     assert claimed(registry) == []  # the next one waits for it, and it is being sent
     registry.settle_notice(first, None)
     assert sent(registry) == ["all_verified"]
     assert sent(registry) == []
     assert number == 1
+
+
+def test_a_notice_that_can_not_be_made_keeps_no_other_one_waiting(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    returned(registry, filing("a.cn"))
+    returned(registry, filing("b.cn", certificate="2", name="另一公司"), account="a2")
+    with registry.database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE order_events SET detail = '{\"due\": 1}' WHERE order_id = 1 AND number = 3"
+        )
+    assert [sending.notice.order for sending in claimed(registry)] == [2]
+    assert claimed(registry) == []
+    assert "notice 3 of order 1 could not be made" in caplog.text
+
+
+async def test_a_fault_of_the_program_ends_no_standing_task(
+    lite_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = lite_api.service
+    registry, looks = service.registry, []
+    rightly = registry.claim_notices
+
+    def claim() -> list[Sending]:
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("a fault")
+        return rightly()
+
+    monkeypatch.setattr(registry, "claim_notices", claim)
+    await service.write(lambda: returned(registry, filing("a.cn")))
+
+    def taken() -> bool:
+        with registry.database.read() as connection:
+            return connection.execute(select(notices.c.taken_at)).scalar_one() is not None
+
+    await asyncio.to_thread(wait_for, taken, "the notice to be sent", 60)
+    assert len(looks) > 1
 
 
 def test_what_is_not_taken_is_tried_again_after_longer_and_longer(

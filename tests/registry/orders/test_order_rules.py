@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from gate.licence import PROVINCES, ServiceKind
 from gate.registry.commands import SubjectKind
+from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, SubmitOrder
 from gate.registry.orders.entries import ItemEntry, OrderEntry
 from gate.registry.orders.facts import AccountFacts, OwnerFacts
@@ -24,6 +26,7 @@ from gate.registry.orders.rulebook import (
     Finding,
     ProvinceRules,
     Rulebook,
+    Ruled,
     RulesError,
     Weight,
 )
@@ -36,14 +39,18 @@ from gate.registry.orders.rules import (
 )
 from gate.registry.orders.working_days import WorkingDays
 from gate.registry.registry import LOCAL, Registry
+from gate.registry.schema import accounts, domain_owners
 from tests.registry.orders.steps import (
     LI,
+    at_authority,
+    change,
     china,
     done,
     draft,
     filing,
     owner,
     refused,
+    show,
     site,
     subject,
     take,
@@ -85,6 +92,27 @@ def codes(found: list[Finding]) -> list[str]:
     return [one.code for one in found if one.weight is Weight.REFUSE]
 
 
+@pytest.mark.parametrize(
+    ("items", "theirs", "weight", "expected"),
+    [
+        (3, 2, Weight.WARN, (Weight.WARN, "2")),
+        (11, 2, Weight.WARN, (Weight.REFUSE, "10")),  # the provider's own refuses still
+        (11, 2, Weight.REFUSE, (Weight.REFUSE, "2")),
+        (12, 11, Weight.REFUSE, (Weight.REFUSE, "10")),
+        (11, 2, Weight.NOTE, (Weight.REFUSE, "10")),
+        (2, 2, Weight.REFUSE, None),
+    ],
+)
+def test_the_lower_limit_of_items_wins_and_a_mild_one_hides_no_strict_one(
+    items: int, theirs: int, weight: Weight, expected: tuple[Weight, str] | None
+) -> None:
+    province = PLAIN.model_copy(update={"order_limit": Ruled[int](value=theirs, weight=weight)})
+    entry = filing(*(f"d{number}.cn" for number in range(items)))
+    found = Checker(LIMITS, province, WorkingDays(), NOW).check(entry, OrderType.FIRST_FILING, GOOD)
+    told = [(one.weight, one.limit) for one in found if one.code == "items_limit"]
+    assert told == ([expected] if expected else [])
+
+
 def test_a_good_order_meets_every_rule() -> None:
     assert checked() == []
 
@@ -122,6 +150,15 @@ BROKEN: list[tuple[Callable[[], list[Finding]], str, str]] = [
         lambda: checked(OrderEntry(subject=subject(), items=(site("a.cn", "b.cn"),))),
         "one_domain",
         "items.0.domains",
+    ),
+    (
+        lambda: checked(
+            change(site("a.cn", new_domains=("a.cn", "b.cn"))),
+            replace(GOOD, websites={0: frozenset({"a.cn", "c.cn"})}),
+            OrderType.CHANGE_SERVICE,
+        ),
+        "domain_replaced",
+        "items.0.new_domains.1",
     ),
     (
         lambda: checked(facts=replace(GOOD, verified=VerifiedAccount("别人", 0))),
@@ -314,6 +351,45 @@ def test_app_names_are_unique_within_the_subject() -> None:
     assert codes(checked(entry, known)) == ["app_name_repeated"]
 
 
+@pytest.mark.parametrize("born", [date.min, date.max, date(9982, 2, 28), date(2028, 2, 29)])
+def test_whatever_day_is_entered_is_answered(born: date) -> None:
+    entry = filing("a.cn", principal_born=born, certificate_until=born)
+    items = (site("a.cn", domain_until=born),)
+    found = checked(
+        entry.model_copy(update={"items": items}),
+        minimum_age=18,
+        certificate_months=3,
+        domain_months=120,
+    )
+    assert ("too_young" in codes(found)) == (born > date(2008, 3, 9))
+
+
+def test_a_verification_in_the_future_is_refused_for_milliseconds_are_no_seconds(
+    lite: Registry,
+) -> None:
+    moment = lite.now() * 1000
+    with pytest.raises(RegistryError, match="milliseconds"):
+        lite.put_account("a1", AccountFacts(name=NAME, verified_at=moment), actor=LOCAL)
+    with pytest.raises(RegistryError) as caught:
+        lite.put_owner("a.cn", OwnerFacts(owner=NAME, verified_at=moment), actor=LOCAL)
+    assert (caught.value.code, caught.value.field) == ("field_invalid", "verified_at")
+
+
+def test_such_a_time_that_was_taken_before_keeps_no_order_from_an_answer(lite: Registry) -> None:
+    with lite.database.write() as connection:
+        connection.execute(
+            insert(accounts), [{"account": "a1", "name": NAME, "verified_at": 2**53}]
+        )
+        connection.execute(
+            insert(domain_owners),
+            [{"domain": "a.cn", "owner": NAME, "verified_at": 2**53, "here": True}],
+        )
+    entry = filing("a.cn", kind=SubjectKind.PERSON, legal_representative=None)
+    number = draft(lite, entry)
+    error = refused(lite, SubmitOrder(order=number), owner("a1"))
+    assert [part in error.en for part in ("24 hours old", "3 natural days old")] == [True, True]
+
+
 @pytest.mark.parametrize("unknown", [None, Weight.WARN, Weight.REFUSE])
 def test_what_nothing_is_known_of_weighs_what_the_provider_says(unknown: Weight | None) -> None:
     found = checked(facts=Facts(account="a1"), limits=replace(LIMITS, unknown=unknown))
@@ -420,3 +496,43 @@ def test_a_replay_names_what_changed_rules_would_newly_refuse(
         found = {one.what: one.findings for one in replay(work, Rulebook.load(tmp_path))}
     assert set(found) == {"order 2", "鲁ICP备09090609号-1"}
     assert {one.code for findings in found.values() for one in findings} == {"site_name_word"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused_"),
+    [
+        ("hollow_may_add: {value: false}", set()),  # who has a service is not hollow
+        ("remark: {value: 网站内容}", set()),  # nobody knows what was remarked
+        ("local_telephone: {value: true}", set()),
+        ("total_limit_unit: {value: 1}", {"鲁ICP备09090609号-1", "鲁ICP备09090609号-2"}),
+        ("total_limit_unit: {value: 2}", set()),
+        ("denied_suffixes: {value: [com.cn]}", {"鲁ICP备09090609号-2"}),
+    ],
+)
+def test_a_replay_judges_filings_by_what_is_known_of_them_alone(
+    lite: Registry, tmp_path: Path, rule: str, refused_: set[str]
+) -> None:
+    numbers = ("鲁ICP备09090609号-1", "鲁ICP备09090609号-2")
+    done(lite, filing("a.cn", "b.com.cn"), *numbers)
+    text = (FOLDER / "鲁.yaml").read_text("utf-8")
+    (tmp_path / "鲁.yaml").write_text(f"{text}{rule}\n", "utf-8")
+    with lite.reading() as work:
+        assert {one.what for one in replay(work, Rulebook.load(tmp_path))} == refused_
+
+
+@pytest.mark.parametrize("entered", [None, "鲁"])
+@pytest.mark.parametrize("on_record", [True, False])
+def test_a_subject_s_province_is_that_of_its_number_whether_it_was_entered_or_not(
+    registry: Registry, tmp_path: Path, on_record: bool, entered: str | None
+) -> None:
+    """The authority's time is that of its province, and so are the rules."""
+    text = (FOLDER / "鲁.yaml").read_text("utf-8")
+    (tmp_path / "鲁.yaml").write_text(text + "authority_days: 7\n", "utf-8")
+    registry.policy = replace(registry.policy, provinces=tmp_path)
+    if on_record:
+        done(registry, filing("a.cn"), "鲁ICP备09090609号-1")
+    entry = filing("b.cn", licence="鲁ICP备09090609号", province=entered)
+    number = at_authority(registry, entry)
+    due = show(registry, number).due
+    assert due is not None
+    assert (due.amount, due.unit) == (7, "working_days")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from gate.licence import ServiceKind
 from gate.registry.commands import (
     AccessFiling,
     Approve,
@@ -28,7 +29,7 @@ from gate.registry.orders.commands import (
     UpdateOrder,
     WithdrawOrder,
 )
-from gate.registry.orders.entries import OrderEntry
+from gate.registry.orders.entries import ItemEntry, OrderEntry, PersonEntry, SubjectEntry
 from gate.registry.orders.kinds import OrderType, Purpose
 from gate.registry.orders.policy import OrderPolicy
 from gate.registry.orders.states import OrderState
@@ -483,3 +484,87 @@ def test_an_entry_that_can_not_be_is_refused_by_its_field(lite: Registry) -> Non
         (OrderEntry(subject=subject(name="\x00")), "subject.name"),
     ):
         assert refused(lite, NewOrder(entry=entry), owner()).field == field
+
+
+def test_a_website_gets_no_other_domain_by_a_change_and_an_app_does(registry: Registry) -> None:
+    """Another domain is a new service: who reads the order of change sees only the old one."""
+    done(registry, filing("a.cn"), "鲁ICP备09090609号-1")
+    number = draft(registry, change(site("a.cn", new_domains=("b.cn",))))
+    error = refused(registry, SubmitOrder(order=number), owner())
+    (fault,) = error.faults
+    assert (fault.code, fault.field) == ("domain_replaced", "items.0.new_domains.0")
+    again = change(site("a.cn", name="新的商城名", new_domains=("a.cn",)))
+    take(registry, UpdateOrder(order=number, entry=again), owner())
+    take(registry, SubmitOrder(order=number), owner())
+    take(registry, ReturnOrder(order=number, reason="x"), REVIEWER)
+    take(registry, WithdrawOrder(order=number), owner())
+    app = ItemEntry(kind=ServiceKind.APP, name="某应用", domains=("c.cn",))
+    done(registry, OrderEntry(subject=subject(), items=(app,)), "鲁ICP备09090609号-2A")
+    more = ItemEntry(kind=ServiceKind.APP, domains=("c.cn",), new_domains=("d.cn", "e.cn"))
+    done(registry, change(more))
+    assert [passes(registry, name) for name in ("c.cn", "d.cn", "e.cn")] == [False, True, True]
+
+
+@pytest.mark.parametrize("purpose", [Purpose.CHANGE, Purpose.CANCEL])
+def test_who_has_nothing_filed_here_is_told_so_by_name(lite: Registry, purpose: Purpose) -> None:
+    entry = OrderEntry(purpose=purpose, subject=SubjectEntry(principal=LI))
+    error = refused(lite, NewOrder(entry=entry), owner())
+    assert error.en.startswith("the subject is no filing of this account")
+
+
+HIDDEN_TEXTS = {
+    "bidirectional override": "张\u202e三",
+    "zero width": "张\u200b三",
+    "control character": "张\x07三",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN_TEXTS.values(), ids=HIDDEN_TEXTS)
+def test_no_text_of_an_order_hides_something(lite: Registry, text: str) -> None:
+    person = PersonEntry(name=text, phone="13800000000")
+    for entry, field in (
+        (filing("a.cn", principal=person), "subject.principal.name"),
+        (OrderEntry(subject=subject(), items=(site("a.cn", principal=person),)), "principal.name"),
+        (OrderEntry(subject=subject(), items=(site("a.cn", approval=text),)), "items.0.approval"),
+        (OrderEntry(subject=subject(), items=(site("a.cn", matters=(text,)),)), "matters.0"),
+        (OrderEntry(subject=subject(), items=(site("a.cn", remark=text),)), "items.0.remark"),
+        (OrderEntry(subject=subject(), remark=text), "remark"),
+    ):
+        error = refused(lite, NewOrder(entry=entry), owner())
+        assert error.code == "text_invalid"
+        assert error.field.endswith(field)
+
+
+def test_a_remark_may_have_lines_and_begin_as_it_likes(lite: Registry) -> None:
+    entry = OrderEntry(subject=subject(), remark=" - 第一行\r\n+ 第二行\n")
+    made = take(lite, NewOrder(entry=entry), owner())
+    assert made.entry.remark == "- 第一行\n+ 第二行"
+
+
+def test_an_order_names_nothing_twice(registry: Registry) -> None:
+    """What could only fail when the authority approves is refused before anybody reads it."""
+    twice = filing("a.cn", "b.cn", "A.cn.")
+    error = refused(registry, NewOrder(entry=twice), owner())
+    assert (error.code, error.field) == ("domain_repeated", "items.2.domains.0")
+    licences = ("鲁ICP备09090609号-1", "鲁ICP备09090609号-2")
+    done(registry, filing("a.cn", "b.cn"), *licences)
+    by_number, by_name = ItemEntry(licence=licences[0]), site("a.cn")
+    for purpose in (Purpose.CHANGE, Purpose.CANCEL, Purpose.END_ACCESS):
+        entry = change(by_number, site("b.cn"), by_name, purpose=purpose)
+        error = refused(registry, NewOrder(entry=entry), owner())
+        assert (error.code, error.field) == ("service_repeated", "items.2")
+    both = tuple(site(name, new_domains=("c.cn",)) for name in ("a.cn", "b.cn"))
+    error = refused(registry, NewOrder(entry=change(*both)), owner())
+    assert (error.code, error.field) == ("domain_repeated", "items.1.new_domains.0")
+
+
+def test_an_app_of_several_domains_is_accessed_once(registry: Registry) -> None:
+    app = ServiceKind.APP
+    entry = OrderEntry(
+        subject=subject(), items=(ItemEntry(kind=app, name="某应用", domains=("a.cn", "b.cn")),)
+    )
+    done(registry, entry)
+    do(registry, CancelAccess(domain="a.cn"))
+    items = tuple(ItemEntry(kind=app, domains=(name,)) for name in ("a.cn", "b.cn"))
+    error = refused(registry, NewOrder(entry=entry.model_copy(update={"items": items})), owner())
+    assert (error.code, error.field) == ("service_repeated", "items.1")
