@@ -491,8 +491,8 @@ def test_a_website_gets_no_other_domain_by_a_change_and_an_app_does(registry: Re
     done(registry, filing("a.cn"), "鲁ICP备09090609号-1")
     number = draft(registry, change(site("a.cn", new_domains=("b.cn",))))
     error = refused(registry, SubmitOrder(order=number), owner())
-    (fault,) = error.faults
-    assert (fault.code, fault.field) == ("domain_replaced", "items.0.new_domains.0")
+    assert (error.code, error.field) == ("rules_broken", "items.0.new_domains.0")
+    assert "file b.cn as a new service" in error.en
     again = change(site("a.cn", name="新的商城名", new_domains=("a.cn",)))
     take(registry, UpdateOrder(order=number, entry=again), owner())
     take(registry, SubmitOrder(order=number), owner())
