@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import socket
+from dataclasses import replace
 
 import pytest
 
 from tests.harness import filings
-from tests.harness.initial import Initials, client_hello, crypto
+from tests.harness.initial import Initials, client_hello, crypto, long_header
 from tests.harness.quic_stage import QuicStage
 from tests.harness.quic_talk import Talk, talking
 from tests.harness.waiting import wait_for
@@ -336,3 +337,19 @@ def test_no_initial_passes_behind_a_handshake_packet(stage: QuicStage) -> None:
         talk.client.send(talk.sending.hello(RAW))
         stage.wait_until_dropped("late_initial", late)
         talk.from_client(talk.short())
+
+
+def test_what_comes_with_a_late_initial_passes_without_it(stage: QuicStage) -> None:
+    """An acknowledgement and the client's Handshake packet, overtaken by another of the latter."""
+    with talking(stage) as talk:
+        talk.answer()
+        late = stage.dropped("late_initial")
+        behind = replace(talk.sending, dcid=talk.server_cid, keyed=talk.sending.dcid, number=1)
+        packet = long_header("handshake", behind.dcid, behind.scid, size=200)
+        packet += secrets.token_bytes(196)
+        short, before = talk.short(), len(stage.raw.of(talk.gate))
+        talk.client.send(behind.packet(ACK) + packet, behind.packet(ACK) + packet + short)
+        talk.client.send(behind.datagram(ACK) + bytes(90))
+        stage.wait_until_dropped("late_initial", late + 2)
+        talk.from_client(talk.short())
+        assert stage.raw.of(talk.gate)[before:-1] == [packet, packet + short]

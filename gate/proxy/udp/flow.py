@@ -20,7 +20,7 @@ from gate.proxy.listener import ListenerState
 from gate.proxy.reactor import IN
 from gate.proxy.udp.closing import refuse
 from gate.proxy.udp.datagrams import CONTROL_BYTES, Control, segment_of
-from gate.proxy.udp.hellos import Blocked, Hellos
+from gate.proxy.udp.hellos import Blocked, Hellos, pass_late
 from gate.proxy.udp.keeper import FlowKeeper
 from gate.proxy.udp.parts import QuicParts
 from gate.proxy.udp.path import Path
@@ -184,10 +184,7 @@ class QuicFlow:
         """Return the datagrams that may go on by now, if the flow is to go on."""
         hellos = self._hellos
         if hellos is None:
-            if self._monitored or all(packet.type is not _INITIAL for packet in packets):
-                return [datagram]
-            self._parts.counters.drop("late_initial")
-            return []
+            return [datagram] if self._monitored else pass_late(self._parts, datagram, packets)
         try:
             ready = hellos.take(datagram, packets)
         except BadPacket as error:

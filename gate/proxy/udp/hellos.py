@@ -23,6 +23,7 @@ from gate.wire.quic import (
     PacketType,
     QuicFault,
     pull_packets,
+    without_initials,
 )
 from gate.wire.tls import ClientHello
 
@@ -148,3 +149,16 @@ class Hellos:
         self._parts.budget.release(self._charged)
         self._charged = 0
         return held
+
+
+def pass_late(parts: QuicParts, datagram: bytes, packets: list[LongHeader]) -> list[bytes]:
+    """Return what may go on of a datagram when no Initial is due any more: all but Initials.
+
+    Those are no loss, for their keys are gone at both ends (RFC 9001 section 4.9.1). What the
+    client has put into one datagram with them may be what the server waits for.
+    """
+    if all(packet.type is not _INITIAL for packet in packets):
+        return [datagram]
+    parts.counters.drop("late_initial")
+    rest = without_initials(datagram, packets)
+    return [rest] if rest else []

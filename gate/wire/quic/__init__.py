@@ -25,6 +25,7 @@ from gate.wire.quic.packet import (
     pull_invariant_header,
     pull_long_header,
     pull_packets,
+    without_initials,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "refusal",
     "retry_tag",
     "version_negotiation",
+    "without_initials",
 ]

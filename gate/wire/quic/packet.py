@@ -208,6 +208,15 @@ def pull_packets(datagram: bytes) -> list[LongHeader]:
     return packets
 
 
+def without_initials(datagram: bytes, packets: list[LongHeader]) -> bytes:
+    """Return a client's datagram without its Initials, b"" if that leaves nothing but padding."""
+    others = [packet for packet in packets if packet.type is not PacketType.INITIAL]
+    rest = datagram[packets[-1].end :]
+    if not others and not any(rest):
+        return b""
+    return b"".join(datagram[packet.start : packet.end] for packet in others) + rest
+
+
 def check_opening(datagram: bytes, packets: list[LongHeader]) -> None:
     """Raise BadPacket if a server may take nothing of `datagram` for the start of a connection."""
     if len(datagram) < SMALLEST_INITIAL:
