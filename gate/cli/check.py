@@ -18,7 +18,7 @@ from gate.names import to_display
 from gate.policy import Decider, Policy, Verdict
 from gate.proxy.counters import SCHEMES
 from gate.replica import Replica, ReplicaError
-from gate.settings import Settings, route_of
+from gate.settings import BadRoute, Settings, route_of
 
 
 @click.command()
@@ -67,7 +67,7 @@ def check(
 
         found = find_client(config, url, token, files).get("/v1/check", host=host)
     else:
-        settings = load_settings(config)
+        settings = load_settings(config, routes=False)  # one of them is looked for
         found = judge(settings, host)
     text, passes = _text(found), found["allowed"]
     if asked:
@@ -123,7 +123,12 @@ def _verdict(host: str, verdict: Verdict) -> dict[str, Any]:
 
 def _way(settings: Settings, verdict: Verdict) -> dict[str, Any]:
     """Return which route a name takes, and which origins it has on each listener."""
-    route, pool = route_of(settings.upstreams, verdict.name)
+    try:
+        route, pool = route_of(settings.upstreams, verdict.name, strict=True)
+    except BadRoute as error:
+        fail(f"{error.file}:{error.line}: upstreams.routes_file: {error.text}")
+    except OSError as error:
+        fail(f"upstreams.routes_file: {error.filename} cannot be read: {error.strerror}")
     return {
         "route": route,
         "listeners": [

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from gate.settings import (
+    NOT_REGULAR,
     BadRoute,
     RoutePlaces,
     UpstreamPool,
@@ -24,6 +25,7 @@ from gate.settings import (
     pool_of,
     read_routes,
     stamp_of_routes,
+    stray_routes,
 )
 
 _log = logging.getLogger(__name__)
@@ -158,6 +160,13 @@ class RouteFile(Generic[P]):
         self._apply(changes)
         self.stamp = stamp
         _log.log(self._level, "%s: %d routes in force", self.path, len(self._words))
+        if self._tells:
+            self._tell_of_strays()
+
+    def _tell_of_strays(self) -> None:
+        with contextlib.suppress(OSError):
+            for file in stray_routes(self.path):
+                _log.warning("%s has no routes in force: %s", file, NOT_REGULAR)
 
     async def _read_changes(self) -> dict[str, str | None]:
         """Return what the file changes. All of it is never here twice: memory that a process has

@@ -43,6 +43,7 @@ from gate.settings.policy import PolicySettings
 from gate.settings.registry import RegistrySettings, RegistryTls
 from gate.settings.route_match import RouteMatch, split_match
 from gate.settings.routes_file import (
+    NOT_REGULAR,
     BadRoute,
     RouteLine,
     RoutePlaces,
@@ -54,6 +55,7 @@ from gate.settings.routes_file import (
     route_of,
     routes_of_text,
     stamp_of_routes,
+    stray_routes,
     words_of,
 )
 from gate.settings.sync import (
@@ -70,6 +72,7 @@ from gate.settings.sync import (
 __all__ = [
     "EMBEDDED",
     "NONE",
+    "NOT_REGULAR",
     "AccessLog",
     "AccessOpens",
     "Address",
@@ -122,5 +125,6 @@ __all__ = [
     "special",
     "split_match",
     "stamp_of_routes",
+    "stray_routes",
     "words_of",
 ]

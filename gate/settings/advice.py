@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from gate.settings.listeners import Listener
 from gate.settings.model import Settings
+from gate.settings.routes_file import NOT_REGULAR, stray_routes
 from gate.settings.sync import EMBEDDED
 
 
@@ -48,6 +50,7 @@ def advice(settings: Settings) -> Iterator[str]:
                     f"sync.{name} brings the changes of a registry elsewhere, and sync.registry is "
                     f"{sync.registry}: name that registry's URL"
                 )
+    yield from _strays(settings)
     for listener in settings.listeners:
         if _is_own(settings.notice.url, listener):
             yield (
@@ -55,6 +58,14 @@ def advice(settings: Settings) -> Iterator[str]:
                 "the page's own host may not pass, the gate answers 403 and no page is shown; set "
                 "the address of a page, such as notice.listen's"
             )
+
+
+def _strays(settings: Settings) -> Iterator[str]:
+    folder = settings.upstreams.routes_file
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            for file in stray_routes(folder):
+                yield f"upstreams.routes_file: {file} has no routes in force: {NOT_REGULAR}"
 
 
 def _is_own(url: str, listener: Listener) -> bool:

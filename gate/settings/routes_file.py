@@ -13,9 +13,11 @@ of many routes are not, and their text takes little room.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -31,6 +33,9 @@ from gate.settings.route_match import RouteMatch
 
 SUFFIX: Final = ".routes"
 """How the names of a folder's files of routes end."""
+
+NOT_REGULAR: Final = "it is no regular file; put the routes into one"
+"""What is wrong with a FIFO, a device, or a folder in a folder of routes."""
 
 _ADDRESSES: Final = ("http", "tls", "quic")
 _SEND_PROXY: Final = ("off", "v1", "v2")
@@ -102,16 +107,16 @@ class RoutePlaces:
 
 def parse_routes(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the match of each route, and the words of its pool. Raises BadRoute."""
-    for _, match, words in _routes(lines, RoutePlaces(), None):
+    for _, match, words in _routes(enumerate(lines, 1), RoutePlaces(), None):
         yield match, words
 
 
 def _routes(
-    lines: Iterable[str], known: RoutePlaces, file: Path | None
+    lines: Iterable[tuple[int, str]], known: RoutePlaces, file: Path | None
 ) -> Iterator[tuple[int, str, str]]:
-    """Yield line, match and words; `known` says where the routes before them stand."""
+    """Yield number, match and words of lines; `known` says where the routes before them stand."""
     known.begin(file)
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         match, _, words = line.partition("#")[0].strip().replace("\t", " ").partition(" ")
         if not match:
             continue
@@ -137,10 +142,33 @@ def route_files(path: Path) -> list[Path]:
 
     Of a folder the files count whose names end in `.routes`. Raises OSError.
     """
-    if not path.is_dir():
-        return [path]
-    found = (file for file in path.iterdir() if file.suffix == SUFFIX)
-    return sorted(file for file in found if not file.name.startswith("."))
+    return list(_look(path)[0])
+
+
+def stray_routes(path: Path) -> list[Path]:
+    """Return what is named as a file of a folder of routes, and is none: a FIFO, a folder.
+
+    Raises OSError.
+    """
+    return _look(path)[1]
+
+
+def _look(path: Path) -> tuple[dict[Path, os.stat_result], list[Path]]:
+    """Return the files that hold the routes, in order, and what is only named so."""
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode):
+        return {path: found}, []
+    if not stat.S_ISDIR(found.st_mode):  # to open a FIFO would wait for ever
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+    files, strays = dict[Path, os.stat_result](), list[Path]()
+    for file in sorted(path.iterdir()):
+        if file.suffix == SUFFIX and not file.name.startswith("."):
+            found = file.stat()
+            if stat.S_ISREG(found.st_mode):
+                files[file] = found
+            else:
+                strays.append(file)
+    return files, strays
 
 
 def each_route(path: Path, known: RoutePlaces | None = None) -> Iterator[RouteLine]:
@@ -155,20 +183,21 @@ def each_route(path: Path, known: RoutePlaces | None = None) -> Iterator[RouteLi
 def _each(path: Path, known: RoutePlaces) -> Iterator[tuple[Path, int, str, str]]:
     for file in route_files(path):
         with file.open("rb") as lines:
-            for number, match, words in _routes(_decoded(lines, file), known, file):
+            for number, match, words in _routes(_decoded(enumerate(lines, 1), file), known, file):
                 yield file, number, match, words
 
 
 def routes_of_text(text: str, file: Path, others: Iterable[RouteLine]) -> Iterator[RouteLine]:
     """Yield the routes of what `file` is to hold, beside those of `others`. Raises BadRoute."""
-    for number, match, words in _routes(text.split("\n"), RoutePlaces(others), file):
+    lines = enumerate(text.split("\n"), 1)
+    for number, match, words in _routes(lines, RoutePlaces(others), file):
         yield RouteLine(match, words, file, number)
 
 
-def _decoded(lines: Iterable[bytes], file: Path) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
+def _decoded(lines: Iterable[tuple[int, bytes]], file: Path) -> Iterator[tuple[int, str]]:
+    for number, line in lines:
         try:
-            yield line.decode("utf-8")
+            yield number, line.decode("utf-8")
         except UnicodeDecodeError:
             raise BadRoute(number, "it is not UTF-8; save the file as UTF-8", file) from None
 
@@ -192,12 +221,13 @@ def stamp_of_routes(path: Path, written: Mapping[Path, os.stat_result] | None = 
 
     `written` are files that are about to be put there.
     """
-    new = written or {}
+    files, strays = _look(path)
     digest = blake2s(digest_size=16)
-    for file in sorted({*route_files(path), *new}):
-        found = new.get(file) or file.stat()
+    for file, found in sorted((files | dict(written or {})).items()):
         parts = (file.name, found.st_mtime_ns, found.st_size, found.st_ino)
         digest.update(repr(parts).encode())
+    for file in strays:  # so that whoever follows the folder tells of them
+        digest.update(repr(file.name).encode())
     return digest.hexdigest()
 
 
@@ -271,15 +301,25 @@ def _check_each(words: str) -> None:
         raise ValueError("no address; write http=10.0.0.10:80, tls= or quic= behind the name")
 
 
-def route_of(settings: Upstreams, name: str) -> tuple[str, UpstreamPool]:
+def route_of(settings: Upstreams, name: str, *, strict: bool = False) -> tuple[str, UpstreamPool]:
     """Return the `match` of the route that a canonical name takes, `default` without one, and its
-    pool: the name's own route, or that of the nearest domain above it."""
+    pool: the name's own route, or that of the nearest domain above it.
+
+    A file that cannot be used has no routes, unless it is asked for strictly: then this raises
+    BadRoute or OSError. Lines for other names are not looked at.
+    """
     matches, rest = [name, f".{name}"], name
     while rest:
         _, _, rest = rest.partition(".")
         matches += [f"*.{rest}", f".{rest}"]
     pools = {route.match: route.upstream for route in settings.routes}
-    of_file = {} if settings.routes_file is None else _find(settings.routes_file, set(matches))
+    of_file: Mapping[str, str] = {}
+    if settings.routes_file is not None:
+        try:
+            of_file = _find(settings.routes_file, set(matches))
+        except (BadRoute, OSError):
+            if strict:
+                raise
     # Both ways to match names at or below a domain are as specific: the settings' come first.
     for pair in zip(matches[::2], matches[1::2], strict=True):
         for match in pair:
@@ -291,24 +331,30 @@ def route_of(settings: Upstreams, name: str) -> tuple[str, UpstreamPool]:
     return "default", settings.default
 
 
-def _find(path: Path, matches: set[str]) -> dict[str, str]:
-    """Return those routes of a file that are for one of `matches`; none if it cannot be read."""
-    try:
-        stamp, known = _latest.get(path, ("", {}))
-        if stamp and stamp == stamp_of_routes(path):
-            return {match: known[match] for match in matches if match in known}
-        lines = [
-            line
-            for file in route_files(path)
-            for line in _decoded(file.read_bytes().split(b"\n"), file)
-            if _plain(line) in matches or not line.isascii()
-        ]
-        return {match: words for match, words in parse_routes(lines) if match in matches}
-    except (BadRoute, OSError):
-        return {}
+def _find(path: Path, matches: set[str]) -> Mapping[str, str]:
+    """Return those routes of a file that are for one of `matches`. Raises BadRoute or OSError."""
+    stamp, latest = _latest.get(path, ("", {}))
+    if stamp and stamp == stamp_of_routes(path):
+        return {match: latest[match] for match in matches if match in latest}
+    quoted = b"|".join(re.escape(match.encode()) for match in matches if match)
+    begins = re.compile(rb"(?im)^[^\S\n]*(?:%b)\.?(?=[\s#]|$)" % quoted)
+    known, found = RoutePlaces(), dict[str, str]()
+    for file in route_files(path):
+        for _, match, words in _routes(_decoded(_lines_with(begins, file), file), known, file):
+            if match in matches:
+                found[match] = words
+    return found
 
 
-def _plain(line: str) -> str:
-    """Return the match at the beginning of a line, as far as it is ASCII."""
-    match = line.partition("#")[0].split(maxsplit=1)[:1]
-    return match[0].lower().removesuffix(".") if match else ""
+def _lines_with(begins: re.Pattern[bytes], file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that begin so, with their numbers; and all that are not ASCII, for
+    names in Unicode are other texts than those that they stand for."""
+    text = file.read_bytes()
+    if text.isascii():
+        for hit in begins.finditer(text):
+            at = hit.start()
+            yield text.count(b"\n", 0, at) + 1, text[at : text.find(b"\n", at) % (len(text) + 1)]
+    else:
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if begins.match(line) or not line.isascii():
+                yield number, line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gate.settings import (
     route_of,
     routes_file,
 )
+from gate.settings.advice import advice
 from tests.harness.waiting import patience
 
 ROUTES = """\
@@ -184,6 +186,58 @@ def test_a_folder_holds_the_routes_of_all_its_files(tmp_path: Path) -> None:
     assert len(read_routes(folder)[1]) == 4
     (folder / "a.routes").unlink()
     assert read_routes(folder)[1] == {}
+
+
+ONE_OF_MANY = {
+    "as it is": b"www.example.cn http=10.0.0.1:80",
+    "in capitals, with a dot": b"  WWW.Example.CN.\thttp=10.0.0.1:80",
+    "with a comment, CRLF": b"www.example.cn http=10.0.0.1:80 # one\r",
+    "of a domain above": b".example.cn http=10.0.0.1:80",
+    "below the top": b"*.cn http=10.0.0.1:80",
+    "beside a name in Unicode": "例子.cn tls=10.0.0.9:1\nwww.example.cn http=10.0.0.1:80".encode(),
+}
+
+
+@pytest.mark.parametrize("case", ONE_OF_MANY)
+def test_the_route_of_one_name_is_found_without_a_look_at_the_others(
+    tmp_path: Path, case: str
+) -> None:
+    path = tmp_path / "routes"
+    others = b"xwww.example.cn nonsense\nwww.example.cnx nonsense\n#www.example.cn nonsense\n"
+    path.write_bytes(others + ONE_OF_MANY[case] + b"\nlast.cn nonsense")
+    settings = Upstreams.model_validate({"routes_file": str(path)})
+    _, pool = route_of(settings, "www.example.cn", strict=True)
+    assert list(map(str, pool.http)) == ["10.0.0.1:80"]
+
+
+def test_who_asks_strictly_hears_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "routes"
+    settings = Upstreams.model_validate({"routes_file": str(path)})
+    with pytest.raises(FileNotFoundError):
+        route_of(settings, "b.cn", strict=True)
+    assert route_of(settings, "b.cn")[0] == "default"
+    path.write_text("a.cn http=10.0.0.1:80\nb.cn nonsense\n")
+    with pytest.raises(BadRoute, match="line 2: 'nonsense'"):
+        route_of(settings, "b.cn", strict=True)
+    assert [route_of(settings, name)[0] for name in ("a.cn", "b.cn")] == ["a.cn", "default"]
+
+
+def test_what_is_no_regular_file_is_told_of_and_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO has nothing to read until somebody writes: nobody hangs on it."""
+    folder = tmp_path / "routes.d"
+    (folder / "b.routes").mkdir(parents=True)
+    os.mkfifo(folder / "a.routes")
+    (folder / "c.routes").write_text("c.cn http=10.0.0.3:80\n")
+    config = tmp_path / "gate.yaml"
+    config.write_text(f"upstreams: {{routes_file: '{folder}'}}\n")
+    settings = load(config, {})
+    assert list(read_routes(folder)[1]) == ["c.cn"]
+    assert route_of(settings.upstreams, "c.cn")[0] == "c.cn"
+    told = [warning for warning in advice(settings) if "regular" in warning]
+    assert [f"{folder / name}.routes" in warning for name, warning in zip("ab", told, strict=True)]
+    config.write_text(f"upstreams: {{routes_file: '{folder / 'a.routes'}'}}\n")
+    with pytest.raises(ConfigError, match="routes cannot be read: it is no regular file"):
+        load(config, {})
 
 
 async def test_a_change_is_taken_and_keeps_what_stays(
