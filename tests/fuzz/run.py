@@ -23,7 +23,7 @@ SEEDS = HERE / "corpus"
 ARTEFACTS = HERE.parent / "artefacts" / "fuzz"
 
 MAX_INPUT = 4096
-"""Bytes of the longest input that is made up."""
+"""Bytes of the longest input that is made up, where its target does not say less."""
 HANG_SECONDS = 120
 """Longest wall-clock time for one input, on a busy machine, before it counts as a hang."""
 
@@ -56,11 +56,13 @@ def fuzz(
     grown = folder / "corpus"
     grown.mkdir(parents=True, exist_ok=True)
     dictionary = folder / "tokens.dict"
-    dictionary.write_text("\n".join(quoted(token) for token in load(target).TOKENS) + "\n")
+    module = load(target)
+    dictionary.write_text("\n".join(quoted(token) for token in module.TOKENS) + "\n")
+    longest = getattr(module, "MAX_INPUT", MAX_INPUT)
     command = [
         *(sys.executable, "-m", "tests.fuzz.one", target, str(grown), str(SEEDS / target)),
         *(f"-runs={executions or -1}", f"-max_total_time={seconds}", f"-seed={seed}"),
-        *(f"-max_len={MAX_INPUT}", f"-timeout={hang}", f"-dict={dictionary}"),
+        *(f"-max_len={longest}", f"-timeout={hang}", f"-dict={dictionary}"),
         *("-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={folder}/"),
     ]
     start = time.monotonic()

@@ -20,20 +20,25 @@ class PlainStream:
         for grown in (self._bytes, self._known):
             grown.extend(bytes(max(0, end - len(grown))))
         known = self._known[offset:end]
-        if any(known):
+        if 1 in known and self._bytes[offset:end] != data:
             for was, there, byte in zip(known, self._bytes[offset:end], data, strict=True):
                 if was and there != byte:
                     raise Refused
         self._bytes[offset:end] = data
         self._known[offset:end] = b"\1" * len(data)
-        return not all(known)
+        return 0 in known
 
     @property
     def whole(self) -> bytes:
         """What is there without a gap."""
-        return bytes(self._bytes[: (self._known + b"\0").index(0)])
+        return bytes(self._bytes[: self._first_gap])
 
     @property
     def gap(self) -> bool:
         """Whether there is more."""
-        return any(self._known[len(self.whole) :])
+        return self._known.find(1, self._first_gap) >= 0
+
+    @property
+    def _first_gap(self) -> int:
+        gap = self._known.find(0)
+        return len(self._known) if gap < 0 else gap

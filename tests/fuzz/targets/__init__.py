@@ -3,7 +3,8 @@
 Each has `check(data)`, which raises AssertionError if an invariant does not hold for these bytes
 (and must let nothing else through); `parse(data)`, which has the parser read them once, as the
 gate does, for its cost to be measured; and TOKENS, words of the format for the fuzzer to play with.
-One whose inputs cost much whatever they are says in BASE_SECONDS how much CPU time any may take.
+One whose inputs cost much whatever they are says in BASE_SECONDS how much CPU time any may take,
+and one whose inputs are short ones in MAX_INPUT how long any gets.
 """
 
 from __future__ import annotations

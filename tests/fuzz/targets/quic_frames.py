@@ -19,6 +19,9 @@ TOKENS = (
     *(b"\x1c\x02\x00\x00", b"\x1d", b"\x08", b"\x00\x00\x00", b"\x80\x00\x00\x01"),
 )
 
+MAX_INPUT = 1500
+"""A packet's payload fits in a datagram."""
+
 
 class Illegal(Exception):
     """A frame that no Initial has."""

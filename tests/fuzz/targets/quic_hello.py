@@ -11,7 +11,7 @@ from gate.wire.quic import MAX_STREAM, BadFlight, ClientFlight, QuicFault, pull_
 from gate.wire.tls import ClientHello
 from tests.fuzz.targets import now_and_then
 from tests.fuzz.targets.quic_frames import Illegal, plain
-from tests.harness.initial import V1, V2, Initials, client_hello, crypto
+from tests.harness.initial import V1, V2, client_hello, crypto, initial_keys, long_header
 from tests.wire import plain_hello
 from tests.wire.plain_stream import PlainStream, Refused
 
@@ -21,7 +21,13 @@ TOKENS = (
     *(crypto(0, _HELLO), crypto(0, _HELLO[:40]), crypto(40, _HELLO[40:]), crypto(9, b"")),
     *(len(crypto(0, _HELLO)).to_bytes(2, "big") + crypto(0, _HELLO), b"\x02\x00\x00\x00\x00"),
 )
+MAX_INPUT = 2500
+"""Two datagrams, as browsers send them."""
 _DCID = b"d" * 8
+_HEADS = {
+    version: long_header("initial", _DCID, version=version, size=0)[:-6] for version in (V1, V2)
+}
+"""Up to the length and the packet number, whose 6 bytes are each packet's own."""
 _MOST_DATAGRAMS = 32
 """Of one input; a listener holds 16 of a connection."""
 Outcome = list[ClientHello] | QuicFault
@@ -62,11 +68,13 @@ def payloads(data: bytes) -> list[bytes]:
 
 def sealed(flights: list[bytes]) -> list[bytes]:
     """Datagrams with an Initial for each, in both versions by turns."""
-    sending = Initials(_DCID, b"")
     datagrams = []
     for number, frames in enumerate(flights):
-        sending.version = V2 if number & 1 else V1
-        datagrams.append(sending.packet(frames or b"\x01"))
+        version = V2 if number & 1 else V1
+        payload = frames or b"\x01"
+        size = (0x4000 | 4 + len(payload) + 16).to_bytes(2, "big")
+        header = _HEADS[version] + size + number.to_bytes(4, "big")
+        datagrams.append(initial_keys(_DCID, version).encrypt_packet(header, payload, number))
     return datagrams
 
 
@@ -86,21 +94,24 @@ def read(datagrams: list[bytes]) -> Outcome:
 def plain_read(flights: list[bytes]) -> list[ClientHello] | None:
     """The same by plain means; None if it is to be refused."""
     stream = PlainStream()
+    hellos: list[ClientHello] | None = []
     try:
         for frames in flights:
+            grown = False
             for piece in plain(frames):
                 if isinstance(piece, str):
                     continue
                 offset, data = piece
                 if offset + len(data) > MAX_STREAM:
                     return None
-                stream.add(offset, data)
-            hellos = plain_messages(stream.whole)
+                grown |= stream.add(offset, data)
+            if grown:
+                hellos = plain_messages(stream.whole)
             if hellos is None:
-                return None
+                break
     except (Illegal, Refused, BufferReadError, ValueError):
         return None
-    return plain_messages(stream.whole)
+    return hellos
 
 
 def plain_messages(whole: bytes) -> list[ClientHello] | None:
