@@ -26,6 +26,7 @@ from gate.control.blocked.table import BlockedTable
 from gate.control.errors import CannotServe
 from gate.control.following import Following
 from gate.control.health import Health
+from gate.control.in_force import settings_in_force
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
 from gate.control.metrics.figures import Figures
@@ -146,12 +147,14 @@ class _Control:
         )
         self._runtime = Runtime(board, state_dir / "runtime.json")
         self._runtime.restore(settings.log.level)
+        self._generation = board.generation
+        self._settings_told = settings_in_force(settings)
         self._workers = Workers(
             workers,
             replaced=lambda: board.replaced.pids,
             on_lost=self._figures.forget,
             on_farewell=self._farewell,
-            greeting=self._runtime.greeting,
+            greeting=self._greeting,
         )
         self._following = Following(settings, replica, self._workers)
         self._reporter = (
@@ -210,6 +213,8 @@ class _Control:
         for task in tasks:
             task.add_done_callback(lambda task: leave.set())
             stack.callback(task.cancel)
+        telling = asyncio.create_task(self._tell_settings())
+        stack.callback(telling.cancel)
         await asyncio.to_thread(_load_ports)
         await self._open_ports(stack, sockets)
         self._serves = True
@@ -318,6 +323,23 @@ class _Control:
             )
         except AuditError as error:
             _log.error("%s", error)
+
+    def _greeting(self) -> Message:
+        """Return what a worker needs to know that has just come, as fields of `welcome`."""
+        told = {"in_force": self._settings_told} if self._are_in_force() else {}
+        return self._runtime.greeting() | told
+
+    def _are_in_force(self) -> bool:
+        """Return whether this process's settings are there to stay: no reload can fail any more."""
+        return self._board.in_force == self._generation
+
+    async def _tell_settings(self) -> None:
+        """Tell replaced workers what they need to know of the settings, as soon as they stay."""
+        while not self._are_in_force():  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(_READY_TICK_SECONDS)
+        # As a kind of request that older programs' workers know: they take the modes alone.
+        told = {"modes": self._runtime.modes, "in_force": self._settings_told}
+        await self._workers.ask("modes", fields=lambda link: told)
 
     def _farewell(self, link: Link, words: Message) -> None:
         self._figures.farewell(link, words)

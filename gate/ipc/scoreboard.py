@@ -25,6 +25,7 @@ class _Head(IntEnum):
     LOG_LEVEL = 4
     RELOADS_ROLLED_BACK = 5
     GENERATION = 6
+    IN_FORCE = 7
 
 
 class _Row(IntEnum):
@@ -259,6 +260,15 @@ class Board:
         self._words[_Head.GENERATION] = value
 
     @property
+    def in_force(self) -> int:
+        """The generation of the newest settings that are there to stay: all workers serve them."""
+        return int(self._words[_Head.IN_FORCE])
+
+    @in_force.setter
+    def in_force(self, value: int) -> None:
+        self._words[_Head.IN_FORCE] = value
+
+    @property
     def reloads(self) -> int:
         """Reloads that took effect."""
         return int(self._words[_Head.RELOADS])
@@ -290,4 +300,4 @@ class Board:
         self._words[_Head.RELOADS] = done
         self._words[_Head.RELOADS_REFUSED] = refused
         self._words[_Head.RELOADS_ROLLED_BACK] = rolled_back
-        self._words[_Head.GENERATION] = generation
+        self._words[_Head.GENERATION] = self._words[_Head.IN_FORCE] = generation

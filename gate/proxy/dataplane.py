@@ -22,6 +22,7 @@ from gate.proxy.hosts import HOSTS, Hosts
 from gate.proxy.http import HttpConnection, HttpPlane
 from gate.proxy.listener import ListenerState, Observe, observe_nothing
 from gate.proxy.native import HTTP_CLIENTS, TUNNELS, BatchObserver, NativeSide
+from gate.proxy.networks import Networks
 from gate.proxy.plane import Plane
 from gate.proxy.reactor import IN, ReactorLoop
 from gate.proxy.resolution import Lookup, Resolver, look_up
@@ -210,13 +211,27 @@ class DataPlane:
         switched = [state for state in chosen if state.enforcing is not enforcing]
         for state in switched:
             state.enforce(enforcing)
-        if enforcing and self._plane.settings.policy.revoked_connections == "reset":
+        if enforcing:
             self._end_monitored(switched)
-            for quic in self._quic:
-                quic.end_monitored(switched)
+
+    def set_networks(self, listener: str, networks: Networks) -> None:
+        """Have the hosts behind a listener take the modes of these networks. Raises KeyError.
+
+        The tunnels end that the modes before let through, and those do not.
+        """
+        state, hosts = self._listeners[listener], self._plane.hosts
+        if hosts is None or state.networks is None or state.networks.has_same_as(networks):
+            return
+        state.networks = networks
+        if hosts.set_modes(listener, networks):
+            self._end_monitored([state])
 
     def _end_monitored(self, listeners: Collection[ListenerState]) -> None:
         """Reset the tunnels of these listeners that are not allowed as of now."""
+        if self._plane.settings.policy.revoked_connections != "reset":
+            return
+        for quic in self._quic:
+            quic.end_monitored(listeners)
         for timed in self._plane.reactor.scheduled() if listeners else ():
             tunnel = timed.caller if isinstance(timed, Dial) else timed
             if not isinstance(tunnel, _TUNNELS):

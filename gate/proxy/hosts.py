@@ -11,6 +11,7 @@ connection is ever shared between two.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections import OrderedDict
@@ -193,6 +194,21 @@ class Hosts:
         host.open -= 1
         if not host.open:
             self._unused[host.key] = host
+
+    def set_modes(self, listener: str, networks: Networks) -> bool:
+        """Have a listener's hosts take the modes of `networks`; whether any has another one now.
+
+        A host that is in none of them keeps its mode: what is open to it ends in its own time.
+        """
+        changed = False
+        for key, host in self._hosts.items():
+            if not isinstance(key, tuple) or key[0] != listener:
+                continue
+            with contextlib.suppress(NotIntercepted):
+                mode = networks.mode_of(ip_address(host.at[0].partition("%")[0]))
+                changed = changed or mode != host.mode
+                host.mode = mode
+        return changed
 
     def _new(
         self,

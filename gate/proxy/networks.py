@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import Final
+from typing import Any, Final
 
 from gate.proxy.failure import ProxyError
 from gate.settings import Destination
@@ -38,6 +38,10 @@ class Networks:
             for (version, length), modes in sorted(by_length.items(), reverse=True)
         ]
 
+    def has_same_as(self, other: Networks) -> bool:
+        """Return whether every address has the same mode in both."""
+        return self._by_length == other._by_length
+
     def mode_of(self, ip: IP) -> str | None:
         """Return the mode of the network that holds an address; None for the listener's.
 
@@ -50,3 +54,10 @@ class Networks:
                 if mode is not _MISSING:
                     return mode
         raise NotIntercepted(f"{ip} is in none of the listener's destinations")
+
+
+def networks_of(pairs: Iterable[tuple[str, Any]]) -> Networks:
+    """Return networks from their texts and modes, which were checked before."""
+    return Networks(
+        Destination.model_construct(network=network, mode=mode) for network, mode in pairs
+    )

@@ -45,6 +45,8 @@ class Child:
     """When, on the monotonic clock."""
     leaving: bool = False
     """Told to end: its end is no fault."""
+    retired: float = math.inf
+    """When it was told to take no more connections (monotonic)."""
     kill_at: float = math.inf
     """When it is killed, if it has not ended by then (monotonic)."""
 

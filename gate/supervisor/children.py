@@ -7,6 +7,7 @@ that it has replaced: they keep their open connections for a while, and are wait
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -173,8 +174,18 @@ class Children:
     def retire(self, child: Child, seconds: float) -> None:
         """Tell a worker to take no more connections, and to end when its open ones have."""
         child.leaving = True
-        child.kill_at = time.monotonic() + seconds + STOP_GRACE
+        child.retired = time.monotonic()
+        child.kill_at = child.retired + seconds + STOP_GRACE
         child.signal(RETIRE)
+
+    def give_time(self, seconds: float) -> None:
+        """Let retired workers have so long since then, which the control process tells them.
+
+        One that does not hear of a shorter time is not killed for that: its figures would be lost.
+        """
+        for child in self:
+            if child.retired < math.inf:
+                child.kill_at = max(child.kill_at, child.retired + seconds + STOP_GRACE)
 
     def replace(self, name: str) -> None:
         """Start a successor for a role's child, which goes on; it can be retired then.

@@ -138,9 +138,12 @@ class Reload:
                 f"{', '.join(missing)} did not serve within {seconds:g} s (process.reload_seconds)"
             )
             return ReloadStep.FAILED
+        seconds = self.plan.settings.process.reload_drain_seconds
+        self._children.give_time(seconds)
         self._retired = self._children.predecessors()
         for child in self._retired:
-            self._children.retire(child, self.plan.settings.process.reload_drain_seconds)
+            self._children.retire(child, seconds)
+        self._board.in_force = self._board.generation
         self._deadline = now + STOP_GRACE
         return ReloadStep.SERVED
 

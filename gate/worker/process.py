@@ -74,14 +74,17 @@ class _Running:
         self._loop = loop
         self._settings = worker.settings
         self._leave = asyncio.Event()
-        self._drain_until = math.inf  # by the loop's clock
+        # By the loop's clock:
+        self._drain_until = math.inf
+        self._retired = math.inf
+        self._reload_drain = worker.settings.process.reload_drain_seconds
         self._serving = False
         self._status = 0
 
     async def run(self) -> int:
         process = self._settings.process
         self._loop.add_signal_handler(signal.SIGTERM, self._end, process.drain_seconds)
-        self._loop.add_signal_handler(signal.SIGUSR1, self._end, process.reload_drain_seconds)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._retire)
         pulse = asyncio.create_task(self._row.beat_on(serving=lambda: self._serving))
         try:
             replica = await self._open_replica()
@@ -96,6 +99,19 @@ class _Running:
         """Drain within `seconds`; told again, the shorter time counts."""
         self._drain_until = min(self._drain_until, self._loop.time() + seconds)
         self._leave.set()
+
+    def _retire(self) -> None:
+        """Another worker has taken over: drain within `process.reload_drain_seconds`."""
+        self._retired = min(self._retired, self._loop.time())
+        self._leave.set()
+
+    def _give_time(self, seconds: float) -> None:
+        """Newer settings say how long a worker that was replaced may drain."""
+        self._reload_drain = seconds
+
+    def _ends_at(self) -> float:
+        """Return when the drain is to be over, as of now."""
+        return min(self._drain_until, self._retired + self._reload_drain)
 
     def _start_again(self) -> None:
         """End at once, to be started again on the replica that is there now."""
@@ -185,6 +201,7 @@ class _Running:
             settings=self._settings,
             is_replaced=replica.replaced,
             start_again=self._start_again,
+            give_time=self._give_time,
         )
         link = WorkerLink(self._settings.control_path, self._worker.index, requests.handle)
         talk = self._indispensable(link.run())
@@ -242,7 +259,7 @@ class _Running:
         for sock in streams:  # QUIC connections go on over the sockets that they came in by
             sock.close()
         self._row.stop_accepting()
-        await plane.drain(lambda: self._drain_until)
+        await plane.drain(self._ends_at)
 
 
 async def expire_in_time(decider: Decider, changed: asyncio.Event) -> None:

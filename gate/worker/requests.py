@@ -9,6 +9,7 @@ from gate import logs
 from gate.ipc.messages import Message
 from gate.policy import Decider
 from gate.proxy.dataplane import DataPlane
+from gate.proxy.networks import networks_of
 from gate.settings import Mode, Settings
 from gate.worker.blocked_counts import BlockedCounts
 from gate.worker.filed_seen import FiledSeen
@@ -30,6 +31,7 @@ class Requests:
         settings: Settings,
         is_replaced: Callable[[], bool],
         start_again: Callable[[], None],
+        give_time: Callable[[float], None],
     ) -> None:
         self._configured = {item.name: item.mode.value for item in settings.listeners}
         self._level = settings.log.level
@@ -42,6 +44,7 @@ class Requests:
         self._cuts = settings.policy.revoked_connections == "reset"
         self._is_replaced = is_replaced
         self._start_again = start_again
+        self._give_time = give_time
 
     def handle(self, kind: str, request: Message) -> Message:
         """Do the request `kind`; its reply's fields. Raises ValueError for an unknown one."""
@@ -50,6 +53,7 @@ class Requests:
                 self._start_again()
                 raise ValueError("its replica was set aside; it starts again on the new one")
             case "welcome":
+                self._take_settings(request.get("in_force"))
                 # What is not set by hand is as configured, whatever was said on an earlier link.
                 self._set_modes(self._configured | request.get("modes", {}))
                 self._set_level(request.get("level") or self._level)
@@ -76,6 +80,10 @@ class Requests:
             case "routes":
                 asked = (request[key] for key in ("path", "base", "stamp", "changes"))
                 return {"done": self._plane.change_routes(*asked)}
+            case "modes" if "in_force" in request:
+                self._take_settings(request["in_force"])
+                self._set_modes(self._configured | request["modes"])
+                return {}
             case "modes":
                 self._set_modes(request["modes"])
                 return {}
@@ -99,6 +107,20 @@ class Requests:
         self._decider.clear()
         self._changed.set()
         return {"cut": self._plane.recheck() if self._cuts else 0}
+
+    def _take_settings(self, told: Message | None) -> None:
+        """Take up what a replaced worker is to know of the settings that are in force by now.
+
+        See gate.control.in_force. To any other worker they are its own.
+        """
+        if told is None:
+            return
+        self._give_time(told["reload_drain_seconds"])
+        networks = [networks_of(pairs) for pairs in told["networks"]]
+        for listener, (mode, index) in told["listeners"].items():
+            self._configured[listener] = mode
+            if index is not None:
+                self._plane.set_networks(listener, networks[index])
 
     def _set_modes(self, modes: Mapping[str, str]) -> None:
         for listener, mode in modes.items():
