@@ -18,10 +18,9 @@ from gate.proxy.udp.datagrams import (
     Rows,
     connect,
     kernel_drops,
-    local_of,
     prepare_listener,
-    segment_of,
     sent_from,
+    told_with,
     widen_queues,
 )
 from tests.harness.rights import require_ipv6, with_own_network
@@ -47,7 +46,7 @@ def receive(sock: socket.socket) -> tuple[bytes, int, bytes, object]:
     """A datagram or row: its bytes, the size of each, where it was sent to, and by whom."""
     buffer = bytearray(65536)
     size, control, _, sender = sock.recvmsg_into([buffer], CONTROL_BYTES)
-    return bytes(buffer[:size]), segment_of(control), local_of(control), sender
+    return bytes(buffer[:size]), *told_with(control), sender
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -21,6 +21,8 @@ from typing import Any, Final
 
 # Linux: linux/udp.h, linux/in.h, linux/in6.h, asm-generic/socket.h; Python names few of them.
 SOL_UDP: Final = 17
+_IP: Final = int(socket.IPPROTO_IP)
+_IPV6: Final = int(socket.IPPROTO_IPV6)
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _IP_PKTINFO: Final = 8
@@ -42,9 +44,10 @@ QUEUE_BYTES: Final = 4 << 20
 
 _TOO_LONG: Final = frozenset({errno.EINVAL, errno.EMSGSIZE})
 """A row with datagrams that are longer than the link's MTU; its last one may be shorter."""
+_MOST_SIZES: Final = 256
 _DATAGRAM: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})
-_int: Final = struct.Struct("@i")
+_int: Final = struct.Struct("@i").unpack_from
 _uint16: Final = struct.Struct("@H")
 # struct in_pktinfo: interface, local address, address of the header.
 _PKTINFO4: Final = struct.Struct("@i4s4s")
@@ -108,22 +111,26 @@ def _prepare(sock: socket.SocketType) -> None:
 def segment_of(control: Iterable[tuple[int, int, bytes]]) -> int:
     """Return the size of each datagram in a row but the last; 0 for a single one."""
     for level, kind, data in control:
-        if level == SOL_UDP and kind == _UDP_GRO:
-            return int(_int.unpack_from(data)[0])
+        if kind == _UDP_GRO and level == SOL_UDP:
+            segment: int = _int(data)[0]
+            return segment
     return 0
 
 
-def local_of(control: Iterable[tuple[int, int, bytes]]) -> bytes:
-    """Return the address that a datagram was sent to, as four or sixteen bytes.
+def told_with(control: Iterable[tuple[int, int, bytes]]) -> tuple[int, bytes]:
+    """Return the same size, and the address that a row or datagram was sent to.
 
-    B"" if it was not told.
+    That is four or sixteen bytes, b"" if it was not told.
     """
+    segment, local = 0, b""
     for level, kind, data in control:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            return bytes(_PKTINFO4.unpack_from(data)[2])
-        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-            return bytes(_PKTINFO6.unpack_from(data)[0])
-    return b""
+        if kind == _UDP_GRO and level == SOL_UDP:
+            segment = _int(data)[0]
+        elif kind == _IP_PKTINFO and level == _IP:
+            local = _PKTINFO4.unpack_from(data)[2]
+        elif kind == _IPV6_PKTINFO and level == _IPV6:
+            local = _PKTINFO6.unpack_from(data)[0]
+    return segment, local
 
 
 def sent_from(local: bytes) -> Control:
@@ -144,13 +151,14 @@ def kernel_drops(sock: socket.SocketType) -> int:
 class Rows:
     """Sends rows of datagrams: in one call where the way there can do it, else one by one."""
 
-    __slots__ = ("dropped", "offload")
+    __slots__ = ("_segments", "dropped", "offload")
 
     def __init__(self) -> None:
         self.offload = True
         """Whether no device has refused a row yet."""
         self.dropped = 0
         """Datagrams that the kernel did not take; the ends send again what they miss."""
+        self._segments: dict[int, Control] = {}  # what says that a row is one; sizes are few
 
     def send(
         self,
@@ -168,7 +176,13 @@ class Rows:
         if not segment or len(data) <= segment:
             return self.send_one(sock, data, control, address)
         if self.offload:
-            row = [*control, (SOL_UDP, _UDP_SEGMENT, _uint16.pack(segment))]
+            row = self._segments.get(segment)
+            if row is None:
+                if len(self._segments) >= _MOST_SIZES:
+                    self._segments.clear()
+                row = self._segments[segment] = [(SOL_UDP, _UDP_SEGMENT, _uint16.pack(segment))]
+            if control:
+                row = [*control, *row]
             try:
                 if address is None:
                     return sock.sendmsg((data,), row)

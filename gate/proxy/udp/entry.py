@@ -30,9 +30,8 @@ from gate.proxy.udp.datagrams import (
     Rows,
     connect,
     kernel_drops,
-    local_of,
     prepare_listener,
-    segment_of,
+    told_with,
 )
 from gate.proxy.udp.flow import QuicFlow
 from gate.proxy.udp.hellos import Blocked, Hellos
@@ -115,7 +114,7 @@ class QuicEntry:
                 return
             segment, key, local = 0, address, b""
             if control:
-                segment, local = segment_of(control), local_of(control)
+                segment, local = told_with(control)
                 if local:
                     key = (*address, local)
             path = paths.get(key)
