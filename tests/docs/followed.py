@@ -148,6 +148,7 @@ def _requests(running: Running) -> Requests:
         settings=settings,
         is_replaced=lambda: False,
         start_again=lambda: None,
+        give_time=lambda seconds: None,
     )
 
 
