@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gate.proxy.udp.flow import UNPROVEN_SECONDS
 from tests.harness import filings
 from tests.harness.certificates import Certificates
 from tests.harness.gate_process import Gate, run_gate
@@ -74,6 +75,7 @@ def replace(request: pytest.FixtureRequest) -> Callable[[Gate], None]:
 def test_connections_go_on_where_they_were(
     stage: QuicStage, replace: Callable[[Gate], None]
 ) -> None:
+    began = time.monotonic()
     with (
         talking(stage) as proven,
         talking(stage) as fresh,
@@ -89,10 +91,13 @@ def test_connections_go_on_where_they_were(
         for talk in (proven, other, beside):
             talk.from_client(talk.short())  # from the same address as ever, or it would not wait
             talk.from_server(b"\x41" + secrets.token_bytes(60))
-        fresh.from_client(fresh.sending.hello(RAW))
-        fresh.answer()
-        fresh.from_client(fresh.short())
-        assert stage.gate.total("gate_quic_flows_handed_over_total") >= taken + 4
+        # On a machine that takes this long for it, the gate may forget what no origin has answered.
+        known = time.monotonic() - began < UNPROVEN_SECONDS - 2
+        if known:
+            fresh.from_client(fresh.sending.hello(RAW))
+            fresh.answer()
+            fresh.from_client(fresh.short())
+        assert stage.gate.total("gate_quic_flows_handed_over_total") >= taken + 3 + known
         assert stage.gate.decisions(scheme="quic") == decisions
 
 
