@@ -215,7 +215,7 @@ async def ask_pages(where: str, folder: Path, filings: int, count: int) -> None:
         "search by a Latin name": "/search?q=Acme Trading",
         "search by a Latin word": "/search?q=acmetrading",
         "why a name is blocked": f"/why?name=www.{domain}",
-        # None is, so that every row is looked at.
+        # None is: without an index every row would be looked at.
         "filings without traffic": "/idle?days=30",
         "subjects without services": "/hollow",
     }
