@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gate.ipc.scoreboard import Board
+from gate.proxy.reactor import new_event_loop
+from gate.settings import Settings
+from gate.worker.process import Worker, _Running
 from tests.harness.client import Client
 from tests.harness.gate_process import Gate, listener
 from tests.harness.hello import hello
@@ -19,7 +24,7 @@ from tests.harness.http_origin import HttpOrigin
 from tests.harness.operating import command
 from tests.harness.planes import Plane
 from tests.harness.recorder import Recorder, echo
-from tests.harness.running import fill, is_pending, log_of, new_gate, pid_of
+from tests.harness.running import fill, is_pending, log_of, new_gate
 from tests.harness.waiting import wait_for
 
 FILED, UNFILED = "example.com", "example.org"
@@ -72,7 +77,10 @@ def test_what_only_monitoring_let_through_ends_when_a_reload_enforces(gate: Gate
         unfiled.expect_cut()
         filed.send(b"more")
         assert filed.read_some() == b"more"
-        assert gate.total("gate_connections_ended_total", cause="not_allowed") == 1
+        wait_for(
+            lambda: gate.total("gate_connections_ended_total", cause="not_allowed") == 1,
+            "the tunnel to be counted",
+        )
 
 
 def test_what_only_monitoring_let_through_two_reloads_ago_ends_too(gate: Gate) -> None:
@@ -91,7 +99,8 @@ def test_a_reload_that_is_rolled_back_ends_nothing(gate: Gate) -> None:
     with tunnel(gate, UNFILED) as before, tunnel(gate, UNFILED) as later:
         reload(gate)  # so that both have an old worker
         rewrite(gate, "enforce")
-        supervisor, control, known = gate.process.pid, pid_of(gate, "control"), gate.children()
+        supervisor, known = gate.process.pid, gate.children()
+        (control,) = gate.who_listens(gate.admin)
         with ThreadPoolExecutor(1) as pool:
             os.kill(supervisor, signal.SIGSTOP)
             reloading = pool.submit(command, gate, "reload")
@@ -121,28 +130,27 @@ def test_a_shorter_drain_reaches_those_that_were_replaced_before(gate: Gate) -> 
         busy = set(gate.workers())
         reload(gate)
         assert busy < set(gate.children())
-        counted = gate.decisions(reason="filed")
+        wait_for(lambda: gate.decisions(reason="filed") == 1, "the request to be counted")
         rewrite(gate, reload_drain_seconds=0)
         reload(gate)
         client.expect_cut()
         wait_for(lambda: not busy & set(gate.children()), "the old worker to end")
         assert "did not end in time" not in log_of(gate)
-        assert gate.decisions(reason="filed") == counted == 1
+        wait_for(lambda: gate.decisions(reason="filed") == 1, "what it has counted")
 
 
-def test_a_longer_drain_reaches_those_that_it_replaces(tmp_path: Path, origin: HttpOrigin) -> None:
-    gate = new_gate(tmp_path, origin.address, workers=1, process={"reload_drain_seconds": 0.5})
-    fill(gate)
-    gate.start()
-    try:
-        with Client(gate.ports["http"]) as client:
-            client.send(UPLOAD)
-            wait_for(lambda: gate.total("gate_connections_open") == 1, "the connection")
-            gate.settings["process"] = {"reload_drain_seconds": 3600}
-            gate.config.write_text(yaml.safe_dump(gate.settings))
-            reload(gate)
-            client.expect_silence(1.0)
-            client.send(b"cd")
-            assert client.read_response().status == 200
-    finally:
-        gate.stop()
+def test_the_newest_settings_say_how_long_a_replaced_worker_may_drain() -> None:
+    """Whether it hears of them before it is told that it is replaced, or later."""
+    settings = Settings.model_validate({"process": {"reload_drain_seconds": 5}})
+    row = Board(["worker-0"]).row("worker-0")
+    for seconds in (1.0, 3600.0):
+        loop = new_event_loop()
+        running = _Running(Worker(0, settings, ()), row, loop)
+        assert running._ends_at() == math.inf
+        running._retire()
+        first = running._ends_at()
+        running._give_time(seconds)
+        assert running._ends_at() == pytest.approx(first - 5 + seconds)
+        running._end(0.5)
+        assert running._ends_at() <= first - 5 + seconds
+        loop.close()
