@@ -45,6 +45,7 @@ from gate.settings import NONE, Settings, Sync
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
+_LEAST_BEAT_SECONDS = 0.9  # no tick is to the millisecond
 _READY_TICK_SECONDS = 0.02  # until the gate is ready for the first time
 _START_SECONDS = 10.0  # a gate that is not ready by then waits for something else than its start
 
@@ -229,13 +230,15 @@ class _Control:
 
     async def _tick_until(self, leave: asyncio.Event) -> None:
         """What is to be done once a second."""
-        tick, began = _READY_TICK_SECONDS, time.monotonic()
+        tick, began, next_beat = _READY_TICK_SECONDS, time.monotonic(), 0.0
         while not leave.is_set():
             self._health.check()
             self._tell_of_warnings()
             await self._figures.collect_from(self._workers)
             await self._blocked.collect_from(self._workers)
-            self._pulse.beat(self._figures.totals())
+            if (now := time.monotonic()) >= next_beat:  # however often it looks, as at a start
+                self._pulse.beat(self._figures.totals())
+                next_beat = now + _LEAST_BEAT_SECONDS
             if self._board.ready or time.monotonic() > began + _START_SECONDS:
                 tick = _TICK_SECONDS
             with contextlib.suppress(TimeoutError):

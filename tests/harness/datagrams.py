@@ -53,9 +53,12 @@ class DatagramRecorder:
         """Who sent, each once, in the order of their first datagrams."""
         return list(dict.fromkeys(sender for sender, _ in self.arrivals))
 
-    def of(self, sender: Any) -> list[bytes]:
-        """What one sender has sent."""
-        return [datagram for other, datagram in list(self.arrivals) if other == sender]
+    def of(self, sender: Any, *, since: int = 0) -> list[bytes]:
+        """What one sender has sent, without the first so many arrivals.
+
+        The port of a flow that has ended may be that of another one later.
+        """
+        return [datagram for other, datagram in list(self.arrivals)[since:] if other == sender]
 
     def _serve(self) -> None:
         while True:

@@ -300,7 +300,10 @@ def test_out_of_rotation_the_gate_says_so_and_serves(gate: Gate) -> None:
 
 
 def test_out_of_rotation_a_second_is_a_second(gate: Gate) -> None:
+    """Also for a control process that has never seen the gate ready."""
     change(gate, "PUT", "/v1/drain", {"draining": True})
+    os.kill(pid_of(gate, "control"), signal.SIGKILL)
+    wait_for(lambda: gate.ask_admin("/readyz")[0] == 503, "the next control process")
 
     def beats() -> int:
         return len(ask(gate, "GET", "/v1/status").fields["rates"]["pass"])
