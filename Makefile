@@ -63,7 +63,7 @@ SHARED_OUT := --dist worksteal
 test: setup servers
 	$(BIN)/pytest -n $$(($(CORES) < 4 ? 2 * $(CORES) : 8)) $(SHARED_OUT) $(ARGS)
 
-# All that needs no server, in a minute: while you write.
+# All that needs no server: while you write.
 check: setup
 	@$(MAKE) --no-print-directory -j2 -Otarget lint unit
 

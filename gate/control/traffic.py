@@ -6,7 +6,6 @@ the registry is told as well: it calls no filing idle by days that it does not k
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
@@ -47,7 +46,9 @@ class Traffic:
     """What the registry has not been told of yet: up to `most` names."""
 
     def __init__(self, path: Path, *, most: int, clock: Callable[[], float] = time.time) -> None:
-        """`path` has what the control process before has left."""
+        """`path` has what the control process before has left; or, if it was killed, since when
+        names may be lost with it.
+        """
         self._path = path
         self._most = most
         self._clock = clock
@@ -57,6 +58,9 @@ class Traffic:
         self._told = 0  # the newest day that the registry has heard of
         self._report: DayReport | None = None
         self._restore()
+        # The first day of which there may be names in memory alone.
+        self._since = min(self._waiting, default=self._today())
+        self._write({"since": self._since})
 
     def __len__(self) -> int:
         """Names that wait."""
@@ -95,6 +99,9 @@ class Traffic:
         self._lost = {day for day in self._lost if day > today - _KEPT_DAYS}
         days = {day for day, names in self._waiting.items() if names} | self._lost
         if not days and self._told == today:
+            if self._since != today:
+                self._since = today
+                self._write({"since": today})
             return None
         day = min(days, default=today)  # a day without traffic is told as well
         names = self._waiting.get(day, {})
@@ -120,12 +127,15 @@ class Traffic:
             day = report.day.toordinal()
             self._waiting.setdefault(day, {}).update(dict.fromkeys(report.domains))
             self._lost |= {day} if report.lost else set()
+        self._write({})
+
+    def _write(self, more: dict[str, int]) -> None:
         state = {
             "days": [[day, list(names)] for day, names in self._waiting.items()],
             "lost": sorted(self._lost),
         }
         try:
-            replace_file(self._path, json.dumps(state))
+            replace_file(self._path, json.dumps(state | more))
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._path, error.strerror)
 
@@ -136,18 +146,22 @@ class Traffic:
         if found is None:
             self._lost = {self._today()}
             return
-        self._waiting, self._lost = found
-        with contextlib.suppress(OSError):  # then it is told again, which does no harm
-            self._path.unlink()
+        self._waiting, self._lost, since = found
+        if since is not None:  # it was killed, and what it had heard of went with it
+            today = self._today()
+            self._lost |= {today, *range(max(since, today - _KEPT_DAYS + 1), today)}
 
     def _today(self) -> int:
         return (datetime.fromtimestamp(self._clock(), UTC) + _CHINA).date().toordinal()
 
 
-def _days(state: Any) -> tuple[dict[int, dict[str, None]], set[int]]:
-    """Return what `save` has written: names by the day, and the days that are incomplete."""
+def _days(state: Any) -> tuple[dict[int, dict[str, None]], set[int], int | None]:
+    """Return what was written: names by the day, the days that are incomplete, and, if it was
+    no orderly end, since which day names may be lost.
+    """
     waiting = {_day(day): dict.fromkeys(map(_name, names)) for day, names in state["days"]}
-    return waiting, set(map(_day, state["lost"]))
+    since = _day(state["since"]) if "since" in state else None
+    return waiting, set(map(_day, state["lost"])), since
 
 
 def _day(value: Any) -> int:

@@ -136,7 +136,7 @@ class Endpoint(Generic[Service, Who, Access]):
     access: Access
     query: type[Model] = NoQuery
     body: type[BaseModel] | None = None
-    answer: type[Model] | None = None
+    answer: type[BaseModel] | None = None
     status: int = HTTPStatus.OK
     media: tuple[str, ...] = ("application/json",)
     upload: tuple[str, ...] = ()

@@ -23,8 +23,10 @@ from gate.registry.orders.commands import OrderStep, Step
 from gate.registry.orders.rulebook import Finding
 from gate.registry.orders.views import (
     EventView,
+    OrderAfterStep,
     OrderQuery,
     OrderSummary,
+    OrderTaken,
     OrderView,
 )
 from gate.registry.sightings.views import (
@@ -115,15 +117,15 @@ class Remote:
         body = command.model_dump_json(exclude_none=True).encode()
         return Outcome.model_validate(self._json("POST", path, body=body))
 
-    def step(self, step: Step) -> OrderView:
-        """Take a step of an order; the order after it."""
+    def step(self, step: Step) -> OrderView | OrderTaken:
+        """Take a step of an order; the order after it, or its state alone."""
         path = "/v1/orders"
         if isinstance(step, OrderStep):
             path += f"/{step.order}/{step.way}"
         body = step.model_dump_json(exclude={"order"}, exclude_none=True)
         empty = isinstance(step, OrderStep) and len(type(step).model_fields) == 1
         sent = None if empty else body.encode()
-        return OrderView.model_validate(self._json("POST", path, body=sent))
+        return OrderAfterStep.model_validate(self._json("POST", path, body=sent)).root
 
     def order(self, number: int) -> OrderView:
         """Return one order."""

@@ -33,13 +33,16 @@ _CHINESE: Final[Mapping[str, str]] = {
 
 
 def invalid(error: ValidationError) -> RegistryError:
-    """Return the first thing that is wrong with a request's shape."""
+    """Return the first thing that is wrong with a request's shape.
+
+    A field of an order's entry is named as the rules name it: `items.0.domains`.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     kind = first["type"]
     if kind == "json_invalid":
         return RegistryError("body_invalid", detail=Said(_CHINESE[kind], first["msg"]))
     return RegistryError(
         "field_invalid",
-        field=".".join(str(part) for part in first["loc"]) or "body",
+        field=".".join(map(str, first["loc"])).removeprefix("entry.") or "body",
         detail=Said(_CHINESE.get(kind, "取值无效"), first["msg"]),
     )

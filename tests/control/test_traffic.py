@@ -119,9 +119,48 @@ def test_what_waits_outlives_the_control_process(tmp_path: Path, clock: Clock) -
     assert traffic.report() is not None  # under way, and not taken
     traffic.take(worker(), answer(2, "b.cn"))
     traffic.save()
-    (report,) = told(made(tmp_path, clock))
+    following = made(tmp_path, clock)
+    (report,) = told(following)
     assert (sorted(report.domains), report.lost) == (["a.cn", "b.cn"], True)
+    following.save()
     assert told(made(tmp_path, clock)) == [DayReport(TODAY, (), False)]  # not twice
+
+
+def test_days_whose_names_a_killed_control_process_had_are_incomplete(
+    tmp_path: Path, clock: Clock
+) -> None:
+    first = made(tmp_path, clock)
+    first.take(worker(), answer(1, "a.cn"))
+    clock.now += 86_400  # killed on the next day, with the registry away all the time
+    found = [(report.day, report.lost) for report in told(made(tmp_path, clock))]
+    assert found == [(TODAY, True), (TOMORROW, True)]
+
+
+def test_a_day_that_was_told_whole_stays_so_when_the_control_process_is_killed(
+    tmp_path: Path, clock: Clock
+) -> None:
+    first = made(tmp_path, clock)
+    first.take(worker(), answer(1, "a.cn"))
+    assert told(first) == [DayReport(TODAY, ("a.cn",), False)]
+    clock.now += 86_400
+    told(first)
+    second = made(tmp_path, clock)  # killed
+    assert told(second) == [DayReport(TOMORROW, (), True)]
+    clock.now += 86_400
+    told(second)
+    clock.now += 30 * 86_400
+    days = [report.day for report in told(made(tmp_path, clock))]  # killed; a month is not told of
+    assert len(days) == 7
+
+
+def test_names_that_were_left_are_told_though_the_next_one_was_killed(
+    tmp_path: Path, clock: Clock
+) -> None:
+    first = made(tmp_path, clock)
+    first.take(worker(), answer(1, "a.cn"))
+    first.save()
+    made(tmp_path, clock)  # killed
+    assert told(made(tmp_path, clock)) == [DayReport(TODAY, ("a.cn",), True)]
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"days": 3, "lost": []}', "\xff"])

@@ -38,7 +38,13 @@ from gate.registry.orders.commands import (
 from gate.registry.orders.entries import ItemEntry, OrderEntry, PersonEntry, SubjectEntry
 from gate.registry.orders.kinds import OrderType, Purpose
 from gate.registry.orders.states import OrderState
-from gate.registry.orders.views import EventView, OrderQuery, OrderSummary, OrderView
+from gate.registry.orders.views import (
+    EventView,
+    OrderQuery,
+    OrderSummary,
+    OrderTaken,
+    OrderView,
+)
 
 
 @click.group()
@@ -54,10 +60,13 @@ def take(target: Target, step: Step, *, as_json: bool) -> None:
     show_order(target.step(step), as_json=as_json)
 
 
-def show_order(found: OrderView, *, as_json: bool) -> None:
-    """Print an order."""
+def show_order(found: OrderView | OrderTaken, *, as_json: bool) -> None:
+    """Print an order, or what the token may know of it."""
     if as_json:
         print_json(found)
+        return
+    if isinstance(found, OrderTaken):
+        click.echo(f"order {found.id}  {found.state_zh} ({found.state.value})")
         return
     kind = found.type_zh or "类型待定"
     click.echo(f"order {found.id}  {kind}  {found.state_zh} ({found.state.value})")
@@ -282,7 +291,7 @@ def approve(
         raise click.UsageError("give --number or --generate, not both")
     found = target.step(ApproveOrder(order=number, licences=licences, generate=generate))
     show_order(found, as_json=as_json)
-    if not wait or found.revision is None:
+    if not wait or isinstance(found, OrderTaken) or found.revision is None:
         return
     there, known = target.in_force(found.revision, wait)
     click.echo(f"in force on {len(there)} of {known} gates", err=as_json)

@@ -34,8 +34,10 @@ from gate.registry.orders.rulebook import Finding
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import (
     EventView,
+    OrderAfterStep,
     OrderQuery,
     OrderSummary,
+    OrderTaken,
     OrderView,
     WaitingPerson,
 )
@@ -218,9 +220,16 @@ def visible(actor: Actor) -> str | None:
     """
     if actor.role is not Role.OWNER:
         return None
-    if actor.grants is not None and Grant.VIEW not in actor.grants:
+    if not _sees(actor):
         raise RegistryError("grant_missing", grant=Grant.VIEW)
     return actor.account
+
+
+def _sees(actor: Actor) -> bool:
+    """Return whether the actor may see orders: a gateway's token and some sub-users may not."""
+    if not actor.role.includes(Role.OWNER):
+        return False
+    return actor.grants is None or Grant.VIEW in actor.grants
 
 
 def _main(actor: Actor) -> str:
@@ -246,7 +255,7 @@ async def _step(call: RegistryCall) -> web.Response:
 
 
 async def _take(call: RegistryCall, step: Step, *, status: int = 200) -> web.Response:
-    """Take a step; the answer is the order after it, for who may see it."""
+    """Take a step; the answer is the order after it, or its state alone (see `OrderAfterStep`)."""
     service = call.service
     outcome, repeat = await service.perform(step, call.caller, idempotency_key(call.request))
     number = cast(int, outcome.application)
@@ -255,9 +264,12 @@ async def _take(call: RegistryCall, step: Step, *, status: int = 200) -> web.Res
         wrong = found.people[step.person - 1].wrong
         left = max(service.registry.policy.sms_tries - wrong, 0)
         raise RegistryError("code_wrong", field="code", left=left)
+    taken: Model = found
+    if not _sees(call.caller):
+        taken = OrderTaken(id=found.id, state=found.state, state_zh=found.state_zh)
     headers = {"Idempotent-Replay": "true"} if repeat else {}
     return web.Response(
-        text=found.model_dump_json(),
+        text=taken.model_dump_json(),
         status=status,
         content_type="application/json",
         headers=headers,
@@ -286,7 +298,7 @@ def _endpoint(step: type[OrderStep]) -> RegistryEndpoint:
         _step,
         Role.VERIFIER if step is ReportPerson else Role.OWNER,
         body=_body(step),
-        answer=OrderView,
+        answer=OrderAfterStep,
         headers=KEY_HEADER,
     )
 
@@ -302,7 +314,7 @@ ENDPOINTS = (
         create,
         Role.OWNER,
         body=NewOrder,
-        answer=OrderView,
+        answer=OrderAfterStep,
         status=201,
         headers=KEY_HEADER,
     ),

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from gate.licence import PROVINCES, ServiceKind
 from gate.registry.commands import Grant, Role, SubjectKind
-from gate.registry.console.pages import ACTOR, SERVICE, redirect, render
+from gate.registry.console.pages import ACTOR, SERVICE, may_view, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, Step, UpdateOrder
 from gate.registry.orders.entries import OrderEntry
@@ -76,6 +76,7 @@ async def edit_order(request: web.Request) -> web.Response:
     """Return the form with what stands in an order."""
     actor, service = request[ACTOR], request.app[SERVICE]
     _may_edit(actor)
+    may_view(actor)  # the form shows what stands in the order
     number = int(request.match_info["order"])
     account = actor.account if actor.role is Role.OWNER else None
     now = service.registry.now()
@@ -190,7 +191,7 @@ def _page(
         "form": form,
         "number": number,
         "error": error,
-        "wrong": "" if error is None else error.field.removeprefix("entry."),
+        "wrong": "" if error is None else error.field,
         "provinces": PROVINCES,
         "purposes": _PURPOSES,
         "kinds": _KINDS,

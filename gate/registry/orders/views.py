@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from gate.net.model import Model
 from gate.registry.orders.entries import OrderEntry
@@ -88,6 +88,18 @@ class OrderView(OrderSummary):
     opened: bool = Field(description="provisionally open at the gates")
     revision: int | None = Field(description="the log's revision at which it was in force")
     next: tuple[StepView, ...]
+
+
+class OrderTaken(Model):
+    """What a step has come to, for who may take it and may not see the order."""
+
+    id: int
+    state: OrderState
+    state_zh: str
+
+
+class OrderAfterStep(RootModel[OrderView | OrderTaken]):
+    """The order after a step; for who may not see it, its number and state alone."""
 
 
 class EventView(Model):

@@ -22,6 +22,7 @@ from gate.registry.orders.commands import (
     SubmitOrder,
 )
 from gate.registry.orders.kinds import Purpose
+from gate.registry.orders.views import OrderView
 from gate.registry.registry import LOCAL, Registry
 from tests.harness.following import (
     figure,
@@ -81,6 +82,7 @@ def test_dnspod_cn_from_draft_to_passing_and_back(tmp_path: Path, channel: str) 
             assert not passes(gate, "dnspod.cn")
             licences = ("鲁ICP备09090609号-2",)
             found = remote.step(ApproveOrder(order=number, licences=licences))
+            assert isinstance(found, OrderView)
             assert found.revision == 1
             there, known = remote.in_force(found.revision, 50)
             assert ([gate.gate for gate in there], known) == (["edge-1"], 1)
@@ -99,6 +101,7 @@ def test_dnspod_cn_from_draft_to_passing_and_back(tmp_path: Path, channel: str) 
             remote.step(ReportPerson(order=number, person=1, verified=True))
             assert passes(gate, "dnspod.cn")
             found = remote.step(ApproveOrder(order=number))
+            assert isinstance(found, OrderView)
             assert found.revision == 2
             there, _ = remote.in_force(found.revision, 50)
             assert [gate.gate for gate in there] == ["edge-1"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate.registry.commands import Role
+from gate.registry.commands import Grant, Role
 from gate.registry.registry import LOCAL
 from tests.registry.conftest import Answer, Api, serving
 from tests.registry.orders.steps import filing
@@ -184,6 +184,53 @@ async def test_the_gateway_s_token_reads_no_orders(api: Api) -> None:
         assert (await api.call("GET", path, role=Role.VERIFIER)).status == 403
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"domains": "a.cn"}, "items.0.domains"),  # by the shape of a request
+        ({"domains": ["com.cn"]}, "items.0.domains.0"),  # by what a domain may be
+        ({"nonsense": 1}, "items.0.nonsense"),
+        ({"principal": {"name": "张三", "phone": "none"}}, "items.0.principal.phone"),
+    ],
+)
+async def test_a_field_has_one_name_whoever_refuses_it(
+    api: Api, wrong: dict[str, Any], named: str
+) -> None:
+    asked = body("a.cn")
+    asked["entry"]["items"][0] |= wrong
+    answer = await api.call("POST", "/v1/orders", role=Role.OWNER, json=asked)
+    assert (answer.status, answer.json()["field"]) == (422, named)
+
+
+async def sub_user(api: Api, *grants: Grant) -> dict[str, str]:
+    """The headers of a sub-user of account a1."""
+    _, text = api.service.registry.tokens.create(
+        name="sub", role=Role.OWNER, actor=LOCAL, account="a1", grants=frozenset(grants)
+    )
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def test_who_may_not_see_an_order_learns_its_state_alone_from_a_step(api: Api) -> None:
+    maker = await sub_user(api, Grant.EDIT)
+    once = maker | {"Idempotency-Key": "one"}
+    draft = {"id": 1, "state": "draft", "state_zh": "草稿"}
+    for _ in range(2):  # the repeat tells no more than the first
+        made = await api.call("POST", "/v1/orders", headers=once, json=body("a.cn"))
+        assert (made.status, made.json()) == (201, draft)
+    changed = await api.call("POST", "/v1/orders/1/update", headers=maker, json=body("b.cn"))
+    assert changed.json() == draft
+    sender = await sub_user(api, Grant.SUBMIT)
+    sent = await api.call("POST", "/v1/orders/1/submit", headers=sender)
+    assert sent.json() == {"id": 1, "state": "provider_review", "state_zh": "初审"}
+    assert (await api.call("POST", "/v1/orders/1/pass", role=Role.REVIEWER)).json()["domains"]
+    report = {"person": 1, "verified": False}
+    told = await api.call("POST", "/v1/orders/1/report", role=Role.VERIFIER, json=report)
+    assert set(told.json()) == {"id", "state", "state_zh"}
+    seeing = await sub_user(api, Grant.VIEW, Grant.SUBMIT)
+    ended = await api.call("POST", "/v1/orders/1/withdraw", headers=seeing)
+    assert ended.json()["domains"] == ["b.cn"]
+
+
 async def test_a_sub_user_s_token_does_what_was_granted_and_ends(api: Api) -> None:
     number = await make(api, "a.cn")
     made = await api.call(
@@ -198,7 +245,7 @@ async def test_a_sub_user_s_token_does_what_was_granted_and_ends(api: Api) -> No
     )
     assert other.status == 403
     done = await api.call("POST", f"/v1/orders/{number}/submit", headers=sub)
-    assert done.json()["state"] == "provider_review"
+    assert done.json() == {"id": number, "state": "provider_review", "state_zh": "初审"}
     events = (await api.call("GET", f"/v1/orders/{number}/events")).json()["items"]
     assert events[-1]["actor"].startswith("李四 (")
     users = (await api.call("GET", "/v1/account/users", role=Role.OWNER)).json()["items"]
