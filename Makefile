@@ -56,20 +56,20 @@ servers:
 	export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends $$missing
 
-# Options of pytest in ARGS. Tests that start programs wait more than they work: two for each core.
+# Options of pytest in ARGS. Many tests wait more than they work: two at a time for each core.
 CORES := $(shell nproc)
-SHARED_OUT := --dist worksteal
+SHARED_OUT := -n $$(($(CORES) < 4 ? 2 * $(CORES) : 8)) --dist worksteal
 
 test: setup servers
-	$(BIN)/pytest -n $$(($(CORES) < 4 ? 2 * $(CORES) : 8)) $(SHARED_OUT) $(ARGS)
+	$(BIN)/pytest $(SHARED_OUT) $(ARGS)
 
-# All that needs no server: while you write.
+# All that needs no server, in a minute: while you write.
 check: setup
 	@$(MAKE) --no-print-directory -j2 -Otarget lint unit
 
 # The unit and property tests, with fewer examples than `make test`.
 unit: setup
-	$(BIN)/pytest -n $(CORES) $(SHARED_OUT) -m "not programs" --quick $(ARGS)
+	$(BIN)/pytest $(SHARED_OUT) -m "not programs" --quick $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

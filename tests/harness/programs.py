@@ -2,7 +2,8 @@
 
 A test starts programs if it stands in one of FOLDERS, or if it is marked with `programs`, itself or
 by its module. Any other test that starts one fails in `make check`, so that what takes seconds goes
-on doing so. A test with one of FIXTURES has a registry served over HTTP, if within its own process.
+on doing so. A test with one of FIXTURES has a registry served over HTTP, if within its own process;
+one that serves it itself is marked.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FOLDERS = frozenset(
 )
 """Folders of `tests` that are about running programs: gates, registries, servers, browsers."""
 
-FIXTURES = frozenset({"api", "lite_api"})
+FIXTURES = frozenset({"api", "lite_api", "pushed"})
 """What gives a test a registry that is served."""
 
 _ROOT = Path(__file__).parent.parent

@@ -195,6 +195,7 @@ async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 4096]
 
 
+@pytest.mark.programs
 async def test_a_body_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     limits = {"body_bytes": 16_384, "upload_bytes": 1_048_576}
     async with serving(str(tmp_path / "r.db"), tmp_path, **limits) as api:
@@ -352,6 +353,7 @@ async def test_an_upload_that_is_no_list_is_refused(
     assert list(lite_api.service.jobs.spool.iterdir()) == []
 
 
+@pytest.mark.programs
 async def test_an_upload_is_gone_on_with_after_a_restart(tmp_path: Path) -> None:
     lines = "".join(f"d{n}.cn,京ICP备{10000000 + n}号-1,公司,a{n}\n" for n in range(20_000))
     data = ("domain,licence,subject,account\n" + lines).encode()

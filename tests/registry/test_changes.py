@@ -245,6 +245,7 @@ def test_a_snapshot_that_was_given_out_is_there_although_a_newer_one_is_made(
     assert len(list(folder.iterdir())) < 20
 
 
+@pytest.mark.programs
 async def test_the_log_is_compacted_while_serving(tmp_path: Path) -> None:
     url = str(tmp_path / "registry.db")
     lines = "".join(f"d{n}.cn,京ICP备{10000000 + n}号-1,公司\n" for n in range(1500))

@@ -103,6 +103,7 @@ async def test_a_gate_that_lacks_changes_is_sent_them(pushed: tuple[Api, FakeGat
     assert gate.revision == 2
 
 
+@pytest.mark.programs
 async def test_the_ends_of_its_certificates_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,6 +193,7 @@ async def test_keys_that_are_out_of_reach_for_a_moment_stop_no_push_for_good(
         (b'{"revision": %s}' % (b"9" * 400), ""),
     ],
 )
+@pytest.mark.programs
 async def test_whatever_a_gate_answers_the_others_are_pushed_to(
     tmp_path: Path, answer: bytes, said: str
 ) -> None:
@@ -225,6 +227,7 @@ async def test_whatever_a_gate_answers_the_others_are_pushed_to(
         (["own-1", "a b"], ["edge-1", "own-1"]),
     ],
 )
+@pytest.mark.programs
 async def test_a_gate_that_is_pushed_to_counts_by_its_own_name(
     tmp_path: Path, own_names: list[str], listed: list[str]
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_memory_that_is_damaged_is_told_of_and_begun_anew(
     assert Given(path).last == GivenSet("e1", 1, 2)
 
 
+@pytest.mark.programs
 async def test_the_service_says_so_and_takes_the_word(tmp_path: Path) -> None:
     first = filled(tmp_path, "first.db")
     assert count_given(snapshots_of(first, tmp_path)) == COUNT

@@ -94,6 +94,7 @@ async def test_a_list_that_replaces_is_refused_while_rows_cannot_be_read(
     assert on_record(tmp_path) == PLAIN_TAKEN
 
 
+@pytest.mark.programs
 async def test_a_list_is_gone_on_with_after_a_restart_and_told_by_its_own_rows(
     tmp_path: Path,
 ) -> None:

@@ -235,6 +235,7 @@ async def hooked(hook: Hook) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("refuse", [0, 1])
+@pytest.mark.programs
 async def test_the_webhook_is_signed_and_tried_again(
     tmp_path: Path, refuse: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,6 +262,7 @@ async def test_a_sub_user_s_token_does_what_was_granted_and_ends(api: Api) -> No
     assert (await api.call("GET", "/v1/orders", headers=sub)).status == 401
 
 
+@pytest.mark.programs
 async def test_wrong_codes_are_counted_although_they_are_refused(
     database_url: str, tmp_path: Path
 ) -> None:
