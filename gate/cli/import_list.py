@@ -98,9 +98,9 @@ def import_list(
     export` writes. A table has a header, and so has each file named .csv: it names a domain
     column, and may name licence and status, in English or in Chinese (域名, 网站备案号,
     备案状态 …); other columns do not count. Encoding (UTF-8, UTF-16, GB18030) and separator
-    (comma, semicolon, full-width comma, tab) are found out and said. A row
-    that cannot be taken is reported on standard error, with its place and the reason; the others
-    are taken. A gate that runs on this replica has the new set in force when the command ends.
+    (comma, semicolon, full-width comma, tab) are found out and said. A row that cannot be taken is
+    reported on standard error, with its place and the reason; the others are taken. A gate that
+    runs on this replica has the new set in force when the command ends.
 
     A list that would close many domains (--max-shrink) waits for a person's word: the command
     asks on a terminal, and elsewhere ends with status 3 unless --yes is given. --dry-run shows

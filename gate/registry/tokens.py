@@ -46,6 +46,15 @@ class Actor:
         if not self.role.includes(role):
             raise RegistryError("role_insufficient", needed=role, role=self.role)
 
+    def may(self, grant: Grant) -> bool:
+        """Return whether it is no sub-user, or one with `grant`."""
+        return self.grants is None or grant in self.grants
+
+    def needs_grant(self, grant: Grant) -> None:
+        """Raise RegistryError `grant_missing` for a sub-user without `grant`."""
+        if not self.may(grant):
+            raise RegistryError("grant_missing", grant=grant)
+
 
 def create_token(
     connection: Connection,

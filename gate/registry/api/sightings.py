@@ -11,7 +11,6 @@ from gate.net.model import Model
 from gate.registry.api.endpoint import RegistryCall, RegistryEndpoint
 from gate.registry.api.pages import PageQuery, next_cursor
 from gate.registry.commands import Grant, Role
-from gate.registry.errors import RegistryError
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches
 from gate.registry.sightings.networks import find_networks
@@ -85,9 +84,7 @@ async def blocked(call: RegistryCall) -> MatchPage:
     asked: MatchQuery = call.query
     account = asked.account
     if call.caller.role is Role.OWNER:
-        grants = call.caller.grants
-        if grants is not None and Grant.VIEW not in grants:
-            raise RegistryError("grant_missing", grant=Grant.VIEW)
+        call.caller.needs_grant(Grant.VIEW)
         account = call.caller.account
     rows = await call.service.read(
         find_matches,

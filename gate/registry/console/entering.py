@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from gate.licence import PROVINCES, ServiceKind
 from gate.registry.commands import Grant, Role, SubjectKind
-from gate.registry.console.pages import ACTOR, SERVICE, may_view, redirect, render
+from gate.registry.console.pages import ACTOR, SERVICE, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, Step, UpdateOrder
 from gate.registry.orders.entries import OrderEntry
@@ -76,7 +76,7 @@ async def edit_order(request: web.Request) -> web.Response:
     """Return the form with what stands in an order."""
     actor, service = request[ACTOR], request.app[SERVICE]
     _may_edit(actor)
-    may_view(actor)  # the form shows what stands in the order
+    actor.needs_grant(Grant.VIEW)  # the form shows what stands in the order
     number = int(request.match_info["order"])
     account = actor.account if actor.role is Role.OWNER else None
     now = service.registry.now()
@@ -180,8 +180,7 @@ def _command(form: Mapping[str, str], number: int | None, actor: Actor) -> Step:
 def _may_edit(actor: Actor) -> None:
     if actor.role not in (Role.OWNER, Role.REGISTRAR, Role.ADMIN):
         raise RegistryError("role_insufficient", needed=Role.OWNER, role=actor.role)
-    if actor.grants is not None and Grant.EDIT not in actor.grants:
-        raise RegistryError("grant_missing", grant=Grant.EDIT)
+    actor.needs_grant(Grant.EDIT)
 
 
 def _page(

@@ -68,7 +68,7 @@ async def orders(request: web.Request) -> web.Response:
     service, actor = request.app[SERVICE], request[ACTOR]
     now = service.registry.now()
     if actor.role is Role.OWNER:
-        may_view(actor)
+        actor.needs_grant(Grant.VIEW)
         mine = OrderQuery(account=actor.account)
         found = await service.read(find_orders, mine, now=now, after=0, limit=PAGE)
         return render("mine.html", request, {"orders": found})
@@ -131,7 +131,7 @@ async def why(request: web.Request) -> web.Response:
     """Return why a name is blocked at the gates now, and the step that would unblock it."""
     service, actor = request.app[SERVICE], request[ACTOR]
     if actor.role is Role.OWNER:
-        may_view(actor)
+        actor.needs_grant(Grant.VIEW)
     name = request.query.get("name", "").strip()
     told = None
     if name:
@@ -160,7 +160,7 @@ async def _order_page(request: web.Request, error: RegistryError | None) -> web.
     service, actor = request.app[SERVICE], request[ACTOR]
     number = int(request.match_info["order"])
     if actor.role is Role.OWNER:
-        may_view(actor)
+        actor.needs_grant(Grant.VIEW)
     account = actor.account if actor.role is Role.OWNER else None
     now = service.registry.now()
     view = await service.read(order_view, number, now=now, account=account)
@@ -250,12 +250,6 @@ def _cursor(last: OrderSummary) -> str:
 
 def _is_owner(actor: Actor | None) -> bool:
     return actor is not None and actor.role is Role.OWNER
-
-
-def may_view(actor: Actor) -> None:
-    """Raise RegistryError `grant_missing` for a sub-user that may not look."""
-    if actor.grants is not None and Grant.VIEW not in actor.grants:
-        raise RegistryError("grant_missing", grant=Grant.VIEW)
 
 
 ROUTES: Final = [

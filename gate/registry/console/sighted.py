@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
-from gate.registry.commands import Role
-from gate.registry.console.pages import ACTOR, PAGE, SERVICE, may_view, redirect, render
+from gate.registry.commands import Grant, Role
+from gate.registry.console.pages import ACTOR, PAGE, SERVICE, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder
 from gate.registry.orders.states import Party
@@ -67,7 +67,7 @@ async def hollow(request: web.Request) -> web.Response:
 async def _blocked_page(request: web.Request, error: RegistryError | None) -> web.Response:
     service, actor = request.app[SERVICE], request[ACTOR]
     if actor.role is Role.OWNER:
-        may_view(actor)
+        actor.needs_grant(Grant.VIEW)
     account = actor.account if actor.role is Role.OWNER else None
     after = request.query.get("after", "")[:253]
     rows = await service.read(find_matches, account=account, after=after, limit=PAGE)

@@ -156,8 +156,7 @@ def permit(work: Work, party: Party, grant: Grant, *, needed: Role) -> None:
     by = work.by
     if by.role not in PARTY_ROLES[party]:
         raise RegistryError("role_insufficient", needed=needed, role=by.role)
-    if by.grants is not None and grant not in by.grants:
-        raise RegistryError("grant_missing", grant=grant)
+    by.needs_grant(grant)
 
 
 def _create(work: Work, command: NewOrder) -> Order:

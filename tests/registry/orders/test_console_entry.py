@@ -143,10 +143,8 @@ async def test_nobody_changes_another_s_order(api: Api, people: dict[Role, Perso
     assert found["domains"] == ["a2.cn"]
 
 
-@pytest.mark.parametrize(("grant", "new", "edit"), [(Grant.VIEW, 403, 403), (Grant.EDIT, 200, 403)])
-async def test_a_sub_user_without_the_grant_gets_no_form(
-    api: Api, grant: Grant, new: int, edit: int
-) -> None:
+@pytest.mark.parametrize(("grant", "new"), [(Grant.VIEW, 403), (Grant.EDIT, 200)])
+async def test_a_sub_user_without_the_grant_gets_no_form(api: Api, grant: Grant, new: int) -> None:
     from aiohttp import ClientSession, CookieJar
 
     _, token = api.service.registry.tokens.create(
@@ -159,7 +157,7 @@ async def test_a_sub_user_without_the_grant_gets_no_form(
         await person.get("/orders")
         assert (await person.get("/orders/new"))[0] == new
         shown = await person.get("/orders/1/edit")
-        assert shown[0] == edit  # it shows what stands in the order
+        assert shown[0] == 403  # it shows what stands in the order: that takes both
         assert "a1.cn" not in shown[1]
         if grant is Grant.VIEW:
             assert (await person.post("/orders/1/edit", **TYPED))[0] == 403
