@@ -31,7 +31,6 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from benchmarks.registry_import import SUFFIXES, timed, write_list
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, GROUP, RegistryService
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Role
 from gate.registry.database import Database
@@ -52,6 +51,7 @@ from gate.registry.orders.working_days import china_date, china_midnight
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry, Request
 from gate.registry.schema import domains, order_events, order_items, orders
+from gate.registry.service import CONNECTIONS, GROUP, RegistryService
 from gate.settings import OrderSettings, RegistrySettings, Sms
 from tests.harness.postgres import running_server
 

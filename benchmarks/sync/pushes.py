@@ -12,11 +12,11 @@ from pathlib import Path
 from benchmarks.sync.gates import GateProcess, first_priority, free_port, usual_priority
 from benchmarks.sync.registries import fill, service
 from gate.filings import Change
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Resume, Suspend
 from gate.registry.log import Head
 from gate.registry.registry import LOCAL
 from gate.registry.server import prefer_latency
+from gate.registry.service import RegistryService
 from gate.settings import RegistrySettings
 
 _DOMAINS = 200

@@ -19,13 +19,13 @@ from gate.changes.envelope import seal
 from gate.changes.keys import KeyStore
 from gate.changes.snapshot import MANIFEST_HEADER, MANIFEST_TYPE, MEDIA_TYPE, Manifest
 from gate.net.bind import listen
-from gate.registry.api.service import RegistryService
 from gate.registry.bulk.importing import import_file
 from gate.registry.commands import Role
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL
 from gate.registry.server import make_service, serve
+from gate.registry.service import RegistryService
 from gate.settings import Address, RegistrySettings
 
 if sys.version_info >= (3, 14):

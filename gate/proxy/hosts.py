@@ -23,10 +23,10 @@ from typing import Final
 from gate.net.bind import TransparencyError, make_transparent
 from gate.net.local_addresses import LocalAddresses
 from gate.policy import Verdict
+from gate.proxy.datagrams import connect as connect_datagrams
 from gate.proxy.failure import ProxyError
 from gate.proxy.listener import ListenerState
 from gate.proxy.networks import ENFORCE, IP, PASS, Networks, NotIntercepted
-from gate.proxy.udp.datagrams import connect as connect_datagrams
 from gate.proxy.upstream import (
     OriginEndpoint,
     Pool,

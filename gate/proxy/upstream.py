@@ -18,9 +18,9 @@ from socket import SocketType
 from typing import Any, Final
 
 from gate.proxy.counters import SCHEMES
+from gate.proxy.datagrams import connect
 from gate.proxy.failure import ProxyError
 from gate.proxy.route_file import RouteFile
-from gate.proxy.udp.datagrams import connect
 from gate.settings import Address, UpstreamPool, Upstreams
 from gate.settings.route_match import split_match
 from gate.wire.http1 import ResponseFault

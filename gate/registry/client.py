@@ -15,10 +15,10 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from gate.registry.bulk.files import FileFormat
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import Command, Outcome, Role
 from gate.registry.errors import RegistryFailure
 from gate.registry.gates import GateInForce, GateStanding
+from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import OrderStep, Step
 from gate.registry.orders.rulebook import Finding
 from gate.registry.orders.views import (

@@ -28,11 +28,11 @@ from gate.registry.commands import (
 from gate.registry.log import batch_row
 from gate.registry.operations import cancelling, changing, overriding
 from gate.registry.operations.work import Work
-from gate.registry.orders import applications
-from gate.registry.orders.applications import Filed
 from gate.registry.orders.commands import Step
-from gate.registry.orders.steps import take
 from gate.registry.schema import log
+from gate.registry.workflow import applications
+from gate.registry.workflow.applications import Filed
+from gate.registry.workflow.steps import take
 
 _CARRY_OUT: Final[dict[type[Command], Callable[[Work, Any], Filed | str]]] = {
     FirstFiling: applications.submit_first,

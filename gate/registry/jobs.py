@@ -22,9 +22,9 @@ from gate.files import Draft, draft
 from gate.registry.bulk.clerks import TakenList, plain_form, write_list
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.previewing import Preview, preview_file
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.queries import import_progress
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor

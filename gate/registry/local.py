@@ -15,14 +15,13 @@ from gate.registry.bulk.clerks import TakenList, plain_form, write_list
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.previewing import Preview, preview_file
 from gate.registry.commands import Command, Outcome, Role
 from gate.registry.errors import RegistryError
 from gate.registry.gates import GateInForce, GateStanding, in_force, standings
 from gate.registry.history import history
+from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import Step, VerifyPerson
-from gate.registry.orders.queries import events_of, find_orders, order_view
 from gate.registry.orders.rulebook import Finding
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import (
@@ -58,6 +57,7 @@ from gate.registry.views import (
     SubjectDetail,
     TokenView,
 )
+from gate.registry.workflow.queries import events_of, find_orders, order_view
 
 R = TypeVar("R")
 

@@ -19,10 +19,7 @@ from gate.names import InvalidName, canonical, parents, to_display
 from gate.registry.commands import FirstFiling, NewService, SubjectKind
 from gate.registry.errors import RegistryError
 from gate.registry.fields import fileable_domain, folded, parse_licence, parse_subject
-from gate.registry.orders.applications import STATES
-from gate.registry.orders.effects import first_filing, new_service
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.record import read_order
 from gate.registry.schema import (
     accesses,
     audit,
@@ -45,6 +42,9 @@ from gate.registry.views import (
     SubjectDetail,
     SubjectView,
 )
+from gate.registry.workflow.applications import STATES
+from gate.registry.workflow.effects import first_filing, new_service
+from gate.registry.workflow.record import read_order
 
 _FEW: Final = 1_000
 _LIKE_SIGNS: Final = re.compile(r"[\\%_]")

@@ -31,22 +31,9 @@ from gate.registry.issuing import TokenIssuer
 from gate.registry.log import Head
 from gate.registry.operations import Work, overriding
 from gate.registry.operations.transaction import Transaction
-from gate.registry.orders import notices
-from gate.registry.orders.ahead import read_ahead
 from gate.registry.orders.commands import Step
-from gate.registry.orders.facts import (
-    AccountFacts,
-    OwnerFacts,
-    check_order,
-    put_account,
-    put_owner,
-)
-from gate.registry.orders.notices import Sending
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.record import load
 from gate.registry.orders.rulebook import Finding
-from gate.registry.orders.sms import LogGateway, SmsGateway
-from gate.registry.orders.sweep import CLOCK, Swept, sweep
 from gate.registry.provider import ProviderMove, move, own
 from gate.registry.sightings import reminding
 from gate.registry.sightings.hollow import count_hollow
@@ -57,6 +44,19 @@ from gate.registry.sightings.traffic import count_idle, take_traffic
 from gate.registry.sightings.views import Look, NetworkOwner, TrafficReport, TrafficTaken
 from gate.registry.tokens import Actor
 from gate.registry.unfiled import ReportTaken, UnfiledReport
+from gate.registry.workflow import notices
+from gate.registry.workflow.ahead import read_ahead
+from gate.registry.workflow.facts import (
+    AccountFacts,
+    OwnerFacts,
+    check_order,
+    put_account,
+    put_owner,
+)
+from gate.registry.workflow.notices import Sending
+from gate.registry.workflow.record import load
+from gate.registry.workflow.sms import LogGateway, SmsGateway
+from gate.registry.workflow.sweep import CLOCK, Swept, sweep
 
 _log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from gate.net.descriptors import affordable
 from gate.net.serving import running
 from gate.net.tls import ServerContext
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, RegistryService
 from gate.registry.opening import open_registry
 from gate.registry.places import Places
+from gate.registry.service import CONNECTIONS, RegistryService
 from gate.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from gate.licence import ServiceKind
 from gate.net.model import Model
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import FirstFiling, Grant, NewService, Role, SubjectKind
+from gate.registry.import_modes import ImportMode
 
 StatusName = Literal["filed", "filed_elsewhere", "suspended", "absent"]
 

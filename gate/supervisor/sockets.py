@@ -23,7 +23,7 @@ from gate.files import PUBLIC, replace_file
 from gate.ipc.siblings import FlowBoard, Mailboxes, Siblings
 from gate.net.bind import BindError, address_of, listen
 from gate.net.bind import bind as bind_port
-from gate.proxy.udp.datagrams import widen_queues
+from gate.proxy.datagrams import widen_queues
 from gate.settings import Address, Listener, Settings
 
 ADMIN_BACKLOG = 128

@@ -16,10 +16,10 @@ from aiohttp.test_utils import TestServer
 from gate.control.following import EnforcingWorkers
 from gate.control.workers import Workers
 from gate.registry.api.app import make_app
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Role, Suspend
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
+from gate.registry.service import RegistryService
 from gate.settings import Address, Push, PushTarget, RegistrySettings, Sync
 from gate.sync.agent import SyncAgent
 from gate.worker.access_log import ConsoleLines

@@ -16,7 +16,6 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from gate.registry.api.app import make_app
-from gate.registry.api.service import CONNECTIONS, RegistryService
 from gate.registry.commands import Command, Role
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
@@ -25,6 +24,7 @@ from gate.registry.orders.policy import OrderPolicy
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import metadata
+from gate.registry.service import CONNECTIONS, RegistryService
 from gate.registry.verifying import verify
 from gate.settings import RegistrySettings
 from tests.harness.new_registry import migrated

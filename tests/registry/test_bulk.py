@@ -12,11 +12,11 @@ from gate.registry import queries
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import MAX_LINE, FileFormat, guess_format, read_lines
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.previewing import Preview, preview_file
 from gate.registry.bulk.record import read_record
 from gate.registry.commands import CancelAccess, CancelService, CancelSubject, Resume, Role, Suspend
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.queries import find_refusals
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor

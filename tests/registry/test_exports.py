@@ -12,12 +12,12 @@ import pytest
 from aiohttp import ClientError, ClientResponse, ClientTimeout
 
 from gate.registry.api import bulk, reports, streaming
-from gate.registry.api.service import CONNECTIONS, LONG_READERS
 from gate.registry.commands import Role
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
 from gate.registry.migrations import migrate
 from gate.registry.registry import Registry
+from gate.registry.service import CONNECTIONS, LONG_READERS
 from tests.harness.waiting import wait_for
 from tests.registry.conftest import Api, serving
 

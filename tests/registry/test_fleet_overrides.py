@@ -10,7 +10,6 @@ from sqlalchemy import select
 from gate.filings import Change, OverrideKind, Status
 from gate.registry import log
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import (
     CancelService,
     Command,
@@ -22,6 +21,7 @@ from gate.registry.commands import (
 from gate.registry.console.explaining import explain_name
 from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.operations.overriding import FleetOverride
 from gate.registry.queries import filing, fleet_overrides
 from gate.registry.registry import LOCAL, Registry

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import CancelService
+from gate.registry.import_modes import ImportMode
 from gate.registry.jobs import Jobs
 from gate.registry.queries import import_progress
 from gate.registry.registry import LOCAL, Registry

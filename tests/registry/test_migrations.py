@@ -25,7 +25,6 @@ from gate.registry.database import Database, database_url
 from gate.registry.errors import RegistryError
 from gate.registry.gates import in_force, standings
 from gate.registry.migrations import migrate
-from gate.registry.orders.queries import order_view
 from gate.registry.orders.working_days import china_midnight
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import domains, metadata
@@ -34,6 +33,7 @@ from gate.registry.sightings.traffic import count_idle, find_idle
 from gate.registry.tokens import list_tokens
 from gate.registry.unfiled import UnfiledQuery
 from gate.registry.verifying import verify
+from gate.registry.workflow.queries import order_view
 from tests.harness.postgres import PostgresServer
 from tests.registry.filings import first_filing
 

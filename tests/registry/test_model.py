@@ -17,7 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gate.filings import Status
 from gate.registry import log
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import (
     AccessFiling,
     Approve,
@@ -33,6 +32,7 @@ from gate.registry.commands import (
     Suspend,
 )
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.verifying import verify
 from tests.harness.examples import examples

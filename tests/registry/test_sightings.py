@@ -14,11 +14,10 @@ from sqlalchemy import insert
 
 from gate.changes.position import GatePosition
 from gate.registry.bulk.importing import import_file
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import Approve, CancelAccess, CancelService, CancelSubject, Role
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import AbandonOrder, NewOrder, SubmitOrder
-from gate.registry.orders.facts import AccountFacts, OwnerFacts
 from gate.registry.orders.kinds import OrderType
 from gate.registry.orders.policy import OrderPolicy
 from gate.registry.orders.working_days import china_date
@@ -32,6 +31,7 @@ from gate.registry.sightings.traffic import count_idle, find_idle, place, watch
 from gate.registry.sightings.views import BlockedMatch, Evidence, NetworkOwner, TrafficReport
 from gate.registry.unfiled import UnfiledName, UnfiledReport
 from gate.registry.verifying import verify
+from gate.registry.workflow.facts import AccountFacts, OwnerFacts
 from gate.settings import OrderSettings
 from tests.harness.waiting import wait_for
 from tests.registry.conftest import Api, Clock

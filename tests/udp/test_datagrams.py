@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gate.proxy.udp.datagrams import (
+from gate.proxy.datagrams import (
     CONTROL_BYTES,
     SOL_UDP,
     Rows,
@@ -134,7 +134,7 @@ def test_a_device_without_offload_gets_datagrams_one_by_one(connected: bool) -> 
 
 LINK = """
 import socket, sys
-from gate.proxy.udp.datagrams import Rows, connect
+from gate.proxy.datagrams import Rows, connect
 rows = Rows()
 upstream = connect(socket.AF_INET, ("10.9.0.2", 443))
 sent = [

@@ -19,9 +19,9 @@ from gate.cli.registry.target import Refused, Target, print_json, target_options
 from gate.cli.share import max_shrink_option
 from gate.files import draft
 from gate.registry.bulk.files import EXPORTED, FileFormat
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.client import RemoteError
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.views import ImportView, PreviewView, RefusalView
 
 _SHOWN = 20

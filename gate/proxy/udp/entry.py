@@ -20,12 +20,7 @@ from typing import Any, Final
 
 from gate.policy import Verdict
 from gate.proxy.counters import QUIC
-from gate.proxy.hosts import At, HostPool, NoRoom, enforces
-from gate.proxy.listener import ListenerState
-from gate.proxy.networks import NotIntercepted
-from gate.proxy.reactor import IN
-from gate.proxy.udp.closing import refuse, send_answer
-from gate.proxy.udp.datagrams import (
+from gate.proxy.datagrams import (
     CONTROL_BYTES,
     Rows,
     connect,
@@ -33,6 +28,11 @@ from gate.proxy.udp.datagrams import (
     prepare_listener,
     told_with,
 )
+from gate.proxy.hosts import At, HostPool, NoRoom, enforces
+from gate.proxy.listener import ListenerState
+from gate.proxy.networks import NotIntercepted
+from gate.proxy.reactor import IN
+from gate.proxy.udp.closing import refuse, send_answer
 from gate.proxy.udp.flow import QuicFlow
 from gate.proxy.udp.hellos import Blocked, Hellos
 from gate.proxy.udp.neighbours import Neighbours, verdict_of

@@ -14,12 +14,12 @@ from typing import Any, Final
 from gate.policy import Reason, Verdict
 from gate.proxy.connection import connection_name
 from gate.proxy.counters import QUIC
+from gate.proxy.datagrams import CONTROL_BYTES, Control, segment_of
 from gate.proxy.failure import Failure
 from gate.proxy.hosts import HostPool, enforces, how_it_passes
 from gate.proxy.listener import ListenerState
 from gate.proxy.reactor import IN
 from gate.proxy.udp.closing import refuse
-from gate.proxy.udp.datagrams import CONTROL_BYTES, Control, segment_of
 from gate.proxy.udp.hellos import Blocked, Hellos, pass_late
 from gate.proxy.udp.keeper import FlowKeeper
 from gate.proxy.udp.parts import QuicParts

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from gate.policy import Decider
 from gate.proxy.admission import Budget
 from gate.proxy.counters import Counters
+from gate.proxy.datagrams import BUFFER_BYTES, Rows
 from gate.proxy.hosts import Hosts
 from gate.proxy.reactor import Reactor
 from gate.proxy.udp.counters import QuicCounters
-from gate.proxy.udp.datagrams import BUFFER_BYTES, Rows
 from gate.proxy.udp.refusals import QuicAnswers, Refusals
 from gate.proxy.upstream import Pool
 from gate.settings import Limits

@@ -7,7 +7,7 @@ from socket import SocketType
 from typing import Any, Generic, TypeVar
 
 from gate.proxy.connection import unmapped
-from gate.proxy.udp.datagrams import Control, Rows, sent_from
+from gate.proxy.datagrams import Control, Rows, sent_from
 
 F = TypeVar("F")
 

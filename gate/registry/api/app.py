@@ -32,10 +32,10 @@ from gate.registry.api.endpoint import ACTOR, RegistryEndpoint, api_of
 from gate.registry.api.metrics import Metrics
 from gate.registry.api.openapi import document
 from gate.registry.api.problems import REQUEST_ID, problem
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Role
 from gate.registry.console.app import PREFIX, make_console
 from gate.registry.errors import RegistryError
+from gate.registry.service import RegistryService
 
 _log = logging.getLogger(__name__)
 

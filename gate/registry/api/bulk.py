@@ -18,10 +18,10 @@ from gate.registry.api.pages import PageQuery, next_cursor
 from gate.registry.api.streaming import stream
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_text
+from gate.registry.import_modes import ImportMode
 from gate.registry.views import ImportView, RefusalView
 
 PIECE_SECONDS: Final = 60

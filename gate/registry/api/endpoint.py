@@ -9,10 +9,10 @@ from aiohttp import web
 
 from gate.net import endpoint as kit
 from gate.net.endpoint import BadRequest, Mistake
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import MAX_TEXT
+from gate.registry.service import RegistryService
 from gate.registry.shapes import invalid
 from gate.registry.tokens import Actor
 

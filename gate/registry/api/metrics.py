@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gate.changes.errors import Cause
-from gate.registry.api.service import RegistryService
+from gate.registry.service import RegistryService
 
 
 class _ServiceState(Collector):

@@ -19,7 +19,6 @@ from gate.registry.api.endpoint import (
 from gate.registry.api.pages import PageQuery, next_cursor
 from gate.registry.commands import Account, Grant, Role, Text
 from gate.registry.errors import RegistryError
-from gate.registry.orders import queries
 from gate.registry.orders.commands import (
     ORDER_STEPS,
     NewOrder,
@@ -28,7 +27,6 @@ from gate.registry.orders.commands import (
     Step,
     VerifyPerson,
 )
-from gate.registry.orders.facts import AccountFacts, OwnerFacts
 from gate.registry.orders.kinds import OrderType
 from gate.registry.orders.rulebook import Finding
 from gate.registry.orders.states import OrderState
@@ -42,6 +40,8 @@ from gate.registry.orders.views import (
     WaitingPerson,
 )
 from gate.registry.tokens import Actor
+from gate.registry.workflow import queries
+from gate.registry.workflow.facts import AccountFacts, OwnerFacts
 
 _ORDER = r"/v1/orders/{order:[1-9]\d{0,14}}"
 

@@ -23,12 +23,12 @@ from gate.registry.audit import record
 from gate.registry.bulk.chunk import Chunk, RowOutcome
 from gate.registry.bulk.clerks import Words, words_of
 from gate.registry.bulk.files import FileFormat, Line, guess_format, read_lines
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.record import FilingRecord, read_record
 from gate.registry.bulk.replacing import cancel, check_closing, left_out
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import fileable_domain
+from gate.registry.import_modes import ImportMode
 from gate.registry.operations import Work, overriding
 from gate.registry.queries import import_progress
 from gate.registry.registry import Registry

@@ -18,10 +18,10 @@ from gate.registry.bulk.chunk import Chunk, RowOutcome
 from gate.registry.bulk.clerks import Words, words_of
 from gate.registry.bulk.files import FileFormat, Line, read_lines
 from gate.registry.bulk.importing import CHUNK_LINES, domains_of, refusal
-from gate.registry.bulk.modes import ImportMode
 from gate.registry.bulk.record import read_record
 from gate.registry.bulk.replacing import left_out
 from gate.registry.errors import RegistryError
+from gate.registry.import_modes import ImportMode
 from gate.registry.registry import Registry
 from gate.registry.schema import domains
 from gate.registry.tokens import Actor

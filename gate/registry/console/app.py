@@ -29,7 +29,6 @@ from aiohttp_session import setup as setup_sessions
 from aiohttp_session.cookie_storage import EncryptedCookieStorage
 
 from gate.files import draft
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Role
 from gate.registry.console import entering, pages, sighted
 from gate.registry.console.naming import field_name
@@ -37,6 +36,7 @@ from gate.registry.console.pages import ACTOR, CSRF, SERVICE
 from gate.registry.errors import RegistryError
 from gate.registry.fields import MAX_TEXT
 from gate.registry.orders.working_days import CHINA
+from gate.registry.service import RegistryService
 from gate.registry.tokens import authenticate
 
 _log = logging.getLogger(__name__)

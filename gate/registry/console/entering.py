@@ -20,10 +20,10 @@ from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, Step, UpdateOrder
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.kinds import Purpose
-from gate.registry.orders.queries import order_view
 from gate.registry.orders.states import Event
 from gate.registry.shapes import invalid
 from gate.registry.tokens import Actor
+from gate.registry.workflow.queries import order_view
 
 MOST_ITEMS: Final = 10
 

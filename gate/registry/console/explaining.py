@@ -11,13 +11,13 @@ from gate.names import InvalidName, canonical, to_display
 from gate.registry.errors import RegistryError, Said
 from gate.registry.gate_schema import blocked_matches, unfiled
 from gate.registry.gates import GateInForce, in_force
-from gate.registry.orders.queries import order_view
 from gate.registry.orders.states import END_STATES, PARTY_NAMES, Party, next_steps
 from gate.registry.orders.views import OrderView
 from gate.registry.orders.working_days import CHINA
 from gate.registry.reports import most_asked, read_destinations
 from gate.registry.schema import domains, order_items, orders, overrides
 from gate.registry.unfiled import UnfiledDestination
+from gate.registry.workflow.queries import order_view
 
 
 @dataclass(slots=True, frozen=True)

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from gate.registry import queries
-from gate.registry.api.service import RegistryService
 from gate.registry.commands import Grant, Role
 from gate.registry.console.explaining import explain_name
 from gate.registry.errors import RegistryError
@@ -27,19 +26,20 @@ from gate.registry.orders.commands import (
     VerifyPerson,
 )
 from gate.registry.orders.kinds import NUMBERED
-from gate.registry.orders.queries import (
+from gate.registry.orders.states import END_STATES, STATE_NAMES, OrderState, Party
+from gate.registry.orders.views import OrderQuery, OrderSummary, OrderView
+from gate.registry.queries import FilingQuery
+from gate.registry.service import RegistryService
+from gate.registry.shapes import invalid
+from gate.registry.tokens import Actor
+from gate.registry.workflow.queries import (
     count_by_state,
     events_of,
     find_orders,
     order_view,
     queue,
 )
-from gate.registry.orders.states import END_STATES, STATE_NAMES, OrderState, Party
-from gate.registry.orders.steps import PARTY_ROLES
-from gate.registry.orders.views import OrderQuery, OrderSummary, OrderView
-from gate.registry.queries import FilingQuery
-from gate.registry.shapes import invalid
-from gate.registry.tokens import Actor
+from gate.registry.workflow.steps import PARTY_ROLES
 
 SERVICE: Final = web.AppKey("service", RegistryService)
 ACTOR: Final = web.RequestKey("console_actor", Actor)

@@ -11,10 +11,10 @@ from gate.registry.console.pages import ACTOR, PAGE, SERVICE, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder
 from gate.registry.orders.states import Party
-from gate.registry.orders.steps import PARTY_ROLES
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches, match_of
 from gate.registry.sightings.traffic import find_idle, place, watch
+from gate.registry.workflow.steps import PARTY_ROLES
 
 _MOST_DAYS: Final = 3_650
 

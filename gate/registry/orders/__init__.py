@@ -1,1 +1,1 @@
-"""备案订单: the filing workflow, from an owner's draft to a name that passes at the gates."""
+"""备案订单: what an order is: its kinds, states, entries and terms, and the rules that check it."""

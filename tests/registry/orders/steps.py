@@ -22,13 +22,13 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.entries import ItemEntry, OrderEntry, PersonEntry, SubjectEntry
 from gate.registry.orders.kinds import Purpose
-from gate.registry.orders.queries import events_of, order_view
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import OrderView
 from gate.registry.orders.working_days import CHINA
 from gate.registry.registry import Registry
 from gate.registry.schema import orders
 from gate.registry.tokens import Actor
+from gate.registry.workflow.queries import events_of, order_view
 
 LI = PersonEntry(name="李四", phone="13800000001")
 WANG = PersonEntry(name="王五", phone="13800000002")

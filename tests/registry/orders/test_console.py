@@ -20,13 +20,13 @@ from gate.registry.orders.commands import (
     ReportPerson,
     SubmitOrder,
 )
-from gate.registry.orders.facts import AccountFacts, OwnerFacts
-from gate.registry.orders.queries import find_orders
 from gate.registry.orders.views import OrderQuery
 from gate.registry.orders.working_days import china_date
 from gate.registry.registry import LOCAL
 from gate.registry.schema import domains, services, subjects
 from gate.registry.unfiled import UnfiledName, UnfiledReport
+from gate.registry.workflow.facts import AccountFacts, OwnerFacts
+from gate.registry.workflow.queries import find_orders
 from tests.harness.browser import Page, new_page
 from tests.registry.conftest import Api, serving
 from tests.registry.filings import file_first

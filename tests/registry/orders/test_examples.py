@@ -10,9 +10,9 @@ from gate.registry import log
 from gate.registry.orders.commands import ApproveOrder, PassOrder, SubmitOrder
 from gate.registry.orders.kinds import OrderType, Purpose
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.queries import events_of
 from gate.registry.orders.states import OrderState
 from gate.registry.registry import Registry
+from gate.registry.workflow.queries import events_of
 from gate.settings import OrderSettings
 from tests.registry.conftest import Clock
 from tests.registry.orders.steps import (

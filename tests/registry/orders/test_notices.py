@@ -16,13 +16,13 @@ from sqlalchemy import select
 
 from gate.changes.position import GatePosition
 from gate.registry.commands import Role
-from gate.registry.orders.channels import NotTaken, SmtpChannel, sign
 from gate.registry.orders.commands import FaultEntry, ReturnOrder
-from gate.registry.orders.notices import LEASE_SECONDS, Sending, message
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.queries import events_of, order_view
 from gate.registry.registry import Registry
 from gate.registry.schema import notices
+from gate.registry.workflow.channels import NotTaken, SmtpChannel, sign
+from gate.registry.workflow.notices import LEASE_SECONDS, Sending, message
+from gate.registry.workflow.queries import events_of, order_view
 from gate.settings import SmtpSettings
 from tests.harness.mail_server import mail_server
 from tests.harness.waiting import wait_for
@@ -239,8 +239,8 @@ async def hooked(hook: Hook) -> AsyncIterator[str]:
 async def test_the_webhook_is_signed_and_tried_again(
     tmp_path: Path, refuse: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gate.registry.orders.notices._FIRST_WAIT", 1)
-    monkeypatch.setattr("gate.registry.api.service.NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr("gate.registry.workflow.notices._FIRST_WAIT", 1)
+    monkeypatch.setattr("gate.registry.service.NOTICE_SECONDS", 0.1)
     hook = Hook(refuse)
     (tmp_path / "secret").write_text("s3cret\n")
     async with hooked(hook) as url:

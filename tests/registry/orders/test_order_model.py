@@ -50,11 +50,11 @@ from gate.registry.orders.commands import (
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.kinds import Purpose
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.queries import events_of
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import orders
 from gate.registry.tokens import Actor
 from gate.registry.verifying import verify
+from gate.registry.workflow.queries import events_of
 from tests.harness.new_registry import migrated
 from tests.registry.orders.steps import (
     AUTHORITY,

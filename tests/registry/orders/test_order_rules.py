@@ -16,10 +16,8 @@ from gate.registry.commands import SubjectKind
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, SubmitOrder
 from gate.registry.orders.entries import ItemEntry, OrderEntry
-from gate.registry.orders.facts import AccountFacts, OwnerFacts
 from gate.registry.orders.kinds import OrderType
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.replay import replay
 from gate.registry.orders.rulebook import (
     FOLDER,
     RULES,
@@ -40,6 +38,8 @@ from gate.registry.orders.rules import (
 from gate.registry.orders.working_days import WorkingDays
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import accounts, domain_owners
+from gate.registry.workflow.facts import AccountFacts, OwnerFacts
+from gate.registry.workflow.replay import replay
 from tests.registry.orders.steps import (
     LI,
     at_authority,

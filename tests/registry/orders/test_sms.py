@@ -16,9 +16,9 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.sms import SmsCode
 from gate.registry.orders.states import OrderState
 from gate.registry.registry import Registry
+from gate.registry.workflow.sms import SmsCode
 from gate.settings import Sms
 from tests.registry.conftest import Clock
 from tests.registry.orders.steps import (

@@ -12,7 +12,6 @@ import pytest
 from gate.registry.database import Database
 from gate.registry.errors import RegistryError
 from gate.registry.operations import Work
-from gate.registry.orders import sweep as sweeping
 from gate.registry.orders.commands import (
     AbandonOrder,
     PassOrder,
@@ -21,13 +20,14 @@ from gate.registry.orders.commands import (
     WithdrawOrder,
 )
 from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.queries import events_of
-from gate.registry.orders.record import Order
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import EventView
 from gate.registry.orders.working_days import WorkingDays
 from gate.registry.registry import Registry
 from gate.registry.schema import metadata
+from gate.registry.workflow import sweep as sweeping
+from gate.registry.workflow.queries import events_of
+from gate.registry.workflow.record import Order
 from tests.harness.postgres import PostgresServer
 from tests.registry.conftest import Clock
 from tests.registry.orders.steps import (

@@ -20,14 +20,14 @@ from gate.registry.errors import RegistryError
 from gate.registry.fields import clean_text, parse_subject
 from gate.registry.operations import filing
 from gate.registry.operations.work import Work
-from gate.registry.orders import effects
-from gate.registry.orders.classify import is_here
 from gate.registry.orders.entries import OrderEntry, of_service, of_subject
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.record import Order, add_event, create, load, save, set_items
 from gate.registry.orders.states import Event, OrderState, Party
-from gate.registry.orders.steps import happen
 from gate.registry.schema import orders
+from gate.registry.workflow import effects
+from gate.registry.workflow.classify import is_here
+from gate.registry.workflow.record import Order, add_event, create, load, save, set_items
+from gate.registry.workflow.steps import happen
 
 STATES: Final[dict[OrderState, Literal["submitted", "approved", "rejected"]]] = {
     OrderState.AUTHORITY_REVIEW: "submitted",

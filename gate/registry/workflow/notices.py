@@ -21,11 +21,11 @@ from sqlalchemy import Connection, exists, select, update
 from gate.net.model import Model
 from gate.registry.gates import GateInForce, in_force
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.queries import events_of, order_view
 from gate.registry.orders.states import PARTY_NAMES, Event, OrderState, Party, next_steps
 from gate.registry.orders.views import EventView, OrderView
 from gate.registry.orders.working_days import CHINA
 from gate.registry.schema import notices
+from gate.registry.workflow.queries import events_of, order_view
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 
 from gate.registry.errors import RegistryError
 from gate.registry.orders.entries import mask_phone, masked
-from gate.registry.orders.record import Clocked, Order, read_order
 from gate.registry.orders.states import (
     END_STATES,
     PARTY_NAMES,
@@ -30,6 +29,7 @@ from gate.registry.orders.views import (
     WaitingPerson,
 )
 from gate.registry.schema import order_events, order_items, orders
+from gate.registry.workflow.record import Clocked, Order, read_order
 
 
 def order_view(

@@ -11,15 +11,6 @@ from gate.registry.commands import Grant, Role
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_identifier, clean_text
 from gate.registry.operations.work import Work
-from gate.registry.orders import effects
-from gate.registry.orders.classify import (
-    canonical,
-    check_subject,
-    look_up,
-    order_type,
-    province_of,
-    targets,
-)
 from gate.registry.orders.commands import (
     ApproveOrder,
     NewOrder,
@@ -32,21 +23,8 @@ from gate.registry.orders.commands import (
     VerifyPerson,
 )
 from gate.registry.orders.entries import OrderEntry, unmasked
-from gate.registry.orders.facts import check_order
 from gate.registry.orders.kinds import NUMBERED, WITHOUT_SMS, OrderType
-from gate.registry.orders.record import (
-    OPEN_ORDERS,
-    Order,
-    Verification,
-    add_event,
-    create,
-    enter,
-    load,
-    save,
-    set_items,
-)
 from gate.registry.orders.rulebook import Weight
-from gate.registry.orders.sms import code_digest
 from gate.registry.orders.states import (
     END_STATES,
     HOLDING_STATES,
@@ -61,6 +39,28 @@ from gate.registry.orders.states import (
     target,
 )
 from gate.registry.orders.views import RuleFault
+from gate.registry.workflow import effects
+from gate.registry.workflow.classify import (
+    canonical,
+    check_subject,
+    look_up,
+    order_type,
+    province_of,
+    targets,
+)
+from gate.registry.workflow.facts import check_order
+from gate.registry.workflow.record import (
+    OPEN_ORDERS,
+    Order,
+    Verification,
+    add_event,
+    create,
+    enter,
+    load,
+    save,
+    set_items,
+)
+from gate.registry.workflow.sms import code_digest
 from gate.settings import Sms
 
 RESEND_SECONDS: Final = 60

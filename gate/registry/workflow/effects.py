@@ -17,7 +17,6 @@ from gate.registry.commands import (
 from gate.registry.errors import RegistryError
 from gate.registry.operations import cancelling, changing, checks, filing
 from gate.registry.operations.work import Work
-from gate.registry.orders.classify import held_domains
 from gate.registry.orders.entries import (
     ItemEntry,
     persons,
@@ -25,8 +24,9 @@ from gate.registry.orders.entries import (
     subject_data,
 )
 from gate.registry.orders.kinds import ACCESSES, NUMBERED, WITHOUT_SMS, OrderType
-from gate.registry.orders.record import Order, Verification
 from gate.registry.schema import subjects
+from gate.registry.workflow.classify import held_domains
+from gate.registry.workflow.record import Order, Verification
 from gate.settings import Sms
 
 

@@ -22,8 +22,8 @@ from typing import Final, Protocol
 import aiohttp
 
 from gate.registry.errors import RegistryFailure
-from gate.registry.orders.notices import OrderNotice
 from gate.registry.sightings.views import AccountNotice
+from gate.registry.workflow.notices import OrderNotice
 from gate.settings import SmtpSettings, WebhookSettings
 
 _log = logging.getLogger(__name__)

@@ -18,18 +18,18 @@ from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import clean_identifier, clean_text, fileable_domain
 from gate.registry.operations.transaction import Lookup
 from gate.registry.operations.work import Work
-from gate.registry.orders.classify import (
+from gate.registry.orders.entries import OrderEntry
+from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rules import Checker, DomainOwner, Facts, VerifiedAccount
+from gate.registry.schema import accounts, domain_owners, services, subjects
+from gate.registry.workflow.classify import (
     Records,
     check_subject,
     look_up,
     order_type,
     province_of,
 )
-from gate.registry.orders.entries import OrderEntry
-from gate.registry.orders.record import Order
-from gate.registry.orders.rulebook import Finding
-from gate.registry.orders.rules import Checker, DomainOwner, Facts, VerifiedAccount
-from gate.registry.schema import accounts, domain_owners, services, subjects
+from gate.registry.workflow.record import Order
 
 
 class AccountFacts(Model):

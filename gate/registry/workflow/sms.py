@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gate.registry.orders.entries import mask_phone
-from gate.registry.orders.record import Order
+from gate.registry.workflow.record import Order
 
 _log = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from gate.registry.commands import SubjectKind
 from gate.registry.errors import RegistryError
 from gate.registry.fields import parse_subject
 from gate.registry.operations.work import Work
-from gate.registry.orders.classify import look_up, order_type
 from gate.registry.orders.entries import ItemEntry, OrderEntry, SubjectEntry
-from gate.registry.orders.facts import facts_of
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.record import read_order
 from gate.registry.orders.rulebook import Finding, Rulebook, Weight
 from gate.registry.orders.rules import Checker, Facts
 from gate.registry.orders.states import END_STATES
 from gate.registry.schema import domains, orders, services, subjects
+from gate.registry.workflow.classify import look_up, order_type
+from gate.registry.workflow.facts import facts_of
+from gate.registry.workflow.record import read_order
 
 _ROWS: Final = 1_000
 _NOT_OF_FILINGS: Final = frozenset({"remark_missing", "local_telephone", "hollow_subject"})

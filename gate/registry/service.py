@@ -24,14 +24,14 @@ from gate.registry.distribution.snapshots import Snapshots
 from gate.registry.distribution.tasks import Distribution
 from gate.registry.errors import RegistryError
 from gate.registry.jobs import Jobs
-from gate.registry.orders.channels import NotTaken, make_channels
-from gate.registry.orders.notices import Sending
 from gate.registry.orders.states import OrderState
 from gate.registry.places import Places
 from gate.registry.registry import Registry, Request
 from gate.registry.sightings.reminding import AccountSending
 from gate.registry.sightings.views import Look
 from gate.registry.tokens import Actor, authenticate
+from gate.registry.workflow.channels import NotTaken, make_channels
+from gate.registry.workflow.notices import Sending
 from gate.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)

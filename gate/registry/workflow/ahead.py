@@ -29,8 +29,8 @@ from gate.registry.orders.commands import (
     VerifyPerson,
 )
 from gate.registry.orders.entries import OrderEntry
-from gate.registry.orders.facts import OWNER, VERIFIED
-from gate.registry.orders.record import OPEN_ORDERS, ORDER, Order
+from gate.registry.workflow.facts import OWNER, VERIFIED
+from gate.registry.workflow.record import OPEN_ORDERS, ORDER, Order
 
 _CHECKED = (SubmitOrder, PassOrder, VerifyPerson, ReportPerson, ApproveOrder)
 """Steps that check the order by the records of now."""

@@ -19,15 +19,15 @@ from sqlalchemy import select
 from gate.registry.commands import Role
 from gate.registry.errors import Said
 from gate.registry.operations.work import Work
-from gate.registry.orders.ahead import read_orders
 from gate.registry.orders.clocks import reckon
-from gate.registry.orders.record import Clocked, Order, add_event, load, save
-from gate.registry.orders.sms import SmsCode, make_codes
 from gate.registry.orders.states import Event, Party
-from gate.registry.orders.steps import give_back, happen
 from gate.registry.orders.views import RuleFault
 from gate.registry.schema import orders
 from gate.registry.tokens import Actor
+from gate.registry.workflow.ahead import read_orders
+from gate.registry.workflow.record import Clocked, Order, add_event, load, save
+from gate.registry.workflow.sms import SmsCode, make_codes
+from gate.registry.workflow.steps import give_back, happen
 
 _log = logging.getLogger(__name__)
 
