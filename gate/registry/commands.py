@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from gate.licence import ServiceKind
 from gate.net.model import Model
+from gate.registry.fields import MAX_SITE_DOMAINS
 
 
 class SubjectKind(StrEnum):
@@ -111,7 +112,7 @@ class SubjectData(Model):
 
 
 class ServiceData(Model):
-    """服务 / a website, which has one domain, or an app, mini-program or quick app."""
+    """服务 / a new website, which has one domain, or an app, mini-program or quick app."""
 
     name: Text = Field(description="服务名称 / name of the website or app")
     kind: ServiceKind = ServiceKind.WEBSITE
@@ -262,7 +263,7 @@ class ChangeService(_OneService):
     title = "变更服务 / change of service"
 
     name: Text | None = None
-    domains: tuple[Domain, ...] | None = Field(None, min_length=1, max_length=20)
+    domains: tuple[Domain, ...] | None = Field(None, min_length=1, max_length=MAX_SITE_DOMAINS)
     reason: Text | None = Field(None, description="原因，记入审计 / why, for the audit trail")
 
 

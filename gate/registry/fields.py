@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gate import licence
 from gate.filings import Status
@@ -23,7 +23,9 @@ from gate.registry.errors import RegistryError, Said
 
 MAX_TEXT = 200
 MAX_DOMAINS = 20
-"""Domains of one app; a website has exactly one."""
+"""Domains of one app; a website that is filed today has exactly one."""
+MAX_SITE_DOMAINS = 500
+"""Domains of a website on record: some from before 2019 have several."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}").fullmatch
 
@@ -179,23 +181,48 @@ def fileable_domains(
     Raises RegistryError `domain_invalid`, `domain_repeated`, `website_one_domain`, or
     `field_invalid` when there is none or more than `MAX_DOMAINS`.
     """
+    domains = distinct_domains(texts, field=field)
+    if kind is ServiceKind.WEBSITE and len(domains) > 1:
+        raise RegistryError("website_one_domain", field=field)
+    check_count(len(domains), kind, field=field)
+    return domains
+
+
+def domains_after_change(
+    texts: Sequence[str], kind: ServiceKind, held: Collection[str], *, field: str = "domains"
+) -> tuple[str, ...]:
+    """Give back the canonical domains that a service on record is to have after a change.
+
+    A website may keep any of those that it holds, or have one other in their place.
+    Raises RegistryError as `fileable_domains` does.
+    """
+    domains = distinct_domains(texts, field=field)
+    if kind is ServiceKind.WEBSITE and len(domains) > 1 and not set(domains) <= set(held):
+        raise RegistryError("website_one_domain", field=field)
+    check_count(len(domains), kind, field=field)
+    return domains
+
+
+def distinct_domains(texts: Sequence[str], *, field: str) -> tuple[str, ...]:
+    """Give back domains in canonical form.
+
+    Raises RegistryError `domain_invalid` or `domain_repeated`.
+    """
     domains = tuple(
         fileable_domain(text, field=f"{field}.{position}") for position, text in enumerate(texts)
     )
     for position, domain in enumerate(domains):
         if domain in domains[:position]:
             raise RegistryError("domain_repeated", field=f"{field}.{position}", domain=domain)
-    if kind is ServiceKind.WEBSITE and len(domains) > 1:
-        raise RegistryError("website_one_domain", field=field)
-    if not 1 <= len(domains) <= MAX_DOMAINS:
-        raise RegistryError(
-            "field_invalid",
-            field=field,
-            detail=Said(
-                f"域名数量应为 1 至 {MAX_DOMAINS} 个", f"1 to {MAX_DOMAINS} domains are due"
-            ),
-        )
     return domains
+
+
+def check_count(count: int, kind: ServiceKind, *, field: str) -> None:
+    """Raise RegistryError `field_invalid` if no service on record has so many domains."""
+    most = MAX_SITE_DOMAINS if kind is ServiceKind.WEBSITE else MAX_DOMAINS
+    if not 1 <= count <= most:
+        detail = Said(f"域名数量应为 1 至 {most} 个", f"1 to {most} domains are due")
+        raise RegistryError("field_invalid", field=field, detail=detail)
 
 
 def domain_status(*, accessed: bool, suspended: bool) -> Status:

@@ -408,6 +408,8 @@ imports = Table(
     # Domains that were filed again after they had been cancelled, and that the list closed.
     Column("revived", BigInteger, nullable=False, server_default="0"),
     Column("closed", BigInteger, nullable=False, server_default="0"),
+    # Domains that joined websites which have others.
+    Column("further", BigInteger, nullable=False, server_default="0"),
     # How the list is meant: see gate.registry.bulk.importing.
     Column("mode", Text, nullable=False, server_default="add"),
     CheckConstraint("state IN ('running', 'done')", name="state"),

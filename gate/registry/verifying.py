@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from gate.filings import Change
 from gate.licence import ServiceKind, ServiceNumber
 from gate.registry import log
-from gate.registry.fields import domain_status, parse_subject
+from gate.registry.fields import MAX_SITE_DOMAINS, domain_status, parse_subject
 from gate.registry.schema import accesses, domains, overrides, services, subjects
 from gate.registry.schema import log as log_table
 
@@ -111,13 +111,13 @@ def _check_records(connection: Connection, provider: str) -> Iterator[str]:
                 func.count(domains.c.domain) == 0,
                 and_(
                     services.c.kind == ServiceKind.WEBSITE.value,
-                    func.count(domains.c.domain) > 1,
+                    func.count(domains.c.domain) > MAX_SITE_DOMAINS,
                 ),
             )
         )
     )
     for (service,) in connection.execute(crowded):
-        yield f"service {service} has no domain, or is a website with several"
+        yield f"service {service} has no domain, or is a website with more than {MAX_SITE_DOMAINS}"
 
 
 def _check_hollow(connection: Connection) -> Iterator[str]:

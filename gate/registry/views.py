@@ -158,6 +158,9 @@ class ImportView(Model):
     unchanged: int
     refused: int
     revived: int = Field(description="filed again after they had been cancelled; also in accepted")
+    further: int = Field(
+        0, description="domains of websites that have several; also in accepted, if not revived"
+    )
     closed: int = Field(description="left out of a list that replaces what is filed")
     mode: ImportMode
     trouble: str = Field("", description="why the import waits at present")
@@ -168,7 +171,10 @@ class ImportView(Model):
 
 
 class RefusalView(Model):
-    """A line that an import did not take, and why; or one that it revived (`domain_revived`)."""
+    """A line that an import did not take, and why; or a note on one that it took.
+
+    The notes: `domain_revived`, and `domain_further` for another domain of a website.
+    """
 
     line: int
     code: str
@@ -183,11 +189,14 @@ class PreviewView(Model):
     unchanged: int
     refused: int
     revived: int
+    further: int = 0
     closing: int = Field(description="domains that a list which replaces leaves out")
     changes: tuple[str, ...] = Field(
         description="a line each: + opens, ~ changes, - closes; the domain, its status and number"
     )
-    notes: tuple[RefusalView, ...] = Field(description="lines refused, and revived")
+    notes: tuple[RefusalView, ...] = Field(
+        description="lines refused, and what is to be said of others"
+    )
     read_as: str = Field("", description=_READ_AS)
     remarks: tuple[str, ...] = Field((), description=_REMARKS)
 

@@ -194,7 +194,7 @@ def test_an_import_takes_what_the_rules_allow_and_reports_the_rest(
         "cn,鲁ICP备09090609号-3,甲公司,a",  # 4: a whole top-level domain
         "held.cn,鲁ICP备09090609号-4,甲公司,a",  # 5: filed by another
         "waiting.cn,鲁ICP备09090609号-5,甲公司,a",  # 6: an application waits
-        "c.cn,鲁ICP备09090609号-1,甲公司,a",  # 7: the website has its domain
+        "c.cn,鲁ICP备09090609号-1,甲公司,a",  # 7: another domain of the website
         "d.cn,鲁ICP备09090609号-6,乙公司,a",  # 8: another name
         "e.cn,鲁ICP备09090608号-1,乙公司,a",  # 9: another subject's account
         "f.cn,鲁ICP备09090609号-7,甲公司,b",  # 10: another account
@@ -205,19 +205,19 @@ def test_an_import_takes_what_the_rules_allow_and_reports_the_rest(
     )
     state = take(registry, path)
     assert (state.state, state.lines) == ("done", 14)
-    assert (state.accepted, state.unchanged, state.refused) == (4, 1, 8)
+    assert (state.accepted, state.unchanged, state.refused, state.further) == (5, 1, 7, 1)
     assert [(row.line, row.code) for row in refusals(registry, state)] == [
         (4, "domain_invalid"),
         (5, "domain_filed"),
         (6, "domain_pending"),
-        (7, "website_has_domain"),
+        (7, "domain_further"),
         (8, "subject_name_differs"),
         (9, "account_taken"),
         (10, "subject_other_account"),
         (11, "domain_filed"),
     ]
     assert "鲁ICP备11111111号-1" in refusals(registry, state)[1].zh
-    assert {c.domain for c in changes(registry, 1)} == {"a.cn", "b.cn", "g.cn", "h.cn"}
+    assert {c.domain for c in changes(registry, 1)} == {"a.cn", "b.cn", "c.cn", "g.cn", "h.cn"}
 
 
 def test_a_refused_line_leaves_no_trace(registry: Registry, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_access_and_suspension_make_the_status(
     assert domain_status(accessed=accessed, suspended=suspended) is status
 
 
-NOTES = {"domain_revived"}
+NOTES = {"domain_revived", "domain_further"}
 """What is said of a line that was taken."""
 
 

@@ -55,7 +55,6 @@ class Site:
 
     subject: str
     site: int
-    domain: str
     access: bool = True
     suspended: bool = False
 
@@ -68,7 +67,10 @@ class Site:
 
 @dataclass
 class Model:
-    """The filed set: services by domain, and the accounts of subjects."""
+    """The filed set: services by domain, and the accounts of subjects.
+
+    A service that was imported has several domains; they share its `Site`.
+    """
 
     sites: dict[str, Site] = field(default_factory=dict)
     accounts: dict[str, str | None] = field(default_factory=dict)
@@ -78,6 +80,9 @@ class Model:
     def remove(self, domain: str) -> None:
         if self.sites.pop(domain, None) is not None:
             self.gone.add(domain)
+
+    def of(self, site: Site) -> set[str]:
+        return {domain for domain, its in self.sites.items() if its is site}
 
     def put(self, domain: str, site: Site) -> None:
         self.sites[domain] = site
@@ -173,7 +178,7 @@ class Filing(RuleBasedStateMachine):
         if done is not None:
             del self.waiting[application]
             self.model.accounts[number] = account
-            self.model.put(domain, Site(number, site, domain))
+            self.model.put(domain, Site(number, site))
 
     @rule(data=st.data())
     def reject(self, data: st.DataObject) -> None:
@@ -200,7 +205,9 @@ class Filing(RuleBasedStateMachine):
         *_, state = import_file(self.registry, path, actor=LOCAL, mode=mode)
         held = self.model.sites.get(domain)
         there = self.model.at(number, site)
-        if self.reserved(domain) or (held is None) != (there is None) or held is not there:
+        wanted = Status.FILED_ELSEWHERE if elsewhere else Status.FILED
+        joins = held is None and there is not None and there.status is wanted
+        if self.reserved(domain) or (held is not there and not joins):
             assert state.accepted == 0
             return
         was_gone = domain in self.model.gone
@@ -208,9 +215,10 @@ class Filing(RuleBasedStateMachine):
             assert (state.accepted, state.refused) == (0, 2)
             return
         assert state.revived == was_gone
+        assert state.further == (joins and not was_gone)
         if held is None:
             self.model.accounts.setdefault(number, None)
-            self.model.put(domain, Site(number, site, domain, access=not elsewhere))
+            self.model.put(domain, there or Site(number, site, access=not elsewhere))
         elif not elsewhere:
             held.access = True
         assert state.refused == 1  # the comment
@@ -238,15 +246,26 @@ class Filing(RuleBasedStateMachine):
 
     @rule(domain=domains, wanted=domains)
     def move(self, domain: str, wanted: str) -> None:
-        """A service changes its domain; the old one is revoked."""
+        """A service changes its domains to one; what it had is revoked."""
         site = self.model.sites.get(domain)
         done = self.do(ChangeService(domain=domain, domains=(wanted,)))
         free = wanted not in self.model.sites and not self.reserved(wanted)
-        assert (done is not None) == (site is not None and (free or wanted == domain))
+        its = site is not None and self.model.sites.get(wanted) is site
+        assert (done is not None) == (site is not None and (free or its))
         if done is not None and site is not None:
-            self.model.remove(domain)
-            site.domain = wanted
+            for name in self.model.of(site) - {wanted}:
+                self.model.remove(name)
             self.model.put(wanted, site)
+
+    @rule(domain=domains, kept=st.sets(domains, min_size=2, max_size=4))
+    def lose(self, domain: str, kept: set[str]) -> None:
+        """A website with several domains keeps some of them, and gets no other one."""
+        site = self.model.sites.get(domain)
+        done = self.do(ChangeService(domain=domain, domains=tuple(sorted(kept))))
+        assert (done is not None) == (site is not None and kept <= self.model.of(site))
+        if done is not None and site is not None:
+            for name in self.model.of(site) - kept:
+                self.model.remove(name)
 
     @rule(number=numbers, wanted=numbers)
     def renumber(self, number: str, wanted: str) -> None:
@@ -271,10 +290,12 @@ class Filing(RuleBasedStateMachine):
 
     @rule(domain=domains)
     def cancel_service(self, domain: str) -> None:
-        """A service ends."""
+        """A service ends with all its domains."""
+        site = self.model.sites.get(domain)
         done = self.do(CancelService(domain=domain))
-        assert (done is not None) == (domain in self.model.sites)
-        self.model.remove(domain)
+        assert (done is not None) == (site is not None)
+        for name in self.model.of(site) if site is not None else ():
+            self.model.remove(name)
 
     @rule(number=numbers)
     def cancel_subject(self, number: str) -> None:

@@ -25,6 +25,9 @@ from gate.registry.import_modes import ImportMode
 from gate.registry.views import ImportView, PreviewView, RefusalView
 
 _SHOWN = 20
+_READ = 10_000
+"""Lines to choose those from that are shown: refusals before mere notes."""
+_MERE_NOTES = ("domain_further",)
 _PATIENCE_SECONDS = 20.0
 _FORMATS = click.Choice([form.value for form in EXPORTED])
 
@@ -48,7 +51,7 @@ class NothingImported(Refused):
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV of the lines that were refused or revived.",
+    help="CSV of the lines that were refused, revived, or joined to a website.",
 )
 @click.option(
     "--registrable",
@@ -97,7 +100,7 @@ def import_command(
             sys.exit(1 if preview.refused else 0)
         state = _import(target, path, said, mode, 1.0 if yes else max_shrink, registrable)
         told = target.refusals(state.digest)
-        count = state.refused + state.revived
+        count = state.refused + state.revived + state.further
         is_list = state.format == "list"
         if report is not None and count:
             _write_report(report, told, is_list=is_list)
@@ -106,9 +109,9 @@ def import_command(
         else:
             click.echo(_summary(state))
             if report is not None and count:
-                click.echo(f"{count} lines that were refused or revived: {report}")
+                click.echo(f"{count} lines that were refused or are remarked on: {report}")
             elif report is not None:
-                click.echo(f"no line was refused or revived, so {report} was not written")
+                click.echo(f"no line was refused or is remarked on, so {report} was not written")
             else:
                 _tell(told, count, is_list=is_list)
         sys.exit(1 if state.refused else 0)
@@ -166,6 +169,8 @@ def _summary(state: ImportView) -> str:
     ]
     if state.revived:
         parts.append(f"{state.revived} of the taken had been cancelled")
+    if state.further:
+        parts.append(f"{state.further} of the taken added to websites with other domains")
     if state.mode is ImportMode.REPLACE:
         parts.append(f"{state.closed} that the list leaves out cancelled")
     return ", ".join(parts)
@@ -187,7 +192,8 @@ def _placed(note: RefusalView, *, is_list: bool) -> tuple[str, str]:
 
 
 def _tell(notes: Iterator[RefusalView], count: int, *, is_list: bool) -> None:
-    for note in islice(notes, _SHOWN):
+    first = islice(notes, _READ)
+    for note in sorted(first, key=lambda note: note.code in _MERE_NOTES)[:_SHOWN]:
         click.echo(" / ".join(_placed(note, is_list=is_list)), err=True)
     if count > _SHOWN:
         click.echo(f"… {count - _SHOWN} more; see them all with --report", err=True)
@@ -199,7 +205,8 @@ def _show(preview: PreviewView) -> None:
     for note in sorted(preview.notes, key=lambda note: note.line):
         click.echo(" / ".join(_placed(note, is_list=bool(preview.read_as))), err=True)
     click.echo(
-        f"{preview.accepted} would be taken ({preview.revived} of them had been cancelled), "
+        f"{preview.accepted} would be taken ({preview.revived} of them had been cancelled, "
+        f"{preview.further} are further domains of websites), "
         f"{preview.unchanged} are on record already, "
         f"{preview.refused} would be refused, "
         f"{preview.closing} cancelled; nothing was changed"

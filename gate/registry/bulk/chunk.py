@@ -29,8 +29,8 @@ from gate.filings import Change
 from gate.licence import ServiceKind, ServiceNumber
 from gate.registry.bulk.record import FilingRecord
 from gate.registry.bulk.rows import insert_rows
-from gate.registry.errors import RegistryError, Said
-from gate.registry.fields import MAX_DOMAINS, domain_status, folded
+from gate.registry.errors import RegistryError
+from gate.registry.fields import check_count, domain_status, folded
 from gate.registry.operations import Work
 from gate.registry.operations.hollowing import hollow_no_more
 from gate.registry.schema import accesses, domains, reservations, services, subjects
@@ -53,6 +53,7 @@ class _Site:
 
     id: int
     number: ServiceNumber
+    name: str
     suspended: bool
     domains: list[str] = field(default_factory=list)
     providers: set[str] = field(default_factory=set)
@@ -77,6 +78,8 @@ class RowOutcome(StrEnum):
     NEW = "new"
     REVIVED = "revived"
     """Filed again: it had been cancelled."""
+    FURTHER = "further"
+    """New, and another domain of a website: as some are on record from before 2019."""
     UNCHANGED = "unchanged"
 
 
@@ -107,6 +110,7 @@ class Chunk:
         self._new_accesses: list[tuple[Any, ...]] = []
         self._bound: dict[int, _Owner] = {}
         self._filled: list[int] = []
+        self._named: dict[int, _Site] = {}
         self._touched: dict[str, _Site] = {}
 
     def add(self, record: FilingRecord) -> RowOutcome:
@@ -139,8 +143,9 @@ class Chunk:
             return RowOutcome.NEW if self._join(site, record) or bound else RowOutcome.UNCHANGED
         if owner is not None:
             site = owner.sites.get((number.kind, number.site))
+        further = site is not None and site.number.kind is ServiceKind.WEBSITE
         if site is not None:
-            _check_room(site)
+            self._check_fits(record, site)
         if owner is None:
             owner = self._new_owner(record, licence)
         else:
@@ -148,10 +153,26 @@ class Chunk:
         if site is None:
             site = self._new_site(owner, record)
         self._join(site, record)
+        self._name(site, record)
         site.domains.append(record.domain)
         self._holders[record.domain] = (str(number), site)
         self._touched[record.domain] = site
-        return RowOutcome.NEW if cancelled_at is None else RowOutcome.REVIVED
+        if cancelled_at is not None:
+            return RowOutcome.REVIVED
+        return RowOutcome.FURTHER if further else RowOutcome.NEW
+
+    def further(self, record: FilingRecord) -> RegistryError:
+        """Return a note on a domain that a website has beside others."""
+        site = self._holders[record.domain][1]
+        others = site.domains if site is not None else ()
+        other = min(name for name in others if name != record.domain)
+        return RegistryError(
+            "domain_further",
+            field="domain",
+            domain=record.domain,
+            licence=record.number,
+            other=other,
+        )
 
     def revival(self, domain: str) -> RegistryError:
         """Return a note on a domain that was filed again."""
@@ -166,6 +187,13 @@ class Chunk:
         insert_rows(connection, accesses, _ACCESS, self._new_accesses)
         if self._filled:
             hollow_no_more(connection, self._filled)
+        if self._named:
+            connection.execute(
+                update(services)
+                .where(services.c.id == bindparam("service"))
+                .values(name=bindparam("new_name"), changed_at=self._work.now),
+                [{"service": site.id, "new_name": site.name} for site in self._named.values()],
+            )
         if self._bound:
             connection.execute(
                 update(subjects)
@@ -289,7 +317,7 @@ class Chunk:
 
     def _new_site(self, owner: _Owner, record: FilingRecord) -> _Site:
         number = record.number
-        site = _Site(self._next_service, number, record.suspended)
+        site = _Site(self._next_service, number, record.service, record.suspended)
         self._next_service += 1
         owner.sites[(number.kind, number.site)] = site
         if owner.hollow:
@@ -308,6 +336,35 @@ class Chunk:
             )
         )
         return site
+
+    def _check_fits(self, record: FilingRecord, site: _Site) -> None:
+        """A domain that a service gets beside others is what the service is.
+
+        Name, access and suspension are the service's: a row that says otherwise of a further
+        domain names the wrong number, or would open what it says is not open.
+        """
+        number = site.number
+        own = self._work.provider
+        theirs = domain_status(accessed=own in site.providers, suspended=site.suspended)
+        if record.status(own) is not theirs:
+            raise RegistryError(
+                "service_status_differs",
+                field="status",
+                licence=number,
+                status=theirs.value,
+                given=record.status(own).value,
+            )
+        if record.service not in (record.domain, site.name) and site.name not in site.domains:
+            raise RegistryError(
+                "service_name_differs", field="service", licence=number, name=site.name
+            )
+        check_count(len(site.domains) + 1, number.kind, field="domain")
+
+    def _name(self, site: _Site, record: FilingRecord) -> None:
+        """Give a service the name that it lacks: without one it has its first domain's."""
+        if record.service != record.domain and site.name in site.domains:
+            site.name = record.service
+            self._named[site.id] = site
 
     def _join(self, site: _Site, record: FilingRecord) -> bool:
         """Add the access filings that are new; True if there are any."""
@@ -367,13 +424,14 @@ class Chunk:
             services.c.id,
             services.c.kind,
             services.c.site,
+            services.c.name,
             services.c.suspended,
             where=services.c.cancelled_at.is_(None),
         ):
             owner = found[row.subject_id]
             kind = ServiceKind(row.kind)
             number = ServiceNumber(licences[owner.licence], kind, row.site)
-            owner.sites[(kind, row.site)] = _Site(row.id, number, row.suspended)
+            owner.sites[(kind, row.site)] = _Site(row.id, number, row.name, row.suspended)
 
     def _select(
         self,
@@ -399,18 +457,3 @@ class Chunk:
 def day(moment: int) -> str:
     """Return the date of a moment in China, where the filing system keeps time."""
     return time.strftime("%Y-%m-%d", time.gmtime(moment + 8 * 3600))
-
-
-def _check_room(site: _Site) -> None:
-    if site.number.kind is ServiceKind.WEBSITE and site.domains:
-        raise RegistryError(
-            "website_has_domain", field="domain", licence=site.number, domain=site.domains[0]
-        )
-    if len(site.domains) >= MAX_DOMAINS:
-        raise RegistryError(
-            "field_invalid",
-            field="domain",
-            detail=Said(
-                f"App 最多 {MAX_DOMAINS} 个域名", f"an app has {MAX_DOMAINS} domains at most"
-            ),
-        )

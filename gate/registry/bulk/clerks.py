@@ -35,6 +35,8 @@ _FIELD_OF: Final = (
     ("account", "account"),
     ("certificate", "certificate"),
     ("status", "status"),
+    ("service_status", "status"),
+    ("service_name", "service"),
 )
 _ABOUT_A_FIELD: Final = frozenset({"field_invalid", "text_invalid", "column_empty"})
 _NAMED: Final = re.compile("|".join(sorted(FIELDS, key=len, reverse=True)))

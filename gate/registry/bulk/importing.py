@@ -11,7 +11,7 @@ import gc
 import hashlib
 from collections.abc import Generator, Iterator, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -188,6 +188,7 @@ def _begin(
                     unchanged=0,
                     refused=0,
                     revived=0,
+                    further=0,
                     closed=0,
                     mode=mode.value,
                     started_at=work.now,
@@ -212,11 +213,11 @@ def _apply(
         work = registry.begin_change(connection, actor)
         refused = list(parsed.bad)
         mode = ImportMode(state.mode)
-        accepted, revived = _take(work, parsed.good, refused, revive=mode.revives)
-        unchanged = len(parsed.good) + len(parsed.bad) - accepted - len(refused)
+        taken = _take(work, parsed.good, refused, revive=mode.revives)
+        unchanged = len(parsed.good) + len(parsed.bad) - taken.accepted - len(refused)
         overriding.cover(work)
         head = log.append(connection, work.head, "import", work.changes, work.now)
-        _note(work, state.digest, [*refused, *revived], words)
+        _note(work, state.digest, [*refused, *taken.revived, *taken.further], words)
         done = parsed.end >= state.size
         gone = []
         if done and mode is ImportMode.REPLACE:
@@ -233,10 +234,11 @@ def _apply(
             .values(
                 offset=parsed.end,
                 lines=parsed.lines,
-                accepted=imports.c.accepted + accepted,
+                accepted=imports.c.accepted + taken.accepted,
                 unchanged=imports.c.unchanged + unchanged,
                 refused=imports.c.refused + len(refused),
-                revived=imports.c.revived + len(revived),
+                revived=imports.c.revived + len(taken.revived),
+                further=imports.c.further + len(taken.further),
                 closed=imports.c.closed + len(gone),
                 changed_at=work.now,
                 state="done" if done else "running",
@@ -247,11 +249,20 @@ def _apply(
         progress = import_progress(connection, state.digest)
         if done:
             counts = progress.model_dump(
-                include={"accepted", "unchanged", "refused", "revived", "closed"}
+                include={"accepted", "unchanged", "refused", "revived", "further", "closed"}
             )
             record(work, "import_done", state.digest, counts, revision=revision)
     registry.committed(work, revision)
     return progress
+
+
+@dataclass(slots=True)
+class _Taken:
+    """How many filings of a chunk were new, and notes on some of them."""
+
+    accepted: int = 0
+    revived: list[tuple[int, RegistryError]] = field(default_factory=list)
+    further: list[tuple[int, RegistryError]] = field(default_factory=list)
 
 
 def _take(
@@ -260,23 +271,23 @@ def _take(
     refused: list[tuple[int, RegistryError]],
     *,
     revive: bool,
-) -> tuple[int, list[tuple[int, RegistryError]]]:
-    """Take what the rules allow; return how many filings were new, and a note on each that was
-    filed again."""
+) -> _Taken:
+    """Take what the rules allow."""
     chunk = Chunk(work, [filing for _, filing in good], revive=revive)
-    accepted = 0
-    revived: list[tuple[int, RegistryError]] = []
+    taken = _Taken()
     for number, filing in good:
         try:
-            taken = chunk.add(filing)
+            outcome = chunk.add(filing)
         except RegistryError as error:
             refused.append((number, error))
             continue
-        accepted += taken is not RowOutcome.UNCHANGED
-        if taken is RowOutcome.REVIVED:
-            revived.append((number, chunk.revival(filing.domain)))
+        taken.accepted += outcome is not RowOutcome.UNCHANGED
+        if outcome is RowOutcome.REVIVED:
+            taken.revived.append((number, chunk.revival(filing.domain)))
+        elif outcome is RowOutcome.FURTHER:
+            taken.further.append((number, chunk.further(filing)))
     chunk.write()
-    return accepted, revived
+    return taken
 
 
 def _note(

@@ -39,6 +39,7 @@ class Preview:
     unchanged: int = 0
     refused: int = 0
     revived: int = 0
+    further: int = 0
     closing: int = 0
     changes: list[str] = field(default_factory=list)
     notes: list[RefusalView] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Preview:
             unchanged=self.unchanged,
             refused=self.refused,
             revived=self.revived,
+            further=self.further,
             closing=self.closing,
             changes=tuple(self.changes),
             notes=tuple(self.notes),
@@ -122,6 +124,9 @@ def _look(
             if taken is RowOutcome.REVIVED:
                 preview.revived += 1
                 preview.note(number, chunk.revival(record.domain))
+            elif taken is RowOutcome.FURTHER:
+                preview.further += 1
+                preview.note(number, chunk.further(record))
         before = _statuses(connection, [record.domain for _, record in records])
         chunk.write()
         savepoint.rollback()

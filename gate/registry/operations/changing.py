@@ -19,8 +19,8 @@ from gate.registry.errors import RegistryError
 from gate.registry.fields import (
     clean_identifier,
     clean_text,
+    domains_after_change,
     fileable_domain,
-    fileable_domains,
     folded,
     parse_service,
     parse_subject,
@@ -119,6 +119,7 @@ def change_subject(work: Work, command: ChangeSubject) -> str:
 def change_service(work: Work, command: ChangeService) -> str:
     """变更服务: another name, or other domains; a domain that is left out is revoked.
 
+    A website from before 2019 with several domains may lose some of them, and gets no other one.
     Raises RegistryError `nothing_to_change`, or the rule that is broken.
     """
     if command.name is None and command.domains is None:
@@ -134,8 +135,8 @@ def change_service(work: Work, command: ChangeService) -> str:
 
 
 def _change_domains(work: Work, service: Service, texts: tuple[str, ...]) -> None:
-    wanted = fileable_domains(texts, service.kind)
     held = work.domains_of(service)
+    wanted = domains_after_change(texts, service.kind, held)
     added = [domain for domain in wanted if domain not in held]
     checks.domains_are_free(work, added)
     work.drop_domains([domain for domain in held if domain not in wanted])

@@ -22,6 +22,7 @@ from gate.registry.commands import (
     Text,
 )
 from gate.registry.errors import RegistryError, Said
+from gate.registry.fields import MAX_SITE_DOMAINS
 from gate.registry.orders.kinds import Purpose
 
 MAX_ITEMS = 50
@@ -88,7 +89,9 @@ class ItemEntry(Model):
     domains: tuple[Domain, ...] = Field((), max_length=20)
     licence: ServiceLicence | None = None
     new_domains: tuple[Domain, ...] | None = Field(
-        None, max_length=20, description="变更后的域名 / all its domains after a change"
+        None,
+        max_length=MAX_SITE_DOMAINS,
+        description="变更后的域名 / all its domains after a change",
     )
     domain_until: date | None = Field(None, description="域名有效期至 / the domain's last day")
     principal: PersonEntry | None = Field(

@@ -81,6 +81,13 @@ RULES: Final[Mapping[str, RuleText]] = {
         "网站的域名不能变更为 {domain}：请将 {domain} 作为新增服务备案",
         "a website's domain can't be changed to {domain}: file {domain} as a new service",
     ),
+    "whole_service": RuleText(
+        "S",
+        "该服务另有 {count} 个域名（{domains}），本订单对其同样生效；"
+        "网站只去掉某个域名时，请用变更服务",
+        "the service has {count} more domains ({domains}), and the order is about them as well; to "
+        "take one name off a website, change the service",
+    ),
     "account_name": RuleText(
         "S",
         "账号的实名认证为“{verified}”，应与主体名称“{name}”一致（单位也可为法定代表人）",

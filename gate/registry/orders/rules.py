@@ -95,6 +95,8 @@ class Facts:
     app_names: frozenset[str] = frozenset()
     websites: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """Of the items that change a website on record: its domains as they are."""
+    unnamed: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of the items that name a service on record by some of its domains: the others."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,6 +119,7 @@ class Checker:
         if kind not in WITHOUT_SMS and not persons(entry):
             yield finding("field_missing", Weight.REFUSE, "subject.principal")
         yield from self._count(entry, person)
+        yield from self._whole(kind, facts)
         if kind not in FILINGS | ACCESSES:
             yield from self._names(entry, facts)
             yield from self._changes(entry, facts)
@@ -125,6 +128,8 @@ class Checker:
         yield from self._account(entry, facts, person)
         for place, item in enumerate(entry.items):
             yield from self._item(entry, item, f"items.{place}", kind, facts, person)
+            for domain in facts.unnamed.get(place, ()):  # they open with it
+                yield from self._owner(entry, domain, f"items.{place}.domains", facts, person)
         yield from self._names(entry, facts)
         if self.province is not None:
             yield from self._provincial(self.province, entry, kind, facts, person)
@@ -194,7 +199,7 @@ class Checker:
         facts: Facts,
         person: bool,
     ) -> Iterator[Finding]:
-        if item.kind is ServiceKind.WEBSITE and len(item.domains) > 1:
+        if kind in FILINGS and item.kind is ServiceKind.WEBSITE and len(item.domains) > 1:
             yield finding("one_domain", Weight.REFUSE, f"{at}.domains")
         for place, domain in enumerate(item.domains):
             where = f"{at}.domains.{place}"
@@ -259,6 +264,15 @@ class Checker:
             for word, weight in words:
                 if word in item.name:
                     yield finding("site_name_word", weight, at, word=word)
+
+    def _whole(self, kind: OrderType, facts: Facts) -> Iterator[Finding]:
+        """What opens or closes a service does so with all its domains, named or not."""
+        if kind is OrderType.CHANGE_SERVICE:
+            return
+        for place, others in facts.unnamed.items():
+            shown = "、".join(others[:3])
+            where = f"items.{place}.domains"
+            yield finding("whole_service", Weight.WARN, where, count=len(others), domains=shown)
 
     def _changes(self, entry: OrderEntry, facts: Facts) -> Iterator[Finding]:
         """A website may lose a name that it has from before 2019, and get no other one."""

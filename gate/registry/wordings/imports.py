@@ -57,6 +57,25 @@ IMPORTS: Final = {
         "域名 {domain} 曾于 {date} 注销或撤下，现已重新备案",
         "domain {domain} was cancelled or taken off on {date} and is filed again",
     ),
+    "domain_further": Wording(
+        HTTPStatus.OK,
+        "域名 {domain} 与 {other} 同属网站 {licence}（一个网站有多个域名，仅限 2019 年以前的备案）",
+        "domain {domain} is filed under {licence}, the website of {other}: several domains are "
+        "what only websites from before 2019 have",
+    ),
+    "service_name_differs": Wording(
+        CONFLICT,
+        "备案号 {licence} 登记的服务名称为“{name}”，与该行不一致；一个备案号只有一个网站或 App，"
+        "请核对备案号",
+        "{licence} is on record as the service {name}, not as this line says; one number is one "
+        "website or app: look whether the number is right",
+    ),
+    "service_status_differs": Wording(
+        CONFLICT,
+        "备案号 {licence} 下其他域名的状态为 {status}，该行为 {given}；同一备案号的域名状态相同",
+        "the other domains of {licence} are {status}, and this one would be {given}: access and "
+        "suspension are the whole service's",
+    ),
     "import_shrinks": Wording(
         CONFLICT,
         "该名单将关闭 {filed} 个已备案域名中的 {closing} 个（例如 {examples}），超过 {share}；"

@@ -82,11 +82,6 @@ RECORDS: Final = {
         "一个网站只能备案一个域名；其他域名请另行申请新增服务",
         "one website has one domain; file the others as new services",
     ),
-    "website_has_domain": Wording(
-        CONFLICT,
-        "网站 {licence} 已备案域名 {domain}；一个网站只能有一个域名",
-        "website {licence} already has the domain {domain}; one website has one domain",
-    ),
     "domain_filed": Wording(
         CONFLICT,
         "域名 {domain} 已备案，备案号为 {licence}，不能重复备案",

@@ -8,11 +8,12 @@ from sqlalchemy import select
 
 from gate.registry.errors import RegistryError, Said
 from gate.registry.fields import (
+    check_count,
     check_province,
     clean_note,
     clean_text,
+    distinct_domains,
     fileable_domain,
-    fileable_domains,
     parse_service,
     parse_subject,
 )
@@ -90,7 +91,7 @@ def order_type(work: Work, entry: OrderEntry, records: Records) -> OrderType:
     """Return the type of an order.
 
     Raises RegistryError `domain_conflict`, `already_here`, `not_filed_here`, `order_mixes_types`,
-    `service_repeated`, or `order_incomplete` for what it has to name first.
+    `service_repeated`, `licence_differs`, or `order_incomplete` for what it has to name first.
     """
     if entry.purpose is not Purpose.FILE:
         return _type_of_what_is_here(work, entry, records)
@@ -104,6 +105,8 @@ def order_type(work: Work, entry: OrderEntry, records: Records) -> OrderType:
         if not item.domains:
             raise RegistryError("order_incomplete", field=field)
         _service_once(records, position)
+        if service is not None:
+            _one_service(work, item, service, f"items.{position}")
         found = filing_type(
             subject_on_record=known,
             subject_accessed=accessed,
@@ -205,6 +208,9 @@ def _type_of_what_is_here(work: Work, entry: OrderEntry, records: Records) -> Or
             raise RegistryError("order_incomplete", field=f"items.{position}.licence")
         if service is None or service.subject.id != subject.id or not work.accessed(service):
             raise RegistryError("not_filed_here", field=f"items.{position}", what=what)
+        _one_service(work, item, service, f"items.{position}")
+        if item.new_domains is not None:
+            check_count(len(item.new_domains), service.kind, field=f"items.{position}.new_domains")
         _service_once(records, position)
     changes_subject = entry.purpose is Purpose.CHANGE and _changes_subject(entry.subject)
     if changes_subject and entry.items:
@@ -221,6 +227,23 @@ def _service_once(records: Records, position: int) -> None:
     if service is not None and service in records.services[:position]:
         field = f"items.{position}"
         raise RegistryError("service_repeated", field=field, licence=service.number)
+
+
+def _one_service(work: Work, item: ItemEntry, service: Service, field: str) -> None:
+    """An item means one service by all that it names.
+
+    Raises RegistryError `licence_differs` for a domain or a number that is not the service's.
+    """
+    for place, domain in enumerate(item.domains):
+        found = work.service_by_domain(domain)
+        if found is None or found.id != service.id:
+            where = f"{field}.domains.{place}"
+            raise RegistryError(
+                "licence_differs", field=where, domain=domain, licence=service.number
+            )
+    if item.licence is not None and parse_service(item.licence) != service.number:
+        where, domain = f"{field}.licence", item.domains[0]
+        raise RegistryError("licence_differs", field=where, domain=domain, licence=item.licence)
 
 
 def _changes_subject(entry: SubjectEntry) -> bool:
@@ -293,9 +316,7 @@ def _canonical_item(item: ItemEntry, field: str) -> ItemEntry:
             for position, text in enumerate(item.domains)
         )
     if item.new_domains is not None:
-        update["new_domains"] = fileable_domains(
-            item.new_domains, item.kind, field=f"{field}.new_domains"
-        )
+        update["new_domains"] = distinct_domains(item.new_domains, field=f"{field}.new_domains")
     if item.licence is not None:
         update["licence"] = str(parse_service(item.licence, field=f"{field}.licence"))
     return item.model_copy(update=update)

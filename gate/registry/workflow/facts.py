@@ -121,7 +121,9 @@ def checker(work: Work, facts: Facts) -> Checker:
 def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> Facts:
     """Return what is known of an order's account, subject and domains."""
     one = work.transaction.one
+    unnamed = _unnamed(work, entry, records)
     names = [domain for item in entry.items for domain in item.domains]
+    names += [domain for more in unnamed.values() for domain in more]
     owners = {name: one(OWNER, name) for name in names}
     count, apps, kind, name = 0, frozenset[str](), None, None
     subject = records.subject
@@ -151,4 +153,16 @@ def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> F
             and service.kind is ServiceKind.WEBSITE
             and item.new_domains is not None
         },
+        unnamed=unnamed,
     )
+
+
+def _unnamed(work: Work, entry: OrderEntry, records: Records) -> dict[int, tuple[str, ...]]:
+    """Return, of the items that name services on record by some domains, the other domains."""
+    found: dict[int, tuple[str, ...]] = {}
+    for place, (item, service) in enumerate(zip(entry.items, records.services, strict=True)):
+        if service is not None and item.domains:
+            more = sorted(set(work.domains_of(service)).difference(item.domains))
+            if more:
+                found[place] = tuple(more)
+    return found

@@ -445,7 +445,7 @@ def test_a_file_that_is_wrong_is_named(
 def test_every_rule_is_found_by_some_test_or_is_no_refusal() -> None:
     tested = {code for _, code, _ in BROKEN}
     others = {"account_unverified", "domain_owner_unknown", "app_name_repeated"}
-    notes = {"birth_unknown", "province_note"}
+    notes = {"birth_unknown", "province_note", "whole_service"}
     assert set(RULES) == tested | others | notes
 
 
