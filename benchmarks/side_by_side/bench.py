@@ -57,12 +57,14 @@ class Bench:
     unfiled: list[str]
     workers: int = 1
     concurrency: int = 64
+    settings: str = ""
+    """More of the gate's settings, as YAML."""
     beside_clients: Callable[[], AbstractContextManager[None]] = nullcontext
     """Within it, what is started is where the clients are."""
     _running: dict[tuple[str, Variant], Running] = field(default_factory=dict)
 
     @staticmethod
-    def open(folder: Path, *, size: int, scale: float, workers: int) -> Bench:
+    def open(folder: Path, *, size: int, scale: float, workers: int, settings: str = "") -> Bench:
         """Start the upstreams and make the lists. Raises BenchError or DatasetMissing."""
         names = dataset.real_names()
         listed = dataset.allowlist(size, names)
@@ -75,6 +77,7 @@ class Bench:
             dataset.filed_hosts(HOSTS, listed),
             dataset.unfiled_hosts(HOSTS, listed),
             workers,
+            settings=settings,
         )
 
     def server(self, name: str, variant: Variant = Variant.KEEP) -> Running:
@@ -101,7 +104,7 @@ class Bench:
             folder, names, len(listed), variant, self.workers, ports[0], ports[1],
             (ports[2], ports[3], ports[4]), upstream, self.origins.tls_port,
             frozenset({SERVER_CORE} if self.workers == 1 else {SERVER_CORE, LOAD_CORE}),
-            settings=settings,
+            settings=self.settings + settings,
         )  # fmt: skip
         if name == DIRECT:
             from dataclasses import replace

@@ -42,11 +42,13 @@ class Study:
     title: str
     run: Callable[[Bench, list[str], int, Callable[[str], None]], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
+    floored: bool = False
+    """The floor takes part."""
 
 
 STUDIES = {
     "idle": Study("10,000 idle tunnels: memory and CPU", idle.study, idle.table),
-    "latency": Study("latency added at an equal load", latency.study, latency.table),
+    "latency": Study("latency added at an equal load", latency.study, latency.table, floored=True),
     "coalescing": Study("process.coalesce_us: CPU and latency", coalescing.study, coalescing.table),
     "lists": Study("1,000 to 1,000,000 names: memory, start, change", lists.study, lists.table),
 }
@@ -82,11 +84,18 @@ class Options:
     size: int
     workers: int
     concurrency: list[int]
+    settings: str
 
 
 def measure(options: Options, folder: Path) -> dict[str, Any]:
     """Run the chosen workloads and studies; gives the document. Raises BenchError."""
-    bench = Bench.open(folder, size=options.size, scale=options.scale, workers=options.workers)
+    bench = Bench.open(
+        folder,
+        size=options.size,
+        scale=options.scale,
+        workers=options.workers,
+        settings=options.settings,
+    )
     rows: list[dict[str, Any]] = []
     studies: dict[str, Any] = {}
     try:
@@ -104,7 +113,7 @@ def measure(options: Options, folder: Path) -> dict[str, Any]:
         bench.concurrency = USUAL
         for name in (n for n in STUDIES if n in options.chosen):
             bench.retire()
-            servers = [x for x in options.servers if x != FLOOR]
+            servers = [x for x in options.servers if x != FLOOR or STUDIES[name].floored]
             studies[name] = STUDIES[name].run(bench, servers, options.rounds, say)
     finally:
         bench.close()
@@ -146,6 +155,7 @@ def _show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None
 @click.option("--size", default=100_000, show_default=True, help="Names in the list.")
 @click.option("--workers", default=1, show_default=True, help="Worker processes (or threads).")
 @click.option("--concurrency", default=str(USUAL), show_default=True, help="With commas.")
+@click.option("--settings", default="", help='More of the gate\'s, as YAML: "limits: {...}".')
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to put the JSON.")
 @click.option("--publish", "published", is_flag=True, help="Renew latest.json and latest.svg.")
 @click.option("--keep", is_flag=True, help="Keep the folder with configurations and logs.")
@@ -158,6 +168,7 @@ def main(
     size: int,
     workers: int,
     concurrency: str,
+    settings: str,
     target: Path | None,
     published: bool,
     keep: bool,
@@ -172,6 +183,7 @@ def main(
         size=size,
         workers=workers,
         concurrency=[int(x) for x in concurrency.split(",")],
+        settings=settings and settings + "\n",
     )
     os.sched_setaffinity(0, {LOAD_CORE})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped

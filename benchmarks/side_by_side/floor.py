@@ -1,9 +1,11 @@
 """The floor: the smallest server with the gate's system calls (bare.pyx), compiled when needed.
 
-    python -m benchmarks.side_by_side.floor LISTEN HTTP_PORT TLS_PORT HOST HTTP TLS redirect|forward
+    python -m benchmarks.side_by_side.floor LISTEN HTTP_PORT TLS_PORT HOST HTTP TLS DOES WORKERS
+
+DOES is "redirect", "forward", or "sink" where the upstream takes posted bodies only.
 
 It is no peer, since it judges nothing: what the gate costs above it is what the gate does. It takes
-part in the rows of small units alone (`Workload.floored`), and in no study.
+part in every row but the one that the gate does not offer, and in the latency.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from gate.proxy.native import MISSING
 from gate.settings.model import Process
 
 from .hello import Answer
-from .http_load import request
-from .origin import SMALL_BODY
+from .http_load import POST_SIZE, REFUSED_PATH, answer_to, request
+from .origin import CHUNKED, LARGE, SMALL_BODY
 from .process import NotOffered, accepts, spawn, wait_until
 from .servers import FLOOR, NOTICE, Front, Running, Setup, Variant
 
@@ -66,16 +68,17 @@ def compiled() -> None:
 
 def start(setup: Setup) -> Running:
     """Run it. Raises BenchError when it does not come up."""
-    if setup.front is not Front.DIALLED or setup.variant is Variant.SINK or setup.workers != 1:
-        raise NotOffered("it has one process, and no set-up but the plain one")
+    if setup.front is not Front.DIALLED:
+        raise NotOffered("it has no set-up but the plain one")
     compiled()
     place = setup.place
-    does = "redirect" if setup.variant is Variant.CLOSE else "forward"
+    does = {Variant.CLOSE: "redirect", Variant.SINK: "sink"}.get(setup.variant, "forward")
     child = spawn(
         [
             sys.executable, "-m", "benchmarks.side_by_side.floor",
             place.listen, str(setup.http_port), str(setup.tls_port),
             place.host, str(setup.http_upstream), str(setup.tls_upstream), does,
+            str(setup.workers),
         ],
         cores=set(setup.cores),
         log=setup.folder / "floor.log",
@@ -85,31 +88,60 @@ def start(setup: Setup) -> Running:
 
 
 def _listening(host: str, port: int, kind: str) -> socket.socket:
-    """A listening socket with the gate's options."""
+    """A listening socket with the gate's options; each worker has its own."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind((host, port))
     prepare(sock, kind)
     sock.listen(_BACKLOG)
     return sock
 
 
+def _asked(upstream: tuple[str, int], does: str) -> list[tuple[bytes, bytes, int]]:
+    """What is sent upstream for each path (see Bare), with the size that its answer has there."""
+
+    def prepared(path: str) -> bytes:
+        asked = request(_HOST, path).decode()
+        return asked.replace("Connection: keep-alive\r\n", _FORWARDED).encode()
+
+    paths = [(b"/", prepared("/index.html?v=20240601"), 0)]
+    if does != "forward":
+        return paths
+    for path in (LARGE, CHUNKED):
+        _, _, size = answer_to(upstream, prepared(path))
+        paths.append((path[1:2].encode(), prepared(path), size))
+    return paths
+
+
 def main(
-    listen: str, http_port: int, tls_port: int, host: str, http: int, tls: int, does: str
+    listen: str,
+    http_port: int,
+    tls_port: int,
+    host: str,
+    http: int,
+    tls: int,
+    does: str,
+    workers: int,
 ) -> None:
     """Serve until killed."""
     from .bare import Bare
 
     most = min(_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    asked = request(_HOST).decode().replace("Connection: keep-alive\r\n", _FORWARDED)
+    paths = _asked((host, http), does)
+    for _ in range(1, workers):
+        if os.fork() == 0:
+            break
     server = Bare(
         ((socket.AF_INET, (host, tls)), (socket.AF_INET, (host, http))),
-        asked.encode(),
+        paths,
         _ANSWER.encode(),
         _REDIRECT.encode(),
         does == "redirect",
         Answer.REFUSED,
+        REFUSED_PATH[1:].encode(),
+        POST_SIZE,
         Process().coalesce_us / 1e6,
     )
     sockets = _listening(listen, tls_port, "tls"), _listening(listen, http_port, "http")
@@ -118,5 +150,5 @@ def main(
 
 if __name__ == "__main__":
     os.umask(0o077)
-    name_, http_port_, tls_port_, host_, http_, tls_, does_ = sys.argv[1:]
-    main(name_, int(http_port_), int(tls_port_), host_, int(http_), int(tls_), does_)
+    name_, http_port_, tls_port_, host_, http_, tls_, does_, workers_ = sys.argv[1:]
+    main(name_, int(http_port_), int(tls_port_), host_, int(http_), int(tls_), does_, int(workers_))

@@ -10,12 +10,17 @@ from __future__ import annotations
 import json
 import random
 import re
+import socket
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .process import LOAD_CORE, BenchError
+
+POST_SIZE = 1 << 20
+REFUSED_PATH = "/refused"
+"""Of a request for an unfiled name, where filed ones come over the same port: see `floor`."""
 
 _AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -93,6 +98,33 @@ def request(
     if body:
         lines += ["Content-Type: application/octet-stream", f"Content-Length: {len(body)}"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + body
+
+
+def answer_to(address: tuple[str, int], sent: bytes) -> tuple[int, dict[str, str], int]:
+    """One request by hand: status, fields in lower case, size of the whole answer.
+
+    Raises BenchError where the connection ends before the answer does.
+    """
+    with socket.create_connection(address, timeout=10) as sock:
+        sock.sendall(sent)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = sock.recv(65536)
+            if not part:
+                raise BenchError(f"closed without an answer: {data[:80]!r}")
+            data += part
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines[1:])
+        fields = {key.lower(): value.strip() for key, _, value in pairs}
+        chunked = fields.get("transfer-encoding", "").lower() == "chunked"
+        length = int(fields.get("content-length", "0"))
+        while not body.endswith(b"0\r\n\r\n") if chunked else len(body) < length:
+            part = sock.recv(65536)
+            if not part:
+                raise BenchError("closed within an answer")
+            body += part
+    return int(lines[0].split()[1]), fields, len(head) + 4 + len(body)
 
 
 def write_requests(path: Path, requests: Iterable[bytes]) -> Path:

@@ -15,6 +15,7 @@ from .process import LOAD_CORE, accepts, free_ports, spawn, stop, wait_until
 SMALL_BODY = "A small page of thirty-six octets.\r\n"
 LARGE_SIZE = 65536
 CHUNKED_SIZE = 16384  # in chunks of 4 kB
+LARGE, CHUNKED = "/large", "/chunked"
 
 _CONFIG = """
 daemon off;

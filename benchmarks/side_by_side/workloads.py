@@ -6,7 +6,6 @@ mismatch raises BenchError and the round does not count.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from . import dataset
 from .bench import Bench, Sample
 from .hello import Answer, client_hello
-from .http_load import HttpResult, request
-from .origin import CHUNKED_SIZE, LARGE_SIZE, SMALL_BODY
+from .http_load import POST_SIZE, REFUSED_PATH, HttpResult, answer_to, request
+from .origin import CHUNKED, CHUNKED_SIZE, LARGE, LARGE_SIZE, SMALL_BODY
 from .process import BenchError, NotOffered
 from .servers import Running, Variant
 from .visits import Kind, Outcome, Visit
@@ -23,7 +22,6 @@ from .visits import Kind, Outcome, Visit
 SHORT = 1000
 BULK_TUNNELS = 4
 BULK_MIB = 256
-POST_SIZE = 1 << 20
 WRK_SECONDS = 2.0
 
 
@@ -39,7 +37,7 @@ class Workload:
     variant: Variant = Variant.KEEP
     scale: float = 1e6
     target: float | None = None
-    floored: bool = False
+    floored: bool = True
     """The floor takes part."""
 
 
@@ -136,27 +134,10 @@ def _prepare_bulk(bench: Bench) -> None:
 
 def probe(running: Running, sent: bytes) -> tuple[int, dict[str, str], int]:
     """One request by hand: status, fields in lower case, size of the whole answer."""
-    address = running.setup.place.dialled, running.setup.http_port
-    with socket.create_connection(address, timeout=10) as sock:
-        sock.sendall(sent)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            part = sock.recv(65536)
-            if not part:
-                raise BenchError(f"{running.name}: closed without an answer: {data[:80]!r}")
-            data += part
-        head, _, body = data.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines[1:])
-        fields = {key.lower(): value.strip() for key, _, value in pairs}
-        chunked = fields.get("transfer-encoding", "").lower() == "chunked"
-        length = int(fields.get("content-length", "0"))
-        while not body.endswith(b"0\r\n\r\n") if chunked else len(body) < length:
-            part = sock.recv(65536)
-            if not part:
-                raise BenchError(f"{running.name}: closed within an answer")
-            body += part
-    return int(lines[0].split()[1]), fields, len(head) + 4 + len(body)
+    try:
+        return answer_to((running.setup.place.dialled, running.setup.http_port), sent)
+    except BenchError as error:
+        raise BenchError(f"{running.name}: {error}") from error
 
 
 def _http_sample(bench: Bench, running: Running, label: str) -> tuple[Sample, HttpResult]:
@@ -260,9 +241,9 @@ def _prepare_mixed(bench: Bench) -> None:
     """70 % TLS, 5 % of the names unfiled; three requests on each HTTP connection of a filed one."""
     filed = short_visits(bench)
     filed_pq = short_visits(bench, post_quantum=True)
-    hellos = bench.skewed_hellos(bench.unfiled, Answer.SHORT, SHORT)
+    hellos = bench.skewed_hellos(bench.unfiled, Answer.REFUSED, 0)
     filed_http = bench.skewed_requests(bench.filed)
-    unfiled_http = bench.skewed_requests(bench.unfiled)
+    unfiled_http = bench.skewed_requests(bench.unfiled, REFUSED_PATH)
     visits: list[Visit] = []
     for number in range(40_000):
         tls, unfiled = number % 10 < 7, number // 10 % 20 == 0
@@ -291,20 +272,18 @@ def _short_prepare(label: str, *, post_quantum: bool = False) -> Callable[[Bench
     return lambda bench: void(bench.visits(label, short_visits(bench, post_quantum=post_quantum)))
 
 
-LARGE, CHUNKED = "/large", "/chunked"
-
 WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "tls-reset", "TLS, unfiled: refuse", "connection",
-        refused("tls-reset", 60_000), prepare_refused, target=0.85, floored=True,
+        refused("tls-reset", 60_000), prepare_refused, target=0.85,
     ),
     Workload(
         "tls-reset-flood", "TLS, unfiled, every name new", "connection",
-        refused("tls-reset-flood", 60_000), _prepare_flood, target=0.85, floored=True,
+        refused("tls-reset-flood", 60_000), _prepare_flood, target=0.85,
     ),
     Workload(
         "tls-short", "TLS, filed: pass 1 kB", "connection",
-        _short("tls-short"), _short_prepare("tls-short"), floored=True,
+        _short("tls-short"), _short_prepare("tls-short"),
     ),
     Workload(
         "tls-short-pq", "TLS, filed, post-quantum hello: pass 1 kB", "connection",
@@ -313,7 +292,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "tls-short-half-close", "TLS, filed: pass 1 kB, half-close promised", "connection",
         _short("tls-short-half-close"), _short_prepare("tls-short-half-close"), Variant.HALF,
-        target=0.95, floored=True,
+        target=0.95,
     ),
     Workload(
         "tls-bulk", "TLS, filed: bulk through 4 tunnels", "GB",
@@ -322,22 +301,20 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "http-redirect", "HTTP, unfiled: 302, kept alive", "request",
         _redirected("http-redirect", close=False), _prepare_redirected("http-redirect"),
-        target=1.0,
+        target=1.0, floored=False,
     ),
     Workload(
         "http-redirect-close", "HTTP, unfiled: 302 and close", "request",
         _redirected("http-redirect-close", close=True),
-        _prepare_redirected("http-redirect-close"), Variant.CLOSE, target=0.80, floored=True,
+        _prepare_redirected("http-redirect-close"), Variant.CLOSE, target=0.80,
     ),
     Workload(
         "http-filed", "HTTP, filed, kept alive, 36 bytes", "request",
         _filed("http-filed", "/", len(SMALL_BODY)), _filed_requests("http-filed"), target=0.75,
-        floored=True,
     ),
     Workload(
         "http-filed-unique", "HTTP, filed, kept alive, every request new", "request",
         _filed("http-filed-unique", "/", len(SMALL_BODY)), _prepare_unique, target=0.75,
-        floored=True,
     ),
     Workload(
         "http-64k", "HTTP, filed, kept alive, 64 KiB", "request",
@@ -355,7 +332,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "http-connect", "HTTP, filed, a connection for each request", "request",
         _filed("http-connect", "/", len(SMALL_BODY)),
-        _filed_requests("http-connect", close=True), target=0.70, floored=True,
+        _filed_requests("http-connect", close=True), target=0.70,
     ),
     Workload(
         "mixed", "Mixed: 70 % TLS, 5 % unfiled, skewed names", "connection",
