@@ -1,7 +1,7 @@
 """The control process: the link to all workers, then the admin port, the notice page, the sync.
 
-The workers take no traffic before they have their link, so that comes first. What the rest needs
-takes longer to load than everything else, and is loaded beside it.
+The workers that come to a running gate take no traffic before they have their link, so that comes
+first. This module loads all that a control process needs, but for the sync: `preload` does both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from gate.changes.errors import SyncError
+from gate.control.api.access import Guard
+from gate.control.api.service import AdminService
 from gate.control.blocked.names import BlockedNames
 from gate.control.blocked.outbox import Outbox
 from gate.control.blocked.reporter import Reporter
@@ -29,11 +31,15 @@ from gate.control.health import Health
 from gate.control.in_force import settings_in_force
 from gate.control.metrics import catalogue as metrics
 from gate.control.metrics.catalogue import Metric, Sample
+from gate.control.metrics.exposition import Exposition, Source
 from gate.control.metrics.figures import Figures
 from gate.control.metrics.pulse import Pulse
 from gate.control.operators.audit import AuditError, AuditLog
+from gate.control.operators.explaining import Explainer
 from gate.control.operators.overrides import Overrides
+from gate.control.operators.routes import Routes
 from gate.control.operators.runtime import Runtime
+from gate.control.server import serve_admin, serve_notice
 from gate.control.traffic import Traffic, TrafficReporter
 from gate.control.workers import Link, Workers
 from gate.ipc.messages import Message
@@ -78,19 +84,13 @@ def run_control(
 
 
 def preload(settings: Settings) -> None:
-    """Load all that a control process needs, for those that are forked from this one later."""
-    import concurrent.futures.thread  # noqa: F401 - asyncio itself loads it as late as it can
+    """Load what a control process needs beyond this module, before it is forked."""
+    import concurrent.futures.thread  # noqa: F401 - loaded, and taken by those who use it
 
-    _load_ports()
+    import cryptography.x509  # noqa: F401 - as above
+
     if settings.sync.registry != NONE:
         _load_sync(settings.sync)
-
-
-def _load_ports() -> None:
-    import cryptography.x509  # noqa: F401 - loaded, and taken by those who use it
-
-    import gate.control.api.service
-    import gate.control.server  # noqa: F401 - as above
 
 
 def _load_sync(settings: Sync) -> None:
@@ -216,7 +216,6 @@ class _Control:
             stack.callback(task.cancel)
         telling = asyncio.create_task(self._tell_settings())
         stack.callback(telling.cancel)
-        await asyncio.to_thread(_load_ports)
         await self._open_ports(stack, sockets)
         self._serves = True
         row.beat(serving=True)  # a reload waits for that
@@ -247,13 +246,6 @@ class _Control:
 
     async def _open_ports(self, stack: contextlib.AsyncExitStack, sockets: ControlSockets) -> None:
         """Serve the admin port and the notice page until the stack ends."""
-        from gate.control.api.access import Guard
-        from gate.control.api.service import AdminService
-        from gate.control.metrics.exposition import Exposition, Source
-        from gate.control.operators.explaining import Explainer
-        from gate.control.operators.routes import Routes
-        from gate.control.server import serve_admin, serve_notice
-
         settings = self._settings
         guard = Guard(settings.admin, settings.admin_token_path)
         guard.prepare()
@@ -305,7 +297,7 @@ class _Control:
         stack.callback(watching.cancel)
         if not self._following.is_wanted:
             return None
-        await asyncio.to_thread(_load_sync, self._settings.sync)
+        _load_sync(self._settings.sync)
         following = asyncio.create_task(self._following.run())
         following.add_done_callback(lambda task: leave.set())
         if self._reporter is not None:

@@ -84,6 +84,11 @@ class Children:
             if not child.leaving and self._board.row(child.role.name).pid != child.pid
         ]
 
+    def carry_traffic(self) -> bool:
+        """Return whether a child serves in every role that carries traffic."""
+        carrying = (role.name for role in self._roles.values() if role.carries_traffic)
+        return all(self._board.row(name).serving for name in carrying)
+
     def due_times(self) -> Iterable[float]:
         """Return when dead ones are started again, and late ones killed (monotonic)."""
         return [*self._due.values(), *(child.kill_at for child in self._running.values())]
@@ -94,10 +99,11 @@ class Children:
 
     # Starting
 
-    def start_all(self) -> None:
-        """Start a child in every role."""
-        for name in self._roles:
-            self.start(name)
+    def start_missing(self, which: Callable[[ProcessRole], bool] = lambda role: True) -> None:
+        """Start a child in every role, or in some of them, that has never had one."""
+        for role in self.roles:
+            if not self._board.row(role.name).pid and which(role):
+                self.start(role.name)
 
     def start(self, name: str, *, restarted: bool = False) -> None:
         """Fork a child for a role; in the child this never returns."""

@@ -1,5 +1,10 @@
 """The parent of all processes: starts them, starts dead ones again, takes signals, stops them.
 
+The workers start first, where there is a list for them to serve. What the other processes need
+takes longer to load than all the rest: the parent loads it once the workers serve, and forks them
+then, so that it is in memory once. Children of a later day find it there, also when the files of
+the program are being replaced by then, for an upgrade.
+
 One thread, no event loop: signals are blocked and taken one at a time with `sigwaitinfo`; ALRM is
 the time of the next thing to do. The parent touches no traffic and opens no replica, so that a
 fork is always safe. What it is about is its phase (`phase.py`).
@@ -34,7 +39,8 @@ from gate.supervisor.upgrade import Upgrade
 _LONGEST_WAIT: Final = 1.0
 _SHORT_WAIT: Final = 0.05  # while a process is expected to say something
 _RELOAD_PATIENCE: Final = 5.0  # for workers that are being started, before a reload begins
-_LOAD_SECONDS: Final = 5.0  # after the start, which needs the cores for something else
+_HEAD_START: Final = 0.3  # for the first workers, at most, before the rest is loaded
+_HEAD_START_WAIT: Final = 0.01
 _WATCHDOG_GRACE: Final = 5.0  # for a process that was killed because it hung
 
 
@@ -51,10 +57,13 @@ class Supervisor:
         notifier: Notifier,
         on_ready: Callable[[], None],
         load: Callable[[], None],
+        *,
+        workers_first: bool,
     ) -> None:
         """`on_ready` is called when the gate takes traffic for the first time.
 
-        `load` is called some seconds later, to load what children of a later day will need.
+        `load` loads what children need beyond what the first workers do. `workers_first` says
+        that these can serve before.
         """
         self._children = children
         self._reload = reload
@@ -64,7 +73,8 @@ class Supervisor:
         self._notifier = notifier
         self._on_ready = on_ready
         self._load = load
-        self._load_at = math.inf  # monotonic
+        self._workers_first = workers_first
+        self._rest_at = math.inf  # the head start of the workers is over (monotonic)
         self._course = Course()
         self._wanted: set[signal.Signals] = set()  # HUP and USR2, until there is room for them
         self._is_announced = False
@@ -74,9 +84,12 @@ class Supervisor:
     def run(self) -> int:
         """Run to the end; return 0 when it was orderly, 1 when a child had to be killed in it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays shared between the processes
-        self._children.start_all()
+        if self._workers_first:
+            _freeze()
+            self._children.start_missing(lambda role: role.carries_traffic)
+            self._rest_at = time.monotonic() + _HEAD_START
+        else:
+            self._start_rest()
         while self._course.phase is not GatePhase.ENDED:
             self._take(_next_signal(self._heeded(), self._wait()))
             for ended in self._children.reap():
@@ -98,11 +111,12 @@ class Supervisor:
         now, phase = time.monotonic(), self._course.phase
         changing = phase in CHANGING or not self._children.are_settled()
         times = [now + (_SHORT_WAIT if changing else _LONGEST_WAIT)]
+        if self._rest_at < math.inf:
+            times.append(now + _HEAD_START_WAIT)
         if phase in STOPPING:
             times.append(self._stop.next_time(draining=phase is not GatePhase.LEAVING))
         else:
             times += self._children.due_times()
-            times.append(self._load_at)
             times.append(self._upgrade.next_time() if phase is GatePhase.UPGRADING else math.inf)
         if self._notifier.watchdog_seconds:
             times.append(self._next_watchdog)
@@ -145,11 +159,14 @@ class Supervisor:
 
     def _go_on(self, now: float) -> None:
         """Do what the phase asks for."""
+        if self._rest_at < math.inf:
+            if now >= self._rest_at or self._children.carry_traffic():
+                self._start_rest()
+            return
         match self._course.phase:
             case GatePhase.STARTING | GatePhase.SERVING:
                 self._retire_predecessors()
                 self._announce()
-                self._load_in_time(now)
                 self._begin_what_is_wanted(now)
             case GatePhase.RELOADING:
                 match self._reload.wait(now):
@@ -176,19 +193,13 @@ class Supervisor:
                 self._is_announced = True
                 self._notifier.send(READY=1, STATUS="ready")
                 self._on_ready()
-                self._load_at = time.monotonic() + _LOAD_SECONDS
 
-    def _load_in_time(self, now: float) -> None:
-        """Load what children of a later day will need, once; they share it then.
-
-        They find it here also when the files of the program are being replaced by then, for an
-        upgrade.
-        """
-        if now >= self._load_at:
-            self._load_at = math.inf
-            self._load()
-            gc.collect()
-            gc.freeze()
+    def _start_rest(self) -> None:
+        """Load what was not needed so far, and start the processes that need it."""
+        self._rest_at = math.inf
+        self._load()
+        _freeze()
+        self._children.start_missing()
 
     def _retire_predecessors(self) -> None:
         """Retire each worker of the program before this one whose successor serves."""
@@ -249,6 +260,12 @@ class Supervisor:
     @property
     def _process(self) -> Process:
         return self._reload.plan.settings.process
+
+
+def _freeze() -> None:
+    """Leave alone from now on what is loaded, so that it stays shared between the processes."""
+    gc.collect()
+    gc.freeze()
 
 
 def _next_signal(heeded: set[signal.Signals], seconds: float) -> signal.Signals:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from socket import socket
+from typing import Final
 
-from gate.control.process import ControlSockets, run_control
-from gate.ipc.scoreboard import Board
+from gate.ipc.scoreboard import Board, ProcessRow
 from gate.settings import Settings
 from gate.supervisor.child import ProcessRole
 from gate.supervisor.embedded import EmbeddedRegistry
 from gate.supervisor.sockets import Ports
 from gate.worker.process import Worker, run_worker
+
+_CONTROL: Final = "control"
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,7 +30,7 @@ def role_names(
     workers: int, embedded: EmbeddedRegistry, more_roles: Sequence[ProcessRole]
 ) -> list[str]:
     """Return the names of all roles of a gate."""
-    own = ["control", *(f"worker-{index}" for index in range(workers))]
+    own = [_CONTROL, *(f"worker-{index}" for index in range(workers))]
     return [*own, *embedded.names, *(role.name for role in more_roles)]
 
 
@@ -53,14 +56,13 @@ class Planner:
         # A copy left open in another process would keep the port when its owner lets go of it.
         listener = self.embedded.listener
         foreign = [] if listener is None else [listener]
-        control = ControlSockets(ports.control, ports.admin, ports.notice)
         controls = {ports.control, ports.admin, ports.notice}
         yield ProcessRole(
-            "control",
+            _CONTROL,
             partial(
-                run_control,
+                _run_control,
                 settings,
-                control,
+                ports,
                 self.board,
                 self.workers,
                 [*(sock for sock in ports.all() if sock not in controls), *foreign],
@@ -73,9 +75,28 @@ class Planner:
             if siblings is not None:
                 keep |= {sock.fileno() for sock in (*siblings.entries, siblings.outlet)}
             others = [sock for sock in ports.all() if sock.fileno() not in keep]
-            worker = Worker(index, settings, mine, siblings)
+            worker = Worker(index, settings, mine, siblings, has_control=self._has_control)
             yield ProcessRole(
                 f"worker-{index}",
                 partial(run_worker, worker, [*others, *foreign]),
                 carries_traffic=True,
             )
+
+    def _has_control(self) -> bool:
+        """Return whether there has been a control process in this run of the program."""
+        return bool(self.board.row(_CONTROL).pid)
+
+
+def _run_control(
+    settings: Settings,
+    ports: Ports,
+    board: Board,
+    workers: int,
+    others: Sequence[socket],
+    row: ProcessRow,
+) -> int:
+    # It takes long to load, and the first workers are not to wait for that.
+    from gate.control.process import ControlSockets, run_control
+
+    sockets = ControlSockets(ports.control, ports.admin, ports.notice)
+    return run_control(settings, sockets, board, workers, others, row)

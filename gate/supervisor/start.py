@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from gate import logs
-from gate.control.process import preload
 from gate.ipc.scoreboard import Board, ReplacedWorkers
 from gate.net.bind import BindError, TransparencyError, make_transparent
 from gate.net.descriptors import raise_limit
 from gate.net.local_addresses import LocalAddresses
 from gate.proxy.native import why_python
 from gate.registry.embedded import load as load_registry
-from gate.settings import EMBEDDED, Process, Settings
+from gate.settings import Process, Settings
 from gate.settings.advice import advice
 from gate.settings.reload import merge
 from gate.supervisor import privileges
@@ -102,6 +101,9 @@ def serve(
                 Notifier(),
                 partial(_announce, ports, on_ready),
                 partial(_preload, settings),
+                # After an upgrade the old workers go on, and the new ones have to hear what was
+                # changed by hand. Without a list the workers wait for one.
+                workers_first=before is None and settings.replica_path.exists(),
             )
             _tell_start(before, workers, settings.process)
             if before is not None:
@@ -182,15 +184,14 @@ def _bind(settings: Settings, workers: int) -> Ports:
 
 
 def _preload(settings: Settings) -> None:
-    """Load in this process what its children will need; those that lack it then say so.
-
-    The first children load it by themselves, beside each other.
-    """
+    """Load in this process what its children will need; those that lack it then say so."""
     try:
+        from gate.control.process import preload
+
         preload(settings)
         if any(listener.kind == "quic" for listener in settings.listeners):
             import gate.proxy.udp.plane  # noqa: F401 - loaded, and taken by those who use it
-        if settings.sync.registry == EMBEDDED:
+        if EmbeddedRegistry.is_wanted(settings):
             load_registry()
     except ImportError:
         _log.exception("a part of the program cannot be loaded; install it again")

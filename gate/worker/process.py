@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ class Worker:
     listeners: Sequence[tuple[Listener, socket.socket]]
     siblings: Siblings | None = None
     """What the workers know of each other's QUIC connections, if there are any."""
+    has_control: Callable[[], bool] = lambda: True
+    """Whether there has been a control process since the gate was started."""
 
 
 def run_worker(worker: Worker, others: Sequence[socket.socket], row: ProcessRow) -> int:
@@ -206,8 +208,11 @@ class _Running:
         link = WorkerLink(self._settings.control_path, self._worker.index, requests.handle)
         talk = self._indispensable(link.run())
         try:
-            # No traffic before the control process counts on this worker, nor without a set.
-            await self._first_of(self._leave, link.welcomed)
+            # No traffic before the control process counts on this worker, nor without a set. At
+            # the start of a gate nobody can have changed anything yet, and nothing is changed
+            # before every worker is counted in.
+            if self._worker.has_control():
+                await self._first_of(self._leave, link.welcomed)
             while not self._leave.is_set() and not self._has_a_set(replica):
                 await self._pause()
             if not self._leave.is_set():

@@ -39,10 +39,14 @@ def status_of(gate: Gate, host: str) -> int:
 
 
 def pid_of(gate: Gate, name: str) -> int:
-    """The process id of a child, found by the figures' order: control, then the workers."""
+    """The process id of a child of a gate that is ready: control's by its port, a worker's by their
+    order."""
     assert gate.process is not None
-    names = ["control", *(f"worker-{n}" for n in range(int(gate.settings["workers"])))]
-    return gate.children()[names.index(name)]
+    (control,) = gate.who_listens(gate.admin)
+    if name == "control":
+        return control
+    workers = [pid for pid in gate.children() if pid != control]
+    return workers[int(name.removeprefix("worker-"))]
 
 
 def restarts(gate: Gate, name: str) -> float:
