@@ -67,7 +67,6 @@ sync:
     listen: "127.0.0.1:{push_port}"
 """
 
-_LOADED_BY_SECONDS = 6.0  # gate/supervisor/loop.py begins after 5
 _SETTLING_SECONDS = 0.5
 _MOST_SETTLING_SECONDS = 20.0
 _IDLE_CPU_SECONDS = 0.02
@@ -154,13 +153,13 @@ def start(setup: Setup) -> Running:
 
 
 def _settle(running: Running) -> None:
-    """Wait until the supervisor has loaded what later processes will need: a start's work."""
+    """Wait until the supervisor has done its part of the start."""
     supervisor, began = running.pids()[0], time.monotonic()
     used = cpu_seconds(supervisor)
     while time.monotonic() < began + _MOST_SETTLING_SECONDS:
         time.sleep(_SETTLING_SECONDS)
         before, used = used, cpu_seconds(supervisor)
-        if used - before < _IDLE_CPU_SECONDS and time.monotonic() > began + _LOADED_BY_SECONDS:
+        if used - before < _IDLE_CPU_SECONDS:
             return
 
 

@@ -570,12 +570,22 @@ def test_an_argument_that_is_not_utf_8_is_one_clear_line(
     assert "is not UTF-8" in line
 
 
-def test_the_quick_commands_load_little() -> None:
-    code = (
-        "import sys; from gate.cli import main; main(['version'], standalone_mode=False); "
-        "print(sorted({'aiohttp', 'asyncio', 'pydantic', 'sqlalchemy', 'lmdb'} & set(sys.modules)))"
-    )
+def loaded(code: str, *names: str) -> list[str]:
+    """Return which of these modules a program has loaded."""
+    code += f"; import sys; print(*sorted({set(names)} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
-    assert result.stdout.splitlines()[-1] == "[]"
+    return result.stdout.splitlines()[-1].split()
+
+
+def test_the_quick_commands_load_little() -> None:
+    code = "from gate.cli import main; main(['version'], standalone_mode=False)"
+    assert not loaded(code, "aiohttp", "asyncio", "pydantic", "sqlalchemy", "lmdb")
+
+
+def test_the_workers_of_a_gate_wait_for_nothing_that_only_others_need() -> None:
+    """What the supervisor loads before it forks them is in the way of the first answer."""
+    others = ("gate.control.process", "gate.control.workers", "gate.sync", "gate.registry.server")
+    libraries = ("aiohttp", "cryptography", "jinja2", "prometheus_client", "sqlalchemy")
+    assert not loaded("import gate.cli.serve", *others, *libraries)

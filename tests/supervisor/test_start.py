@@ -34,6 +34,12 @@ def test_a_gate_starts_serves_and_stops_with_0(gate: Gate) -> None:
     assert gate.stop() == 0
 
 
+def test_the_workers_of_a_filled_gate_start_before_what_takes_longer_to_load(gate: Gate) -> None:
+    """They are its older children, and the control process comes with all that it shares."""
+    (control,) = gate.who_listens(gate.admin)
+    assert gate.children() == [*gate.workers(), control]
+
+
 def test_the_gate_says_what_listens_where(gate: Gate) -> None:
     wait_for(lambda: "ready: http 127.0.0.1:" in log_of(gate), "the line that says so")
     found = json.loads((gate.directory / "listening.json").read_text())
