@@ -57,13 +57,13 @@ class Page:
         found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         return found["result"].get("value")
 
-    async def window(self, width: int, height: int = 900) -> None:
-        """Give the page this many pixels, as a phone or a desktop does."""
+    async def window(self, width: int, height: int = 900, *, scale: int = 1) -> None:
+        """Give the page this many pixels, as a phone or a desktop does; `scale` is the zoom."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=1,
+            deviceScaleFactor=scale,
             mobile=width < 600,
         )
 

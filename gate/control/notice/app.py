@@ -9,9 +9,7 @@ query counts only where there is no domain to judge; the path only leads back to
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -25,6 +23,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from gate.control.inlined import source, style
 from gate.control.notice.texts import (
     COMMON_EN,
     COMMON_ZH,
@@ -42,16 +41,15 @@ from gate.wire.http1 import wants_json
 _log = logging.getLogger(__name__)
 
 _FILES = files("gate.control.notice")
-_STYLE: Final = (_FILES / "notice.css").read_text(encoding="utf-8")
+_STYLE: Final = style("gate.control.notice", "notice.css")
 _PAGE: Final = Template((_FILES / "notice.html").read_text(encoding="utf-8"))
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Language": "zh-CN, en",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+        f"default-src 'none'; style-src {source(_STYLE)}; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",

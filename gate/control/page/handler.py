@@ -5,12 +5,12 @@ The page holds no figures; its script asks /v1/status for them, and so sees what
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
+
+from gate.control.inlined import source, style
 
 _FILES = files("gate.control.page")
 
@@ -19,19 +19,14 @@ def _read(name: str) -> str:
     return (_FILES / name).read_text(encoding="utf-8")
 
 
-def _source(text: str) -> str:
-    """Return a CSP source that allows exactly this text, inline."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-_STYLE: Final = _read("page.css")
+_STYLE: Final = style("gate.control.page", "page.css")
 _SCRIPT: Final = _read("page.js")
 PAGE: Final = _read("page.html").replace("$style", _STYLE, 1).replace("$script", _SCRIPT, 1)
 
 HEADERS: Final = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src {_source(_STYLE)}; script-src {_source(_SCRIPT)}; "
+        f"default-src 'none'; style-src {source(_STYLE)}; script-src {source(_SCRIPT)}; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +20,6 @@ from gate.registry.fields import clean_text
 from gate.registry.orders.commands import (
     ORDER_STEPS,
     ApproveOrder,
-    FaultEntry,
     OrderStep,
     ResendCode,
     ReturnOrder,
@@ -88,7 +88,7 @@ async def orders(request: web.Request) -> web.Response:
 
 async def order(request: web.Request) -> web.Response:
     """Return one order with its history, and the steps that this person may take."""
-    return await _order_page(request, None)
+    return await _order_page(request, None, {})
 
 
 async def take_step(request: web.Request) -> web.StreamResponse:
@@ -104,9 +104,9 @@ async def take_step(request: web.Request) -> web.StreamResponse:
     except RegistryError as error:
         if error.code == "order_unknown":
             raise
-        return await _order_page(request, error)
+        return await _order_page(request, error, form)
     if not outcome.accepted:
-        return await _order_page(request, RegistryError("code_refused", field="code"))
+        return await _order_page(request, RegistryError("code_refused", field="code"), form)
     return redirect(f"/console/orders/{number}")
 
 
@@ -118,12 +118,16 @@ async def search(request: web.Request) -> web.Response:
     filings: list[Any] = []
     found: list[OrderSummary] = []
     if text:
-        text = clean_text(text, field="q", limit=300)
+        try:
+            text = clean_text(text, field="q", limit=300)
+        except RegistryError as error:
+            context = {"q": text, "filings": [], "orders": [], "error": error}
+            return render("search.html", request, context, status=error.status)
         now = service.registry.now()
         filings = await _filings(service, text)
         for query in (OrderQuery(target=text), OrderQuery(account=text)):
             found = found or await service.read(find_orders, query, now=now, after=0, limit=PAGE)
-    context = {"q": text, "filings": filings, "orders": found}
+    context = {"q": text, "filings": filings, "orders": found, "error": None}
     return render("search.html", request, context)
 
 
@@ -138,8 +142,14 @@ async def why(request: web.Request) -> web.Response:
         account = actor.account if actor.role is Role.OWNER else None
         now = service.registry.now()
         epoch = service.feed.head.epoch
-        told = await service.read(explain_name, name, account=account, now=now, epoch=epoch)
-    return render("why.html", request, {"name": name, "told": told})
+        try:
+            told = await service.read(explain_name, name, account=account, now=now, epoch=epoch)
+        except RegistryError as error:
+            if error.code != "domain_invalid":
+                raise
+            context = {"name": name, "told": None, "error": error}
+            return render("why.html", request, context, status=error.status)
+    return render("why.html", request, {"name": name, "told": told, "error": None})
 
 
 def redirect(path: str) -> web.Response:
@@ -156,7 +166,10 @@ def render(
     return aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
 
 
-async def _order_page(request: web.Request, error: RegistryError | None) -> web.Response:
+async def _order_page(
+    request: web.Request, error: RegistryError | None, form: Mapping[str, str]
+) -> web.Response:
+    """Return an order's page; `form` is what was typed for a step that was refused."""
     service, actor = request.app[SERVICE], request[ACTOR]
     number = int(request.match_info["order"])
     if actor.role is Role.OWNER:
@@ -171,6 +184,8 @@ async def _order_page(request: web.Request, error: RegistryError | None) -> web.
         "may": _may(actor, view),
         "error": error,
         "fault_rows": range(FAULT_ROWS),
+        "typed": defaultdict(str, form, way=request.match_info.get("way", "")),
+        "wrong": "" if error is None else _wrong(error.field, form),
         "codes": service.registry.policy.sms == "log",
         "numbered": view.type in NUMBERED,
     }
@@ -190,13 +205,12 @@ def _command(step: type[OrderStep], number: int, form: Mapping[str, str]) -> Ord
     if step is ReturnOrder:
         given["reason"] = form.get("reason", "")
         given["faults"] = [
-            FaultEntry(
-                field=form.get(f"field{row}", "").strip() or "-",
-                fault=form[f"fault{row}"].strip(),
-                suggestion=form.get(f"suggestion{row}", "").strip(),
-            )
-            for row in range(FAULT_ROWS)
-            if form.get(f"fault{row}", "").strip()
+            {
+                "field": form.get(f"field{row}", "").strip() or "-",
+                "fault": form[f"fault{row}"].strip(),
+                "suggestion": form.get(f"suggestion{row}", "").strip(),
+            }
+            for row in _fault_rows(form)
         ]
     elif step is ApproveOrder:
         given["licences"] = tuple(form.get("licences", "").split())
@@ -209,6 +223,24 @@ def _command(step: type[OrderStep], number: int, form: Mapping[str, str]) -> Ord
         return step.model_validate(given)
     except ValidationError as error:
         raise invalid(error) from error
+
+
+def _fault_rows(form: Mapping[str, str]) -> list[int]:
+    """Return the rows of a return's form in which a fault stands."""
+    return [row for row in range(FAULT_ROWS) if form.get(f"fault{row}", "").strip()]
+
+
+def _wrong(field: str, form: Mapping[str, str]) -> str:
+    """Return the id of the control that a refused step's field is."""
+    match field.split("."):
+        case ["code" | "person"]:
+            return f"code{form.get('person', '')}"
+        case ["faults", place, name]:
+            rows = _fault_rows(form)
+            return f"{name}{rows[int(place)]}" if int(place) < len(rows) else ""
+        case [name, *_]:
+            return name
+    return ""
 
 
 def _queue(

@@ -172,6 +172,21 @@ async def test_a_return_names_field_fault_and_suggestion(people: dict[Role, Pers
     assert (status, "不能执行此操作" in text) == (409, True)
 
 
+async def test_a_step_that_is_refused_keeps_what_was_typed(people: dict[Role, Person]) -> None:
+    await people[Role.REVIEWER].get("/orders/1")
+    long = "长" * 301
+    status, text = await people[Role.REVIEWER].post(
+        "/orders/1/return", reason="请修改<i>", field1="items.0.name", fault1=long
+    )
+    assert status == 422
+    assert 'value="请修改&lt;i&gt;"' in text
+    assert f'value="{long}" aria-invalid="true" aria-describedby="refused"' in text
+    assert text.count("aria-invalid") == 1
+    assert "<details open>" in text
+    status, text = await people[Role.REVIEWER].post("/orders/1/return", reason=long)
+    assert re.search(r'id="reason"[^>]+aria-invalid="true"', text)
+
+
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.VERIFIER])
 async def test_a_form_of_another_site_is_refused(
     api: Api, people: dict[Role, Person], role: Role
@@ -247,7 +262,7 @@ async def test_every_page_has_strict_headers_and_no_script(
         ("www.filed.cn", "放行"),
         ("1.2.3.4", "IP 地址"),
         ("例子.cn", "没有备案"),
-        ("a b", "无法"),
+        ("a b", "不是有效的域名"),
     ],
 )
 async def test_why_a_name_is_blocked_and_what_to_do(
