@@ -3,14 +3,15 @@
     .venv/bin/python -m benchmarks.orders sweep [--orders 100000]
     .venv/bin/python -m benchmarks.orders steps [--orders 2000]
     .venv/bin/python -m benchmarks.orders console [--filings 1000000] [--orders 100000]
-        [--database sqlite|postgresql] [--folder F]
+        [--database sqlite|postgresql|URL] [--folder F]
 
 `sweep` is on SQLite: a look at so many open orders when nothing is due, when a hundredth of them
 is due for a reminder, and when a fifth is, as after weeks of standing still. `steps` has the
 writer take orders from draft to done on a private PostgreSQL (commits on disk), in the groups that
 the service makes of requests that wait together. `console` asks a served registry for its pages,
 one after the other, and gives the median and the slowest of each; with `--folder` its SQLite
-registry is kept, and taken again if it is there. Wall and CPU seconds of this process.
+registry is kept, and so is one at a URL; either is taken again if it is there. Wall and CPU
+seconds of this process.
 """
 
 from __future__ import annotations
@@ -172,7 +173,10 @@ def report_traffic(connection: Connection, now: int) -> None:
 
 @contextmanager
 def new_database(folder: Path, sort: str) -> Iterator[str]:
-    """A database's URL: SQLite in the folder, or a private PostgreSQL."""
+    """A database's URL: SQLite in the folder, a private PostgreSQL, or the one that was given."""
+    if "://" in sort:
+        yield sort
+        return
     if sort == "sqlite":
         yield f"sqlite:///{folder / 'registry.db'}"
         return
@@ -246,7 +250,7 @@ def main() -> None:
     parser.add_argument("what", choices=["sweep", "steps", "console"])
     parser.add_argument("--orders", type=int)
     parser.add_argument("--filings", type=int, default=1_000_000)
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or a URL")
     parser.add_argument("--folder", type=Path)
     given: Any = parser.parse_args()
     if given.what == "sweep":
