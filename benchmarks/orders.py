@@ -47,7 +47,7 @@ from gate.registry.orders.commands import (
     SubmitOrder,
 )
 from gate.registry.orders.entries import ItemEntry, OrderEntry, PersonEntry, SubjectEntry
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.working_days import china_date, china_midnight
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry, Request

@@ -1,4 +1,7 @@
-"""A TLS connection after its ClientHello: pass it on untouched, or reset it."""
+"""A TLS connection after its ClientHello: pass it on untouched, or reset it.
+
+Which of the two is decided in gate/policy/decider.py (`decide_hello`).
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from gate.registry.errors import RegistryFailure
 from gate.registry.gates import GateInForce, GateStanding
 from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import OrderStep, Step
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.orders.views import (
     EventView,
     OrderAfterStep,

@@ -23,7 +23,7 @@ class RegistryError(RegistryFailure):
     """A refusal by the registry; nothing was changed.
 
     `code` is a key of the catalogue, `field` the input field that it is about ("" where none),
-    `faults` every rule of orders that is not met (`gate.registry.orders.rulebook.Finding`),
+    `faults` every rule of orders that is not met (`gate.registry.orders.rule_texts.Finding`),
     `details` what fills the sentences.
     """
 

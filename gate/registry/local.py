@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from gate.registry import log, queries, reports, tokens
+from gate.registry import blocked_names, log, queries, tokens
 from gate.registry.bulk.clerks import TakenList, plain_form, write_list
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import FileFormat
@@ -22,7 +22,7 @@ from gate.registry.gates import GateInForce, GateStanding, in_force, standings
 from gate.registry.history import history
 from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import Step, VerifyPerson
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import (
     EventView,
@@ -322,7 +322,7 @@ class Local:
     def unfiled(self, query: UnfiledQuery, *, limit: int | None) -> Iterator[UnfiledView]:
         """Blocked names that gates report, up to `limit`."""
         with self.registry.database.read() as connection:
-            yield from islice(reports.find_all(connection, query), limit)
+            yield from islice(blocked_names.find_all(connection, query), limit)
 
     def make_token(
         self, *, name: str, role: Role, lifetime: int | None, account: str | None = None

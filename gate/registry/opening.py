@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gate.registry.database import Database
 from gate.registry.migrations import check_schema, migrate
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.places import Places
 from gate.registry.registry import Registry
 from gate.settings import RegistrySettings

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gate.changes.position import GatePosition
 from gate.filings import Change
-from gate.registry import log, reports
+from gate.registry import blocked_names, log
 from gate.registry.answers import ANSWERS, forget_answers, given_answer, keep_answer
 from gate.registry.audit import public, record
 from gate.registry.commands import Command, Outcome, Role
@@ -32,8 +32,8 @@ from gate.registry.log import Head
 from gate.registry.operations import Work, overriding
 from gate.registry.operations.transaction import Transaction
 from gate.registry.orders.commands import Step
-from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.provider_terms import OrderPolicy
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.provider import ProviderMove, move, own
 from gate.registry.sightings import reminding
 from gate.registry.sightings.hollow import count_hollow
@@ -330,7 +330,7 @@ class Registry:
                 answer = given_answer(transaction, actor, key, request, now)
                 if answer is not None:
                     return ReportTaken.model_validate_json(answer)
-            taken = reports.take(connection, report, now=now)
+            taken = blocked_names.take(connection, report, now=now)
             if key is not None:
                 keep_answer(transaction, actor, key, request, taken.model_dump_json(), now)
         return taken
@@ -343,7 +343,7 @@ class Registry:
         with self.database.write() as connection:
             dropped = log.compact(connection, keep=keep)
             forget_answers(connection, self.now())
-            reports.forget(connection, now=self.now())
+            blocked_names.forget(connection, now=self.now())
             forget_positions(connection, self.now())
             head = log.head(connection)
         if dropped:

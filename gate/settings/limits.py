@@ -1,4 +1,7 @@
-"""What one client, one connection and one worker may take."""
+"""What one client, one connection and one worker may take.
+
+gate/proxy/admission.py and gate/native/plane.pyx hold who connects to it.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class PolicySettings(Section):
     """What is decided where the filings alone do not say."""
 
     ip_hosts: Literal["block", "allow"] = Field(
-        "block", description="Requests by bare IP address: block or allow."
+        "block", description="Requests by bare IP address, in HTTP or a TLS hello: block or allow."
     )
     no_sni: Literal["block", "allow"] = Field(
         "block", description="TLS without a server name: block or allow."

@@ -87,7 +87,7 @@ def _registry_faults(settings: RegistrySettings) -> Iterator[str]:
         yield from _secret("registry.orders.notices.smtp.password_file", notices.smtp.password_file)
     if orders.calendar is not None or orders.rules.provinces is not None:
         from gate.registry.errors import RegistryError
-        from gate.registry.orders.policy import OrderPolicy
+        from gate.registry.orders.provider_terms import OrderPolicy
 
         try:
             OrderPolicy.of(orders)

@@ -1,5 +1,7 @@
 """What name does a TLS client ask for? A strict, sans-IO reader of the ClientHello.
 
+What is done with a hello is decided in gate/policy/decider.py (`decide_hello`).
+
 The gate never decrypts: it reads the one message that a client sends in the clear, judges the
 server name in it, and replays the bytes unchanged. Hence the strategy:
 

@@ -20,7 +20,7 @@ from gate.registry.commands import Command, Role
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
 from gate.registry.migrations import migrate
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.places import Places
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import metadata

@@ -11,9 +11,9 @@ from gate.filings import Status
 from gate.registry import queries
 from gate.registry.bulk.exporting import export_filings
 from gate.registry.bulk.files import MAX_LINE, FileFormat, guess_format, read_lines
+from gate.registry.bulk.filing_row import read_record
 from gate.registry.bulk.importing import import_file
 from gate.registry.bulk.previewing import Preview, preview_file
-from gate.registry.bulk.record import read_record
 from gate.registry.commands import CancelAccess, CancelService, CancelSubject, Resume, Role, Suspend
 from gate.registry.errors import RegistryError
 from gate.registry.import_modes import ImportMode

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gate
-from gate.registry.bulk.record import CHINESE, COLUMNS
+from gate.registry.bulk.filing_row import CHINESE, COLUMNS
 from tests.harness.guides import run_script, shell_blocks
 
 pytestmark = pytest.mark.programs

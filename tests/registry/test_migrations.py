@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gate.filings import Change, Status
 from gate.licence import ServiceKind
-from gate.registry import log, migrations, queries, reports
+from gate.registry import blocked_names, log, migrations, queries
 from gate.registry.commands import Approve, CancelSubject, Role
 from gate.registry.database import Database, database_url
 from gate.registry.errors import RegistryError
@@ -127,7 +127,7 @@ def test_blocked_names_from_before_stay_and_have_no_destinations(empty: Database
         connection.exec_driver_sql("INSERT INTO unfiled VALUES ('a.cn', 'g1', 'unfiled', 3, 1, 2)")
     migrate(empty)
     with empty.read() as connection:
-        (row,) = reports.find(connection, UnfiledQuery(), after=None, limit=10)
+        (row,) = blocked_names.find(connection, UnfiledQuery(), after=None, limit=10)
     assert (row.name, row.count, row.destinations) == ("a.cn", 3, ())
 
 

@@ -8,7 +8,7 @@ from gate.filings import Change, Status
 from gate.licence import ServiceKind
 from gate.registry import queries
 from gate.registry.bulk.chunk import Chunk
-from gate.registry.bulk.record import read_record
+from gate.registry.bulk.filing_row import read_record
 from gate.registry.commands import (
     AccessFiling,
     Approve,

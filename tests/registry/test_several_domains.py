@@ -27,8 +27,8 @@ from gate.registry.errors import RegistryError
 from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import ApproveOrder, PassOrder, ReturnOrder, SubmitOrder
 from gate.registry.orders.kinds import OrderType, Purpose
-from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.provider_terms import OrderPolicy
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.views import ImportView, ServiceView
 from gate.registry.workflow.facts import OwnerFacts, put_owner

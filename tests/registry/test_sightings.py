@@ -19,7 +19,7 @@ from gate.registry.errors import RegistryError
 from gate.registry.import_modes import ImportMode
 from gate.registry.orders.commands import AbandonOrder, NewOrder, SubmitOrder
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.working_days import china_date
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import subjects

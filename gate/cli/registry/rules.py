@@ -11,7 +11,7 @@ from gate.cli.registry.target import Refused, Target, print_json, target_options
 from gate.registry.errors import RegistryError
 from gate.registry.fields import check_province
 from gate.registry.local import Local
-from gate.registry.orders.rulebook import RULES, ProvinceRules, Rulebook, RulesError
+from gate.registry.orders.rule_texts import RULES, ProvinceRules, Rulebook, RulesError
 from gate.registry.workflow.replay import replay as find_newly_refused
 
 

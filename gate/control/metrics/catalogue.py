@@ -2,6 +2,7 @@
 
 `WORKER_METRICS` come from the workers' figures, `GATE_METRICS` from the control process. No
 label holds a domain name or a client address. `gate/docs/metrics.md` is written from here.
+The registry's own metrics are in gate/registry/api/metrics.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """What the notice page says, for each reason and for all of them, in Chinese and English.
 
+What stays the same around it (the legal basis, the links) is in notice.html.
+
 The filings due follow the filing system's own terms: a first filing (首次备案) where there is
 none, an access filing (接入备案) where the domain is filed through another provider.
 """

@@ -28,7 +28,7 @@ from gate.registry.orders.commands import (
     VerifyPerson,
 )
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import (
     EventView,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gate.net.problems import ProblemDetails, answer, type_of
 from gate.registry.errors import RegistryError
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.wordings import CATALOGUE
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)

@@ -9,13 +9,13 @@ from aiohttp import web
 from pydantic import Field
 
 from gate.net.model import Model
-from gate.registry import reports
+from gate.registry import blocked_names
 from gate.registry.api.endpoint import KEY_HEADER, RegistryCall, RegistryEndpoint, idempotency_key
 from gate.registry.api.pages import PageQuery, next_cursor
 from gate.registry.api.streaming import stream
+from gate.registry.blocked_names import read_key, sort_key
 from gate.registry.commands import Role
 from gate.registry.database import Database
-from gate.registry.reports import read_key, sort_key
 from gate.registry.unfiled import (
     ReportTaken,
     UnfiledQuery,
@@ -62,7 +62,7 @@ async def find(call: RegistryCall) -> UnfiledPage | web.StreamResponse:
         pieces = _csv(call.service.registry.database, asked)
         return await stream(call, pieces, name="unfiled.csv", media="text/csv")
     rows = await call.service.read(
-        reports.find, asked, after=read_key(asked.after_text()), limit=asked.limit
+        blocked_names.find, asked, after=read_key(asked.after_text()), limit=asked.limit
     )
 
     def key(row: UnfiledView) -> str:
@@ -75,7 +75,7 @@ async def find(call: RegistryCall) -> UnfiledPage | web.StreamResponse:
 def _csv(database: Database, query: UnfiledQuery) -> Generator[bytes]:
     """Yield the list, all of it from one state of the database."""
     with database.read() as connection:
-        for piece in write_csv(reports.find_all(connection, query)):
+        for piece in write_csv(blocked_names.find_all(connection, query)):
             yield piece.encode()
 
 

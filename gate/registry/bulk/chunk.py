@@ -27,8 +27,8 @@ from sqlalchemy import (
 
 from gate.filings import Change
 from gate.licence import ServiceKind, ServiceNumber
-from gate.registry.bulk.record import FilingRecord
-from gate.registry.bulk.rows import insert_rows
+from gate.registry.bulk.fast_insert import insert_rows
+from gate.registry.bulk.filing_row import FilingRecord
 from gate.registry.errors import RegistryError
 from gate.registry.fields import check_count, domain_status, folded
 from gate.registry.operations import Work

@@ -19,7 +19,7 @@ from typing import IO, BinaryIO, Final
 from gate.lists import FIELDS, Found, ListError, ListRow, NoHeader, offered_domain, read_file
 from gate.lists.reading import MAX_BYTES
 from gate.registry.bulk.files import MAX_LINE, FileFormat, read_header
-from gate.registry.bulk.record import COLUMNS
+from gate.registry.bulk.filing_row import COLUMNS
 from gate.registry.errors import RegistryError, Said
 
 _OWN: Final = ",".join(COLUMNS[:5]).encode()

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from gate.registry.bulk.files import FileFormat, write_header, write_row
-from gate.registry.bulk.record import ELSEWHERE
+from gate.registry.bulk.filing_row import ELSEWHERE
 from gate.registry.database import Database
 from gate.registry.schema import accesses, domains, services, subjects
 

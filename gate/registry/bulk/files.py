@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from gate.registry.bulk.record import CHINESE, COLUMNS, REQUIRED
+from gate.registry.bulk.filing_row import CHINESE, COLUMNS, REQUIRED
 from gate.registry.errors import RegistryError, Said
 
 MAX_LINE: Final = 65_536

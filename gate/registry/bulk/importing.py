@@ -23,7 +23,7 @@ from gate.registry.audit import record
 from gate.registry.bulk.chunk import Chunk, RowOutcome
 from gate.registry.bulk.clerks import Words, words_of
 from gate.registry.bulk.files import FileFormat, Line, guess_format, read_lines
-from gate.registry.bulk.record import FilingRecord, read_record
+from gate.registry.bulk.filing_row import FilingRecord, read_record
 from gate.registry.bulk.replacing import cancel, check_closing, left_out
 from gate.registry.commands import Role
 from gate.registry.errors import RegistryError, Said

@@ -17,8 +17,8 @@ from gate.filings import Change, Status
 from gate.registry.bulk.chunk import Chunk, RowOutcome
 from gate.registry.bulk.clerks import Words, words_of
 from gate.registry.bulk.files import FileFormat, Line, read_lines
+from gate.registry.bulk.filing_row import read_record
 from gate.registry.bulk.importing import CHUNK_LINES, domains_of, refusal
-from gate.registry.bulk.record import read_record
 from gate.registry.bulk.replacing import left_out
 from gate.registry.errors import RegistryError
 from gate.registry.import_modes import ImportMode

@@ -8,13 +8,13 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from gate.names import InvalidName, canonical, to_display
+from gate.registry.blocked_names import most_asked, read_destinations
 from gate.registry.errors import RegistryError, Said
 from gate.registry.gate_schema import blocked_matches, unfiled
 from gate.registry.gates import GateInForce, in_force
 from gate.registry.orders.states import END_STATES, PARTY_NAMES, Party, next_steps
 from gate.registry.orders.views import OrderView
 from gate.registry.orders.working_days import CHINA
-from gate.registry.reports import most_asked, read_destinations
 from gate.registry.schema import domains, order_items, orders, overrides
 from gate.registry.unfiled import UnfiledDestination
 from gate.registry.workflow.queries import order_view

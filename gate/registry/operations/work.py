@@ -17,7 +17,7 @@ from gate.licence import ServiceKind, ServiceNumber, SubjectNumber
 from gate.registry.fields import domain_status, parse_subject
 from gate.registry.log import Head
 from gate.registry.operations.transaction import Lookup, Transaction
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.schema import accesses, domains, services, subjects
 from gate.registry.tokens import Actor
 

@@ -1,5 +1,8 @@
 """Checking an order by the rules: pure functions of what was entered and what is known.
 
+What a rule says is in rule_texts.py, what a province sets in provinces/, and the numbers that a
+provider may set (how short a name may be) in gate/settings/orders.py.
+
 Every rule that is not met is a `Finding`. One that refuses keeps the order from its next step, one
 that warns or notes is for the reviewer. What the registry knows nothing of (who an account was
 verified as, who owns a domain) is itself a finding, of the weight that the provider has set.
@@ -20,7 +23,7 @@ from gate.registry.commands import SubjectKind
 from gate.registry.errors import Said
 from gate.registry.orders.entries import ItemEntry, OrderEntry, persons
 from gate.registry.orders.kinds import ACCESSES, FILINGS, WITHOUT_SMS, OrderType
-from gate.registry.orders.rulebook import Finding, ProvinceRules, Weight, finding
+from gate.registry.orders.rule_texts import Finding, ProvinceRules, Weight, finding
 from gate.registry.orders.working_days import WorkingDays, china_date
 
 APPROVED_FIRST: Final = frozenset(

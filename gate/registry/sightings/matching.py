@@ -18,12 +18,12 @@ from gate.filings import Status
 from gate.licence import ServiceKind
 from gate.names import registrable, to_display
 from gate.registry import log
+from gate.registry.blocked_names import read_destinations
 from gate.registry.database import Database
 from gate.registry.fields import fileable_domain
 from gate.registry.gate_schema import blocked_matches, unfiled
 from gate.registry.orders.entries import ItemEntry, OrderEntry, SubjectEntry
 from gate.registry.orders.states import END_STATES
-from gate.registry.reports import read_destinations
 from gate.registry.schema import (
     accounts,
     domain_owners,

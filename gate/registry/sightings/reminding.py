@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.registry.database import Database
 from gate.registry.gate_schema import account_notices
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.working_days import china_midnight
 from gate.registry.sightings.hollow import find_hollow
 from gate.registry.sightings.matching import find_matches

@@ -19,7 +19,7 @@ from gate.registry.fields import clean_identifier, clean_text, fileable_domain
 from gate.registry.operations.transaction import Lookup
 from gate.registry.operations.work import Work
 from gate.registry.orders.entries import OrderEntry
-from gate.registry.orders.rulebook import Finding
+from gate.registry.orders.rule_texts import Finding
 from gate.registry.orders.rules import Checker, DomainOwner, Facts, VerifiedAccount
 from gate.registry.schema import accounts, domain_owners, services, subjects
 from gate.registry.workflow.classify import (

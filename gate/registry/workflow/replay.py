@@ -14,7 +14,7 @@ from gate.registry.fields import parse_subject
 from gate.registry.operations.work import Work
 from gate.registry.orders.entries import ItemEntry, OrderEntry, SubjectEntry
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.rulebook import Finding, Rulebook, Weight
+from gate.registry.orders.rule_texts import Finding, Rulebook, Weight
 from gate.registry.orders.rules import Checker, Facts
 from gate.registry.orders.states import END_STATES
 from gate.registry.schema import domains, orders, services, subjects

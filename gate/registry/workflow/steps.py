@@ -24,7 +24,7 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.entries import OrderEntry, unmasked
 from gate.registry.orders.kinds import NUMBERED, WITHOUT_SMS, OrderType
-from gate.registry.orders.rulebook import Weight
+from gate.registry.orders.rule_texts import Weight
 from gate.registry.orders.states import (
     END_STATES,
     HOLDING_STATES,

@@ -36,7 +36,7 @@ Choices that the RFCs leave open:
   bars from them, which are dropped.
 """
 
-from gate.wire.http1.accept import accepted, shows_pages, wants_json
+from gate.wire.http1.accept_field import accepted, shows_pages, wants_json
 from gate.wire.http1.body import CloseBody, LengthBody
 from gate.wire.http1.chunked import REQUEST_CHUNKS, RESPONSE_CHUNKS, ChunkedBody, ChunkLimits
 from gate.wire.http1.errors import BadMessage, BadResponse, ResponseFault

@@ -9,7 +9,7 @@ import pytest
 from gate.registry import log
 from gate.registry.orders.commands import ApproveOrder, PassOrder, SubmitOrder
 from gate.registry.orders.kinds import OrderType, Purpose
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import OrderState
 from gate.registry.registry import Registry
 from gate.registry.workflow.queries import events_of

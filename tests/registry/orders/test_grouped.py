@@ -33,7 +33,7 @@ from gate.registry.orders.commands import (
     UpdateOrder,
     WithdrawOrder,
 )
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.registry import LOCAL, Registry, Request
 from gate.registry.schema import log_head, metadata
 from gate.registry.verifying import verify

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from gate.changes.position import GatePosition
 from gate.registry.commands import Role
 from gate.registry.orders.commands import FaultEntry, ReturnOrder
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.registry import Registry
 from gate.registry.schema import notices
 from gate.registry.workflow.channels import NotTaken, SmtpChannel, sign

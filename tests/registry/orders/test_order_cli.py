@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gate.cli.registry import registry as command
-from gate.registry.orders.rulebook import FOLDER
+from gate.registry.orders.rule_texts import FOLDER
 from tests.harness.registry_process import RegistryProcess
 from tests.registry.orders.steps import codes_in
 

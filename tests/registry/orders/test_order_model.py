@@ -49,7 +49,7 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.kinds import Purpose
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import orders
 from gate.registry.tokens import Actor

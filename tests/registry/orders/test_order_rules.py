@@ -17,8 +17,8 @@ from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, SubmitOrder
 from gate.registry.orders.entries import ItemEntry, OrderEntry
 from gate.registry.orders.kinds import OrderType
-from gate.registry.orders.policy import OrderPolicy
-from gate.registry.orders.rulebook import (
+from gate.registry.orders.provider_terms import OrderPolicy
+from gate.registry.orders.rule_texts import (
     FOLDER,
     RULES,
     Finding,

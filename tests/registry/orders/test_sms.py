@@ -15,7 +15,7 @@ from gate.registry.orders.commands import (
     VerifyPerson,
 )
 from gate.registry.orders.entries import OrderEntry
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import OrderState
 from gate.registry.registry import Registry
 from gate.registry.workflow.sms import SmsCode

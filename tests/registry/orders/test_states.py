@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from gate.registry.orders.clocks import dues, reckon
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import (
     CLOCKS,
     END_STATES,

@@ -31,7 +31,7 @@ from gate.registry.orders.commands import (
 )
 from gate.registry.orders.entries import ItemEntry, OrderEntry, PersonEntry, SubjectEntry
 from gate.registry.orders.kinds import OrderType, Purpose
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import OrderState
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import order_events

@@ -19,7 +19,7 @@ from gate.registry.orders.commands import (
     UpdateOrder,
     WithdrawOrder,
 )
-from gate.registry.orders.policy import OrderPolicy
+from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import EventView
 from gate.registry.orders.working_days import WorkingDays

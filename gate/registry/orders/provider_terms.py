@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from gate.registry.errors import RegistryError
 from gate.registry.orders.clocks import Terms
-from gate.registry.orders.rulebook import Rulebook, RulesError, Weight
+from gate.registry.orders.rule_texts import Rulebook, RulesError, Weight
 from gate.registry.orders.rules import OrderLimits
 from gate.registry.orders.working_days import CalendarError, WorkingDays
 from gate.settings import AccessOpens, OrderSettings, RuleSettings, Sms, Unknown

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate.registry import reports
+from gate.registry import blocked_names
 from gate.registry.commands import Role
 from gate.registry.console.explaining import explain_name
 from gate.registry.errors import RegistryError
@@ -60,7 +60,7 @@ def listed(
     registry: Registry, *, after: tuple[int, str] | None = None, limit: int = 100, **query: Any
 ) -> list[UnfiledView]:
     with registry.database.read() as connection:
-        return reports.find(connection, UnfiledQuery(**query), after=after, limit=limit)
+        return blocked_names.find(connection, UnfiledQuery(**query), after=after, limit=limit)
 
 
 def counts(rows: list[UnfiledView]) -> list[tuple[str, int]]:
@@ -104,7 +104,7 @@ def test_who_hosts_a_name_is_added_up_within_a_bound(registry: Registry) -> None
     *_, c = listed(registry, sort=Sort.NAME)
     assert len(c.destinations) == MAX_DESTINATIONS
     with registry.database.read() as connection:
-        text = "".join(write_csv(reports.find_all(connection, UnfiledQuery(sort=Sort.NAME))))
+        text = "".join(write_csv(blocked_names.find_all(connection, UnfiledQuery(sort=Sort.NAME))))
     row = next(csv.DictReader(io.StringIO(text)))
     assert row["destinations"] == f"{one} {two} {three}"
 
@@ -164,7 +164,7 @@ def test_pages_show_every_name_once(registry: Registry, sort: Sort) -> None:
     after = None
     while rows := listed(registry, sort=sort, after=after, limit=4):
         seen += rows
-        after = reports.sort_key(rows[-1], sort)
+        after = blocked_names.sort_key(rows[-1], sort)
     assert sorted(row.name for row in seen) == [item.name for item in names]
     assert seen == listed(registry, sort=sort)
 
@@ -227,7 +227,7 @@ def test_a_report_repeated_under_its_key_counts_once(registry: Registry) -> None
 def test_a_count_never_grows_beyond_what_can_be_summed(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "_MOST", 10)
+    monkeypatch.setattr(blocked_names, "_MOST", 10)
     send(registry, "g1", name("a.cn", 8))
     send(registry, "g1", name("a.cn", 8))
     assert counts(listed(registry)) == [("a.cn", 10)]
@@ -235,8 +235,8 @@ def test_a_count_never_grows_beyond_what_can_be_summed(
 
 def test_what_nobody_asks_for_is_forgotten(registry: Registry, clock: Clock) -> None:
     now = int(clock())
-    send(registry, "g1", name("old.cn", last=now - reports.KEEP_SECONDS - 1, first=0))
-    send(registry, "g1", name("new.cn", last=now - reports.KEEP_SECONDS, first=0))
+    send(registry, "g1", name("old.cn", last=now - blocked_names.KEEP_SECONDS - 1, first=0))
+    send(registry, "g1", name("new.cn", last=now - blocked_names.KEEP_SECONDS, first=0))
     registry.tidy(keep=1000)
     assert [row.name for row in listed(registry)] == ["new.cn"]
 
@@ -244,7 +244,7 @@ def test_what_nobody_asks_for_is_forgotten(registry: Registry, clock: Clock) -> 
 def test_a_flood_of_names_pushes_out_the_least_asked_for(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "MAX_ROWS", 20)
+    monkeypatch.setattr(blocked_names, "MAX_ROWS", 20)
     send(registry, "g1", *(name(f"real{n}.cn", 50) for n in range(10)))
     send(registry, "g1", *(name(f"flood{n:03}.cn") for n in range(100)))
     rows = [row.name for row in listed(registry)]
