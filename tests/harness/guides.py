@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.harness import prefork
+from tests.harness.gate_process import GATE
 from tests.harness.waiting import patience
 
 
@@ -22,14 +23,15 @@ def run_script(script: str, folder: Path) -> str:
     Fails at the first command that fails.
     """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GATE_")}
-    done = subprocess.run(
-        ["/bin/sh", "-e", "-c", script],
-        cwd=folder,
-        env=clean | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=patience(120),
-    )
+    with prefork.program_folder(GATE) as programs:
+        done = subprocess.run(
+            ["/bin/sh", "-e", "-c", script],
+            cwd=folder,
+            env=clean | {"PATH": f"{programs}:{Path(GATE).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience(120),
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout

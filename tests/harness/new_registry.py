@@ -28,6 +28,9 @@ def _new_sqlite() -> bytes:
         return path.read_bytes()
 
 
+_migrated: set[str] = set()
+"""Where this process has seen that the schema is there."""
+
 _first: dict[str, Engine] = {}
 """For each sort of database, an engine that has connected."""
 
@@ -65,7 +68,8 @@ def migrated(url: str, readers: int = 4) -> Database:
     if new:
         with database.write() as connection:
             begin_epoch(connection)
-    else:
+    elif url not in _migrated:
         migrate(database)
+        _migrated.add(url)
     _first.setdefault(database.url.drivername, database.writer)
     return database

@@ -10,6 +10,9 @@ What a copy cannot show: that the program can be executed at all, its own comman
 much memory it takes without what it may need later, and what it loads by itself. Whoever tests that
 executes it (`executing`, or the fixture `executed`), as `pytest --executed` does everywhere.
 
+A script that starts the program by its name does so with a `gate` of `program_folder`, which asks
+for a copy, hands signals on, and ends as the copy does.
+
 The first part of this module runs in the process of the tests, `main` in the one that is forked.
 """
 
@@ -26,6 +29,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +44,33 @@ _BEGIN: Final = (
 )
 _LONGEST: Final = 1 << 17
 """Bytes of a request, most of which is an environment."""
+_NAMED: Final = """\
+#!{python} -IS
+import json, os, signal, socket, sys
+handed_on = {{signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}}
+signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)
+channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+channel.connect({address!r})
+mask = os.umask(0)
+request = {{
+    "arguments": [{program!r}, *sys.argv[1:]],
+    "environment": dict(os.environ),
+    "folder": os.getcwd(),
+    "open_files": None,
+    "mask": mask,
+}}
+socket.send_fds(channel, [json.dumps(request).encode()], [0, 1, 2])
+pid = int(channel.recv(64))
+for number in handed_on:
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, handed_on)
+code = int(channel.recv(64))
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+"""A program that has a copy started, and ends as it does."""
 
 _executed = False
 
@@ -129,19 +160,24 @@ class _Original:
     loaded: Loaded
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _channel: socket.socket = field(init=False)
+    address: bytes = field(init=False)
+    """Where others ask it; without a file (unix(7), abstract)."""
     _process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as others:
+            others.bind("")
+            others.listen()
+            self.address = others.getsockname()
             self._process = subprocess.Popen(
                 # -P: nothing is imported from the present folder, as in the program.
                 [
                     *(sys.executable, "-P", "-c", _BEGIN, str(_ROOT)),
-                    *(str(theirs.fileno()), self.loaded.name),
+                    *(str(theirs.fileno()), str(others.fileno()), self.loaded.name),
                 ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), others.fileno()],
             )
 
     def fork(self, request: dict[str, Any], descriptors: Sequence[int]) -> Copy:
@@ -158,6 +194,13 @@ class _Original:
 _originals: dict[tuple[int, Loaded], _Original] = {}
 
 
+def _original(loaded: Loaded) -> _Original:
+    key = (os.getpid(), loaded)  # a fork of the tests' process is not to talk on its channels
+    if key not in _originals:
+        _originals[key] = _Original(loaded)
+    return _originals[key]
+
+
 def start(
     arguments: Sequence[str],
     loaded: Loaded,
@@ -170,38 +213,57 @@ def start(
 ) -> Copy:
     """Start the program; `arguments` begin with its name, `open_files` is a hard limit."""
     sys.audit("subprocess.Popen", arguments[0], arguments, None, environment)
-    key = (os.getpid(), loaded)  # a fork of the tests' process is not to talk on its channels
-    if key not in _originals:
-        _originals[key] = _Original(loaded)
     request = {
         "arguments": list(arguments),
         "environment": dict(os.environ) if environment is None else environment,
         "folder": os.getcwd(),
         "open_files": open_files,
+        "mask": None,
     }
     with open(os.devnull, "rb") as nothing:
         given = (stdin or nothing, output, errors)
-        return _originals[key].fork(request, [file.fileno() for file in given])
+        return _original(loaded).fork(request, [file.fileno() for file in given])
+
+
+@contextlib.contextmanager
+def program_folder(program: str) -> Iterator[str]:
+    """A folder for PATH whose `gate` is a copy of `program`, or the program if that is executed."""
+    if _executed:
+        yield str(Path(program).parent)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / Path(program).name
+        address = _original(Loaded.REGISTRY).address
+        named.write_text(_NAMED.format(python=sys.executable, address=address, program=program))
+        named.chmod(0o755)
+        yield folder
 
 
 def main() -> NoReturn:
     """Load what was asked for, fork as often as asked, and in each copy be the program."""
-    _, channel, loaded = sys.argv[1:]
+    _, channel, others, loaded = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends with the tests, and says nothing
     for name in Loaded[loaded].value:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    request = _serve(int(channel))
+    request = _serve(int(channel), int(others))
     if request is None:
         os._exit(0)
     _be_the_program(request)
 
 
-def _serve(number: int) -> dict[str, Any] | None:
-    """Fork until nobody asks any more. Returns in each copy, with what was asked for."""
+def _serve(number: int, others: int) -> dict[str, Any] | None:
+    """Fork until nobody asks any more. Returns in each copy, with what was asked for.
+
+    The tests ask on a channel of theirs, and send a descriptor for the exit status along; others
+    connect, ask once, and are told on the connection.
+    """
     poll = select.poll()
     poll.register(number, select.POLLIN)
+    poll.register(others, select.POLLIN)
+    channel = socket.socket(fileno=number)
+    listener = socket.socket(fileno=others)
     running: dict[int, tuple[int, int]] = {}
     """For each descriptor of a copy, its process id and the descriptor for its exit status."""
     while True:
@@ -212,24 +274,29 @@ def _serve(number: int) -> dict[str, Any] | None:
                 _tell(pid, told)
                 os.close(ready)
                 continue
-            channel = socket.socket(fileno=number)
-            data, given, _, _ = socket.recv_fds(channel, _LONGEST, 4)
+            asking = channel if ready == number else listener.accept()[0]
+            data, given, _, _ = socket.recv_fds(asking, _LONGEST, 4)
             if not data:
-                return None
+                if asking is channel:
+                    return None
+                asking.close()
+                continue
             pid = os.fork()
             if pid == 0:
-                channel.detach()
                 for target, descriptor in enumerate(given[:3]):
                     os.dup2(descriptor, target)
-                os.closerange(3, max(*given, *running, number, 64) + 64)
+                highest = max(*given, *running, number, others, asking.fileno(), 64)
+                for one in (channel, listener, asking):
+                    one.detach()
+                os.closerange(3, highest + 64)
                 request: dict[str, Any] = json.loads(data)
                 return request
-            running[os.pidfd_open(pid)] = (pid, given[3])
+            asking.send(str(pid).encode())
+            told = given[3] if asking is channel else asking.detach()
+            running[os.pidfd_open(pid)] = (pid, told)
             poll.register(next(reversed(running)), select.POLLIN)
             for descriptor in given[:3]:
                 os.close(descriptor)
-            channel.send(str(pid).encode())
-            channel.detach()
 
 
 def _tell(pid: int, descriptor: int) -> None:
@@ -245,6 +312,8 @@ def _be_the_program(request: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    if request["mask"] is not None:
+        os.umask(request["mask"])
     if (limit := request["open_files"]) is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     sys.argv = request["arguments"]

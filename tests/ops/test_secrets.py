@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 
 from tests.harness import prefork
 from tests.harness.following import follow, make_gate, passes, wait_for_revision
-from tests.harness.gate_process import GATE, Gate
+from tests.harness.gate_process import Gate, run_gate
 from tests.harness.ports import free_port
 from tests.harness.registry_process import RegistryProcess
 from tests.harness.waiting import wait_for
@@ -171,9 +170,7 @@ def test_commands_tell_no_secret(scene: Scene) -> None:
         ("registry", "show", "a.cn", "--url", "http://127.0.0.1:1"),
         ("serve", "--config", str(broken)),
     ):
-        run = subprocess.run(
-            [GATE, *command], capture_output=True, text=True, env=environment, timeout=60
-        )
+        run = run_gate(*command, check=False, environment=environment)
         scene.hear(" ".join(command[:2]), run.stdout + run.stderr)
     scene.check()
 
@@ -190,13 +187,7 @@ def test_database_out_of_reach_is_told_without_its_password(scene: Scene, tmp_pa
             (("registry", "serve", "--config", str(config)), {}),
             (("registry", "token", "list"), {"GATE_REGISTRY_DB": url}),
         ):
-            run = subprocess.run(
-                [GATE, *command],
-                capture_output=True,
-                text=True,
-                env=os.environ | more,
-                timeout=60,
-            )
+            run = run_gate(*command, check=False, environment=os.environ | more)
             assert run.returncode != 0
             assert run.stderr
             scene.hear(f"{command[1]} on a database that is not there", run.stdout + run.stderr)
@@ -206,9 +197,7 @@ def test_database_out_of_reach_is_told_without_its_password(scene: Scene, tmp_pa
 def test_short_token_in_the_settings_is_refused_without_being_shown(tmp_path: Path) -> None:
     config = tmp_path / "gate.yaml"
     config.write_text("admin:\n  token: 'sh0rt-secret'\n")
-    run = subprocess.run(
-        [GATE, "config", "check", "--config", str(config)], capture_output=True, text=True
-    )
+    run = run_gate("config", "check", "--config", str(config), check=False)
     assert run.returncode == 2
     assert "admin.token" in run.stdout + run.stderr
     assert "sh0rt-secret" not in run.stdout + run.stderr

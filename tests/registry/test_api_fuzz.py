@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -76,9 +77,17 @@ def operations() -> dict[str, Any]:
     return {operation.label: operation for operation in found}
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """Connections that are kept: five thousand requests are sent."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_answers_are_as_documented(
-    label: str, operations: dict[str, Any], process: RegistryProcess
+    label: str, operations: dict[str, Any], process: RegistryProcess, session: requests.Session
 ) -> None:
     operation = operations[label]
     # What `schema.parametrize()` makes of each operation, but when its test runs: to make the
@@ -90,15 +99,16 @@ def test_answers_are_as_documented(
         explicit_settings=SETTINGS,
         given_kwargs={},
         feedback=FeedbackSources(),
-    )(process=process)
+    )(process=process, session=session)
 
 
-def answers_as_documented(case: Any, process: RegistryProcess) -> None:
+def answers_as_documented(case: Any, process: RegistryProcess, session: requests.Session) -> None:
     with suppress(KeyError, TypeError, ValueError):  # refused, not waited for
         if case.query and float(case.query["wait"]) > 0.01:
             case.query["wait"] = 0.01
     response = case.call(
         base_url=f"http://127.0.0.1:{process.port}",
+        session=session,
         headers={"Authorization": f"Bearer {process.admin}"},
         timeout=20,
     )

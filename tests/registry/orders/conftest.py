@@ -1,20 +1,11 @@
-"""The registries of the tests around; their clock stands in China's spring of 2026."""
+"""The clock of the tests around stands in China's spring of 2026."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.registry.conftest import (
-    Clock,
-    database_url,
-    lite,
-    postgres,
-    postgres_database,
-    registry,
-)
+from tests.registry.conftest import Clock
 from tests.registry.orders.steps import china
-
-__all__ = ["database_url", "lite", "postgres", "postgres_database", "registry"]
 
 
 @pytest.fixture

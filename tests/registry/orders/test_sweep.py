@@ -24,11 +24,9 @@ from gate.registry.orders.states import OrderState
 from gate.registry.orders.views import EventView
 from gate.registry.orders.working_days import WorkingDays
 from gate.registry.registry import Registry
-from gate.registry.schema import metadata
 from gate.registry.workflow import sweep as sweeping
 from gate.registry.workflow.queries import events_of
 from gate.registry.workflow.record import Order
-from tests.harness.postgres import PostgresServer
 from tests.registry.conftest import Clock
 from tests.registry.orders.steps import (
     REVIEWER,
@@ -218,7 +216,7 @@ def test_many_orders_are_swept_in_one_go(
 
 @pytest.mark.programs
 def test_two_registries_on_one_database_do_each_thing_once(
-    postgres: PostgresServer, postgres_database: str, clock: Clock
+    postgres_database: str, clock: Clock
 ) -> None:
     """At the same time, on connections of their own."""
     databases = [Database(postgres_database) for _ in range(2)]
@@ -234,13 +232,6 @@ def test_two_registries_on_one_database_do_each_thing_once(
         for number in numbers:
             assert [day for day, _ in reminded(one, number)] == [5, 10, 15]
     finally:
-        with databases[0].write() as connection:
-            names = ", ".join(table.name for table in metadata.sorted_tables)
-            connection.exec_driver_sql(f"TRUNCATE {names}")
-            connection.exec_driver_sql(
-                "INSERT INTO log_head (id, epoch, revision, oldest, changed_at) "
-                "VALUES (1, 'x', 0, 0, 0)"
-            )
         for database in databases:
             database.close()
 
