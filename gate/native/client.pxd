@@ -20,7 +20,7 @@ cdef class Client(Responding):
     cdef int begin(self, const uint8_t* buf, RequestHead* head, TargetPool pool) except -1
     cdef int _read(self) except -1
     cdef int _take(self, const uint8_t* buf, Py_ssize_t size) except -1
-    cdef int _turn_away(self, const uint8_t* path, Py_ssize_t path_size) except -1
+    cdef int _turn_away(self, const uint8_t* path, Py_ssize_t path_size, bint full) except -1
     cdef int _hand_over(self, const uint8_t* buf, Py_ssize_t size) except -1
     cdef int _hand_over_own(self) except -1
     cdef int _forward(self, const uint8_t* buf, RequestHead* head, TargetPool pool) except -1

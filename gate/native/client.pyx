@@ -170,7 +170,7 @@ cdef class Client(Responding):
             plane.requests += 1
             self.verdict = verdict
             self.listening.blocks(HTTP, verdict, self._address, NULL, self.number)
-            return self._turn_away(buf + head.target.at, path_size)
+            return self._turn_away(buf + head.target.at, path_size, size == READ_BYTES)
         pool = self.listening.pool_for(HTTP, verdict)
         if pool is None:
             plane.leave_to_python(host, judged)
@@ -179,8 +179,12 @@ cdef class Client(Responding):
         self.listening.passes(HTTP, verdict, self._address, self.number)
         return self._forward(buf, &head, pool)
 
-    cdef int _turn_away(self, const uint8_t* path, Py_ssize_t path_size) except -1:
-        """Send a visitor to the notice page, and close."""
+    cdef int _turn_away(self, const uint8_t* path, Py_ssize_t path_size, bint full) except -1:
+        """Send a visitor to the notice page, and close.
+
+        Behind a read that was `full` there may be more; behind a short one is the end at most, which
+        a close leaves unread without harm.
+        """
         cdef NativePlane plane = self.plane
         cdef uint8_t* out = plane.engine.outgoing
         cdef Py_ssize_t size = plane.write_redirect(self.verdict, path, path_size, out)
@@ -191,7 +195,7 @@ cdef class Client(Responding):
         self._give(out, size, True)
         if self._down.held != NULL:
             return self._flush_and(True)
-        return self._linger() if self._unread else self._end(ANSWERED, False)
+        return self._linger() if full else self._end(ANSWERED, False)
 
     cdef int _hand_over(self, const uint8_t* buf, Py_ssize_t size) except -1:
         """The Python plane takes the connection, with what was read of it."""

@@ -78,6 +78,7 @@ SCRIPTS = {
     "more than the response": script(get(), OK + b"more", get(), OK),
     "a name that is not filed": script(get(host=b"unfiled.cn")),
     "a name that is not filed, later": script(get(), OK, get(host=b"unfiled.cn")),
+    "a name that is not filed, later and last": script(get(), OK, get(host=b"unfiled.cn") + END),
     "requests ahead": script(get() + get(), OK, get(), OK),
     "requests ahead, one not filed": script(get() + get(host=b"unfiled.cn"), OK),
     "a body": script(POST + b"hi", OK),
