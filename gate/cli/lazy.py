@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from gate.loading import loading
+
 
 class LazyGroup(click.Group):
     """A group whose commands are named by `module:attribute`, with their line of help."""
@@ -24,7 +26,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._commands_at:
             return None
         module, _, attribute = self._commands_at[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with loading():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,6 +27,7 @@ from typing import Final
 
 from gate import logs
 from gate.ipc.scoreboard import Board
+from gate.loading import loading
 from gate.settings import Process
 from gate.supervisor.child import TAKEN
 from gate.supervisor.children import Children, Ended
@@ -85,7 +86,7 @@ class Supervisor:
         """Run to the end; return 0 when it was orderly, 1 when a child had to be killed in it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
         if self._workers_first:
-            _freeze()
+            gc.freeze()  # what is there by now stays shared between the processes
             self._children.start_missing(lambda role: role.carries_traffic)
             self._rest_at = time.monotonic() + _HEAD_START
         else:
@@ -197,8 +198,9 @@ class Supervisor:
     def _start_rest(self) -> None:
         """Load what was not needed so far, and start the processes that need it."""
         self._rest_at = math.inf
-        self._load()
-        _freeze()
+        with loading():
+            self._load()
+            gc.collect()
         self._children.start_missing()
 
     def _retire_predecessors(self) -> None:
@@ -260,12 +262,6 @@ class Supervisor:
     @property
     def _process(self) -> Process:
         return self._reload.plan.settings.process
-
-
-def _freeze() -> None:
-    """Leave alone from now on what is loaded, so that it stays shared between the processes."""
-    gc.collect()
-    gc.freeze()
 
 
 def _next_signal(heeded: set[signal.Signals], seconds: float) -> signal.Signals:
