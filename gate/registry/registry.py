@@ -408,18 +408,19 @@ class Registry:
                 notices=made,
             )
 
-    def claim_notices(self) -> list[Sending]:
-        """Take the notices of orders that are to be sent now."""
-        channels = self.policy.channels
+    def claim_notices(self, channel: str | None = None) -> list[Sending]:
+        """Take the notices of orders that are to be sent now, through one channel or any."""
+        channels = self.policy.channels if channel is None else (channel,)
         with self.database.write() as connection:
             head = log.head(connection, lock=True)
             return notices.claim(connection, channels, now=self.now(), epoch=head.epoch)
 
-    def claim_account_notices(self) -> list[AccountSending]:
-        """Take the notices of what gates have seen that are to be sent now."""
+    def claim_account_notices(self, channel: str | None = None) -> list[AccountSending]:
+        """Take the notices of what gates have seen that are to be sent now; as `claim_notices`."""
+        channels = self.policy.channels if channel is None else (channel,)
         with self.database.write() as connection:
             log.head(connection, lock=True)
-            return reminding.claim(connection, self.policy.channels, now=self.now())
+            return reminding.claim(connection, channels, now=self.now())
 
     def settle_notice(self, sending: Sending | AccountSending, error: str | None) -> None:
         """Put down that a channel has taken a notice, or why not."""

@@ -113,9 +113,9 @@ class RegistryService:
         self._asked: list[tuple[Request, asyncio.Future[tuple[Outcome, bool]]]] = []
         self._performer: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
-        self._news = asyncio.Event()
         told = settings.orders.notices
         self._channels = make_channels(registry.policy.channels, told.webhook, told.smtp)
+        self._news = {name: asyncio.Event() for name in self._channels}
 
     async def start(self) -> None:
         """Begin to follow the log, tidy it now and then, and go on with imports."""
@@ -126,7 +126,7 @@ class RegistryService:
             self._tidy(),
             self._watch_the_set(),
             self._sweep(),
-            self._tell_owners(),
+            *map(self._tell_owners, self._channels),
             self._look_around(),
             self.positions.run(),
             self.certificates.watch(),
@@ -181,23 +181,32 @@ class RegistryService:
             with _going_on("what gates have seen could not be looked at"):
                 self.look = await loop.run_in_executor(self.long_reader, self.registry.look_around)
                 if self.look.notices:
-                    self._news.set()
+                    self._tell_of_news()
             await asyncio.sleep(self.settings.orders.sightings.seconds)
 
     async def _keep_positions(self, told: Told, renamed: Mapping[str, str]) -> None:
         await self.write(partial(self.registry.take_positions, told, renamed))
 
-    async def _tell_owners(self) -> None:
-        """Send what is in the outbox of notices, as it comes and as it is due again."""
+    def _tell_of_news(self) -> None:
+        """Have every channel look into the outbox now."""
+        for news in self._news.values():
+            news.set()
+
+    async def _tell_owners(self, channel: str) -> None:
+        """Send what is in the outbox for a channel, as it comes and as it is due again.
+
+        Each channel goes its own pace: one that hangs keeps no other one waiting.
+        """
+        news, registry = self._news[channel], self.registry
         while True:
             with _going_on("the notices could not be looked at"):
-                while found := await self.write(self.registry.claim_notices):
+                while found := await self.write(partial(registry.claim_notices, channel)):
                     await asyncio.gather(*map(self._send, found))
-                while others := await self.write(self.registry.claim_account_notices):
+                while others := await self.write(partial(registry.claim_account_notices, channel)):
                     await asyncio.gather(*map(self._send, others))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), NOTICE_SECONDS)
-            self._news.clear()
+                await asyncio.wait_for(news.wait(), NOTICE_SECONDS)
+            news.clear()
 
     async def _send(self, sending: Sending | AccountSending) -> None:
         error: str | None = None
@@ -271,7 +280,7 @@ class RegistryService:
                 else:
                     done.set_result(one)
                     if one[0].state is not None:
-                        self._news.set()
+                        self._tell_of_news()
                     if one[0].state == OrderState.SMS:
                         self._look.set()  # codes are to be sent
 

@@ -253,7 +253,9 @@ async def _take(call: RegistryCall, step: Step, *, status: int = 200) -> web.Res
     number = cast(int, outcome.application)
     found = await service.read(queries.order_view, number, now=service.registry.now())
     if not outcome.accepted and isinstance(step, VerifyPerson):
-        wrong = found.people[step.person - 1].wrong
+        # Of a repeat: the order may name other persons by now.
+        people = found.people[step.person - 1 : step.person]
+        wrong = people[0].wrong if people else 0
         left = max(service.registry.policy.sms_tries - wrong, 0)
         raise RegistryError("code_wrong", field="code", left=left)
     taken: Model = found

@@ -157,6 +157,13 @@ class ReportPerson(OrderStep):
 
     person: PersonNumber
     verified: bool
+    round: int | None = Field(
+        None,
+        ge=0,
+        le=2**53,
+        description="GET /v1/verifications 给出的轮次；不是当前一轮的上报会被拒绝 / as "
+        "GET /v1/verifications gives it: what comes late, of a round before, is refused",
+    )
     reason: Annotated[str, Field(max_length=300)] = ""
 
 

@@ -125,6 +125,7 @@ class WaitingPerson(Model):
     name: str
     phone: str
     wrong: int
+    round: int = Field(description="第几轮，上报时填回 / which round of the order; report it")
     until: int = Field(description="Unix seconds")
 
 

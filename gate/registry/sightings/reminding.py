@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy import Connection, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gate.registry.database import Database
@@ -103,7 +103,8 @@ def claim(connection: Connection, channels: Sequence[str], *, now: int) -> list[
         select(table)
         .where(
             table.c.taken_at.is_(None),
-            table.c.next_at <= now,
+            # One that waits for longer than any may wait was put down by a clock that was ahead.
+            or_(table.c.next_at <= now, table.c.next_at > now + _LONGEST_WAIT),
             table.c.channel.in_(list(channels)),
         )
         .order_by(table.c.next_at)

@@ -103,6 +103,12 @@ ORDERS: Final = {
         "该负责人已核验",
         "this person is verified already",
     ),
+    "round_over": Wording(
+        CONFLICT,
+        "订单 {order} 的这一轮核验已结束，当前为第 {round} 轮；请重新查询待核验人员",
+        "this round of verification of order {order} is over, round {round} is under way; read "
+        "anew who is to be verified",
+    ),
     "code_wrong": Wording(
         REFUSED,
         "验证码错误，还可输入 {left} 次",

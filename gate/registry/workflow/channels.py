@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import logging
 import smtplib
+import socket
 import ssl
 from collections.abc import Mapping
 from email.message import EmailMessage
@@ -29,6 +31,11 @@ from gate.settings import SmtpSettings, WebhookSettings
 _log = logging.getLogger(__name__)
 
 _SECONDS: Final = 15.0
+_MAIL_SECONDS: Final = 45.0
+"""For a mail as a whole: a server may take its time with each line."""
+_LEAVE_SECONDS: Final = 2.0
+
+_Refused = dict[str, tuple[int, bytes]]
 
 
 Notice = OrderNotice | AccountNotice
@@ -97,27 +104,79 @@ class SmtpChannel:
     def __init__(self, settings: SmtpSettings) -> None:
         """Raises OSError for a password that can't be read."""
         self._settings = settings
+        self._left: dict[str, list[str]] = {}
+        """Who is still to get a notice that others have."""
         file = settings.password_file
         self._password = (
             None if file is None else file.read_text(encoding="utf-8", errors="replace").strip()
         )
 
     async def send(self, notice: Notice, now: int) -> None:
-        """Mail a notice. Raises NotTaken."""
-        try:
-            await asyncio.to_thread(self._send, mail(notice, self._settings))
-        except (OSError, smtplib.SMTPException) as error:
-            raise NotTaken(f"{self._settings.host}: {error}") from error
+        """Mail a notice to everybody who has not got it yet.
 
-    def _send(self, made: EmailMessage) -> None:
+        Who is refused for good while others take it is told of in the log, and not tried again.
+        Raises NotTaken.
+        """
+        made = mail(notice, self._settings)
+        left = self._left.get(notice.id)
+        clients: list[_Client] = []
+        try:
+            async with asyncio.timeout(_MAIL_SECONDS):
+                refused = await asyncio.to_thread(self._send, made, left, clients)
+        except smtplib.SMTPRecipientsRefused as error:
+            if left is None:
+                raise NotTaken(f"{self._settings.host}: {error}") from error
+            refused = error.recipients
+        except (OSError, smtplib.SMTPException) as error:  # TimeoutError, too
+            for client in clients:
+                client.hang_up()
+            why = error if str(error) else type(error).__name__
+            raise NotTaken(f"{self._settings.host}: {why}") from error
+        self._left.pop(notice.id, None)
+        later = [address for address, (code, _) in refused.items() if code < 500]
+        for address in refused.keys() - set(later):
+            code, text = refused[address]
+            said = text.decode(errors="replace")
+            _log.warning("notice %s is not for %s: %d %s", notice.id, address, code, said)
+        if later:
+            self._left[notice.id] = later
+            raise NotTaken(f"{self._settings.host} takes it later for {', '.join(later)}")
+
+    def _send(self, made: EmailMessage, left: list[str] | None, clients: list[_Client]) -> _Refused:
         settings = self._settings
         tls = ssl.create_default_context(cafile=settings.ca)
-        with smtplib.SMTP(settings.host, settings.port, timeout=_SECONDS) as client:
+        client = _Client(settings, clients)
+        try:
             if settings.starttls:
                 client.starttls(context=tls)
             if settings.user is not None and self._password is not None:
                 client.login(settings.user, self._password)
-            client.send_message(made)
+            return client.send_message(made, to_addrs=left)
+        finally:
+            client.take_leave()
+
+
+class _Client(smtplib.SMTP):
+    """A client that can be ended from another thread, and takes its leave without waiting long.
+
+    What the server has taken stays taken, however it says goodbye.
+    """
+
+    def __init__(self, settings: SmtpSettings, known: list[_Client]) -> None:
+        known.append(self)
+        super().__init__(settings.host, settings.port, timeout=_SECONDS)
+
+    def take_leave(self) -> None:
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            if self.sock is not None:
+                self.sock.settimeout(_LEAVE_SECONDS)
+            self.quit()
+        self.close()
+
+    def hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 def mail(notice: Notice, settings: SmtpSettings) -> EmailMessage:

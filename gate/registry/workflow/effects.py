@@ -51,7 +51,8 @@ def name_persons(work: Work, order: Order) -> None:
     """Begin a round of verification with everybody whom the order names."""
     wanted = work.policy.sms is Sms.LOG and order.type not in WITHOUT_SMS
     order.people = tuple(
-        Verification(name=person.name, phone=person.phone, wanted=wanted)
+        # Its own event is the next one.
+        Verification(name=person.name, phone=person.phone, wanted=wanted, round=order.events + 1)
         for person in persons(order.entry)
     )
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pydantic import Field
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, or_, select, update
 
 from gate.net.model import Model
 from gate.registry.gates import GateInForce, in_force
@@ -106,7 +106,8 @@ def claim(
         select(notices)
         .where(
             notices.c.taken_at.is_(None),
-            notices.c.next_at <= now,
+            # One that waits for longer than any may wait was put down by a clock that was ahead.
+            or_(notices.c.next_at <= now, notices.c.next_at > now + _LONGEST_WAIT),
             notices.c.channel.in_(list(channels)),
             ~before,
         )

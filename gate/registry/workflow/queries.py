@@ -122,6 +122,7 @@ def waiting_persons(connection: Connection, *, after: int, limit: int) -> list[W
             name=person.name,
             phone=person.phone,
             wrong=person.wrong,
+            round=person.round,
             until=order.due.at if order.due is not None else order.since,
         )
         for order in map(read_order, rows)

@@ -49,6 +49,8 @@ class Verification(Model):
     wrong: int = 0
     verified_at: int | None = None
     how: str = ""
+    round: int = 0
+    """The event that began it; 0 for one that began before rounds had numbers."""
 
 
 _CLOCKS: Final = TypeAdapter(tuple[Clocked, ...])

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from gate.registry.commands import Grant, Role
 from gate.registry.errors import RegistryError, Said
-from gate.registry.fields import clean_identifier, clean_text
+from gate.registry.fields import clean_identifier, clean_note, clean_text
 from gate.registry.operations.work import Work
 from gate.registry.orders.commands import (
     ApproveOrder,
@@ -267,11 +267,21 @@ def _return(work: Work, order: Order, command: Step) -> StepTaken:
     row = _allowed(work, order, command)
     reason = clean_text(command.reason, field="reason", limit=300)
     faults = [
-        RuleFault(field=fault.field, zh=fault.fault, en=fault.fault, suggestion=fault.suggestion)
-        for fault in command.faults
+        RuleFault(
+            field=_line(fault.field, f"faults.{place}.field"),
+            zh=(said := _line(fault.fault, f"faults.{place}.fault")),
+            en=said,
+            suggestion=_line(fault.suggestion, f"faults.{place}.suggestion"),
+        )
+        for place, fault in enumerate(command.faults)
     ]
     give_back(work, order, Event.RETURN, row.party, reason, tuple(faults))
     return StepTaken(order)
+
+
+def _line(text: str, field: str) -> str:
+    """Return what somebody says as one line of clean text; it may be empty."""
+    return clean_note(" ".join(text.split()), field=field, limit=300)
 
 
 def give_back(
@@ -328,10 +338,12 @@ def _report(work: Work, order: Order, command: Step) -> StepTaken:
     if work.by.role not in (Role.VERIFIER, Role.ADMIN):
         raise RegistryError("role_insufficient", needed=Role.VERIFIER, role=work.by.role)
     person = _person(order, command.person)
+    if command.round is not None and command.round != person.round:
+        raise RegistryError("round_over", field="round", order=order.id, round=person.round)
     if command.verified:
         _verified(work, order, command.person, how="gateway")
     else:
-        reason = command.reason or "短信核验未通过"
+        reason = _line(command.reason, "reason") or "短信核验未通过"
         said = Said(f"负责人{person.name}：{reason}", f"{person.name}: {reason}")
         _fail(work, order, command.person, said)
     assert row.party is Party.PERSONS  # noqa: S101 - by the table
@@ -344,7 +356,8 @@ def _resend(work: Work, order: Order, command: Step) -> StepTaken:
     if work.policy.sms is not Sms.LOG:
         raise RegistryError("codes_elsewhere")
     person = _person(order, command.person)
-    if person.sent_at is not None and work.now < person.sent_at + RESEND_SECONDS:
+    # A time ahead of now was put down by a clock that was.
+    if person.sent_at is not None and 0 <= work.now - person.sent_at < RESEND_SECONDS:
         left = person.sent_at + RESEND_SECONDS - work.now
         raise RegistryError("code_too_soon", field="person", seconds=left)
     again = person.model_copy(update={"wanted": True, "sent_at": None, "salt": "", "digest": ""})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gate.changes.position import GatePosition
 from gate.registry.commands import Role
@@ -21,7 +21,7 @@ from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.registry import Registry
 from gate.registry.schema import notices
 from gate.registry.workflow.channels import NotTaken, SmtpChannel, sign
-from gate.registry.workflow.notices import LEASE_SECONDS, Sending, message
+from gate.registry.workflow.notices import LEASE_SECONDS, OrderNotice, Sending, message
 from gate.registry.workflow.queries import events_of, order_view
 from gate.settings import SmtpSettings
 from tests.harness.mail_server import mail_server
@@ -104,11 +104,11 @@ async def test_a_fault_of_the_program_ends_no_standing_task(
     registry, looks = service.registry, []
     rightly = registry.claim_notices
 
-    def claim() -> list[Sending]:
+    def claim(channel: str | None = None) -> list[Sending]:
         looks.append(1)
         if len(looks) == 1:
             raise RuntimeError("a fault")
-        return rightly()
+        return rightly(channel)
 
     monkeypatch.setattr(registry, "claim_notices", claim)
     await service.write(lambda: returned(registry, filing("a.cn")))
@@ -150,6 +150,19 @@ def test_a_sender_that_died_leaves_its_notice_to_the_next(registry: Registry, cl
     (again,) = claimed(registry)
     assert again.notice.id == lost.notice.id
     assert again.tries == 2
+
+
+@pytest.mark.parametrize("ahead", [7_200, 400 * 86_400])
+def test_a_clock_that_was_ahead_keeps_no_notice_waiting(
+    registry: Registry, clock: Clock, ahead: int
+) -> None:
+    clock.now += ahead
+    returned(registry, filing("a.cn"))
+    (sending,) = claimed(registry)
+    registry.settle_notice(sending, "away")
+    clock.now -= ahead
+    (again,) = claimed(registry)
+    assert again.notice.id == sending.notice.id
 
 
 def test_each_channel_gets_every_notice_whatever_the_other_does(registry: Registry) -> None:
@@ -317,3 +330,160 @@ async def test_what_the_mail_server_refuses_is_told_and_kept(tmp_path: Path) -> 
         with pytest.raises(NotTaken, match="no relaying"):
             await channel.send(message(view, event, ((), 0)), 0)
         assert server.mails() == []
+
+
+SMTP = {"host": "127.0.0.1", "starttls": False, "sender": "beian@registry.test"}
+
+
+def a_notice(registry: Registry) -> OrderNotice:
+    """The news of a return."""
+    returned(registry, filing("a.cn"))
+    (sending,) = claimed(registry)
+    assert isinstance(sending.notice, OrderNotice)
+    return sending.notice
+
+
+@pytest.mark.programs
+async def test_who_is_refused_for_good_keeps_nobody_else_from_his_mail(
+    lite: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mail_server() as server:
+        settings = SmtpSettings(
+            **SMTP, port=server.port, to="{account}@owners.test, clerk@elsewhere.test"
+        )
+        await SmtpChannel(settings).send(a_notice(lite), 0)
+        (made,) = server.mails()
+    assert made["Envelope-to"] == "a1@owners.test"
+    assert "notice order-1-3 is not for clerk@elsewhere.test: 550 no relaying" in caplog.text
+
+
+@dataclass
+class OddMailServer:
+    """A mail server with answers of its own: to a recipient by the name in it, and to QUIT."""
+
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    hangs_at: str = ""
+    mails: list[list[str]] = field(default_factory=list)
+    """The recipients of each."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted: list[str] = []
+        writer.write(b"220 odd.test\r\n")
+        while line := (await reader.readline()).decode().strip():
+            word = line.split()[0].upper()
+            if word == self.hangs_at:
+                await asyncio.sleep(3_600)
+            elif word == "RCPT":
+                name = line.partition("<")[2].partition("@")[0]
+                answer = (self.answers.get(name) or ["250 OK"])[0]
+                self.answers[name] = self.answers.get(name, [])[1:]
+                accepted += [name] if answer.startswith("2") else []
+                writer.write(answer.encode() + b"\r\n")
+            elif word == "DATA":
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                self.mails.append(accepted)
+                accepted = []
+                writer.write(b"250 taken\r\n")
+            else:
+                writer.write(b"250 OK\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def odd(server: OddMailServer, to: str) -> AsyncIterator[SmtpChannel]:
+    """A channel to it."""
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        yield SmtpChannel(SmtpSettings(**SMTP, port=port, to=to))
+    finally:
+        listening.close()
+
+
+async def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice(lite: Registry) -> None:
+    notice = a_notice(lite)
+    server = OddMailServer({"clerk": ["451 later", "451 later"], "chief": ["550 unknown"]})
+    to = "{account}@owners.test, clerk@owners.test, chief@owners.test"
+    async with odd(server, to) as channel:
+        for _ in range(2):
+            with pytest.raises(NotTaken, match="later"):
+                await channel.send(notice, 0)
+        await channel.send(notice, 0)
+    assert server.mails == [["a1"], ["clerk"]]
+
+
+async def test_who_is_put_off_and_then_refused_ends_the_trying(lite: Registry) -> None:
+    notice = a_notice(lite)
+    server = OddMailServer({"clerk": ["451 later", "550 unknown"]})
+    async with odd(server, "{account}@owners.test, clerk@owners.test") as channel:
+        with pytest.raises(NotTaken, match="later"):
+            await channel.send(notice, 0)
+        await channel.send(notice, 0)
+    assert server.mails == [["a1"]]
+
+
+async def test_a_mail_that_was_taken_is_taken_though_the_server_says_no_goodbye(
+    lite: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.registry.workflow.channels._LEAVE_SECONDS", 0.2)
+    server = OddMailServer(hangs_at="QUIT")
+    async with odd(server, "{account}@owners.test") as channel:
+        await channel.send(a_notice(lite), 0)
+    assert server.mails == [["a1"]]
+
+
+@pytest.mark.parametrize("command", ["EHLO", "RCPT", "DATA"])
+async def test_a_mail_server_that_hangs_is_left(
+    lite: Registry, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("gate.registry.workflow.channels._MAIL_SECONDS", 0.5)
+    server = OddMailServer(hangs_at=command)
+    async with odd(server, "{account}@owners.test") as channel:
+        with pytest.raises(NotTaken, match="TimeoutError"):
+            await channel.send(a_notice(lite), 0)
+    assert server.mails == []
+
+
+async def test_a_channel_that_hangs_keeps_no_other_one_waiting(tmp_path: Path) -> None:
+    """A hundred notices, and a webhook that answers none of them."""
+    asked: list[str] = []
+    never = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.append(request.headers["webhook-id"])
+        await never.wait()
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/hook", hang)
+    (tmp_path / "secret").write_text("s3cret")
+    async with TestServer(app) as server:
+        told = {
+            "channels": ["log", "webhook"],
+            "webhook": {
+                "url": str(server.make_url("/hook")),
+                "secret_file": str(tmp_path / "secret"),
+            },
+        }
+        settings = {"notices": told, "sms": "reported"}
+        async with serving(str(tmp_path / "r.db"), tmp_path, orders=settings) as api:
+            registry = api.service.registry
+
+            def make() -> None:
+                for number in range(100):
+                    entry = filing(f"d{number}.cn", certificate=f"c{number}")
+                    returned(registry, entry, f"x{number}")
+
+            def taken() -> int:
+                query = select(func.count()).where(
+                    notices.c.channel == "log", notices.c.taken_at.is_not(None)
+                )
+                with registry.database.read() as connection:
+                    return int(connection.execute(query).scalar_one())
+
+            await api.service.write(make)
+            async with asyncio.timeout(10):
+                while taken() < 100 or not asked:  # noqa: ASYNC110 - the database tells of it
+                    await asyncio.sleep(0.1)
+            never.set()

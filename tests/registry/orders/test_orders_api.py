@@ -286,6 +286,32 @@ async def test_wrong_codes_are_counted_although_they_are_refused(
         assert found.json()["state"] == "returned"
 
 
+@pytest.mark.programs
+async def test_a_wrong_code_that_comes_again_is_answered_whoever_the_order_names_by_then(
+    database_url: str, tmp_path: Path
+) -> None:
+    two = filing("a.cn").model_dump(mode="json")
+    two["items"][0]["principal"] = {"name": "李四", "phone": "13800000001"}
+    async with serving(database_url, tmp_path, orders={"sms_tries": 1}) as api:
+
+        async def step(way: str, role: Role, **given: Any) -> Answer:
+            return await api.call("POST", f"/v1/orders/1/{way}", role=role, **given)
+
+        await api.call("POST", "/v1/orders", role=Role.OWNER, json={"entry": two})
+        await step("submit", Role.OWNER)
+        await step("pass", Role.REVIEWER)
+        await api.service.write(api.service.registry.sweep)
+        wrong = {"json": {"person": 2, "code": "000000"}, "headers": {"Idempotency-Key": "k"}}
+        first = await step("verify", Role.OWNER, **wrong)
+        if first.status == 200:
+            pytest.skip("000000 was the code, by chance")
+        await step("update", Role.OWNER, json=body("a.cn"))
+        await step("submit", Role.OWNER)
+        await step("pass", Role.REVIEWER)
+        again = await step("verify", Role.OWNER, **wrong)
+        assert (again.status, again.json()["code"]) == (422, "code_wrong")
+
+
 async def test_lists_have_pages_and_filters(api: Api) -> None:
     for account in ("b1", "b2", "b3"):
         made = await api.call(

@@ -12,12 +12,15 @@ from gate.registry.orders.commands import (
     ReportPerson,
     ResendCode,
     SubmitOrder,
+    UpdateOrder,
     VerifyPerson,
 )
 from gate.registry.orders.entries import OrderEntry
 from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.states import OrderState
+from gate.registry.orders.views import WaitingPerson
 from gate.registry.registry import Registry
+from gate.registry.workflow.queries import waiting_persons
 from gate.registry.workflow.sms import SmsCode
 from gate.settings import Sms
 from tests.registry.conftest import Clock
@@ -67,6 +70,12 @@ def passed(registry: Registry) -> int:
     take(registry, PassOrder(order=number), REVIEWER)
     registry.sweep()
     return number
+
+
+def waiting(registry: Registry) -> list[WaitingPerson]:
+    """Whom the gateway is to verify."""
+    with registry.database.read() as connection:
+        return waiting_persons(connection, after=0, limit=100)
 
 
 def wrong(code: str) -> str:
@@ -201,6 +210,51 @@ def test_a_provider_s_gateway_reports_each_person(
     found = take(registry, ReportPerson(order=number, person=2, verified=True), VERIFIER)
     assert found.state is OrderState.AUTHORITY_REVIEW
     assert history(registry, number)[-3:] == ["verify", "verify", "all_verified"]
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_report_that_comes_late_says_nothing_of_the_next_round(
+    registry: Registry, verified: bool
+) -> None:
+    """The first round's person 1 is Li; the owner names Wang in his place for the second."""
+    registry.policy = replace(OrderPolicy(), sms=Sms.REPORTED)
+    number = passed(registry)
+    (first, _) = waiting(registry)
+    assert (first.name, first.round) == (LI.name, 3)
+    failed = ReportPerson(order=number, person=2, verified=False, round=first.round)
+    take(registry, failed, VERIFIER)
+    other = TWO.model_copy(update={"subject": subject(principal=WANG), "items": (site("a.cn"),)})
+    take(registry, UpdateOrder(order=number, entry=other), owner())
+    take(registry, SubmitOrder(order=number), owner())
+    take(registry, PassOrder(order=number), REVIEWER)
+    (second,) = waiting(registry)
+    assert (second.name, second.person, second.round) == (WANG.name, 1, 7)
+    late = ReportPerson(order=number, person=1, verified=verified, round=first.round)
+    assert refused(registry, late, VERIFIER).code == "round_over"
+    now = ReportPerson(order=number, person=1, verified=True, round=second.round)
+    assert take(registry, now, VERIFIER).state is OrderState.AUTHORITY_REVIEW
+    assert refused(registry, now, VERIFIER).code == "order_state"
+
+
+def test_what_a_gateway_says_is_kept_as_one_clean_line(registry: Registry) -> None:
+    registry.policy = replace(OrderPolicy(), sms=Sms.REPORTED)
+    number = passed(registry)
+    for reason in ("a\u202eb", "a\x07b", "a\u200bb"):
+        report = ReportPerson(order=number, person=1, verified=False, reason=reason)
+        error = refused(registry, report, VERIFIER)
+        assert (error.code, error.field) == ("text_invalid", "reason")
+    report = ReportPerson(order=number, person=1, verified=False, reason=" 空号\r\n(err 7)\n")
+    assert take(registry, report, VERIFIER).reason == "负责人李四：空号 (err 7)"
+
+
+def test_a_clock_that_goes_back_keeps_nobody_from_a_new_code(
+    registry: Registry, phones: Phones, clock: Clock
+) -> None:
+    number = passed(registry)
+    clock.now -= 7_200
+    take(registry, ResendCode(order=number, person=1), owner())
+    registry.sweep()
+    assert len(phones.sent) == 3
 
 
 def test_the_log_gateway_writes_codes_and_no_whole_number(

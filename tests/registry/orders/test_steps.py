@@ -238,6 +238,22 @@ def test_nobody_takes_an_account_s_subject(registry: Registry) -> None:
     assert error.code == "subject_other_account"
 
 
+def test_what_a_reviewer_says_is_kept_as_clean_lines(registry: Registry) -> None:
+    number = submitted(registry, filing("a.cn"))
+    for part, fault in (
+        ("field", FaultEntry(field="items.0\u202e", fault="x")),
+        ("fault", FaultEntry(field="items.0", fault="x\x1b[31m")),
+        ("suggestion", FaultEntry(field="items.0", fault="x", suggestion="\u200b")),
+    ):
+        step = ReturnOrder(order=number, reason="x", faults=(fault,))
+        error = refused(registry, step, REVIEWER)
+        assert (error.code, error.field) == ("text_invalid", f"faults.0.{part}")
+    told = FaultEntry(field="-", fault="名称\n有误", suggestion="- 改为商城")
+    step = ReturnOrder(order=number, reason="x", faults=(told,))
+    (kept,) = take(registry, step, REVIEWER).faults
+    assert (kept.field, kept.zh, kept.suggestion) == ("-", "名称 有误", "- 改为商城")
+
+
 def test_what_was_returned_is_kept_and_goes_again_to_the_provider(registry: Registry) -> None:
     number = at_authority(registry, filing("a.cn"))
     faults = (FaultEntry(field="items.0.name", fault="名称不符", suggestion="某某商城"),)
