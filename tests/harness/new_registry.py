@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, delete, event
+from sqlalchemy import Engine, Table, delete, event, insert, select, update
 
 from gate.registry.database import Database
 from gate.registry.log import begin_epoch
 from gate.registry.migrations import migrate
-from gate.registry.schema import log_head
+from gate.registry.schema import audit, log_head, metadata
+
+T = TypeVar("T")
 
 
 @cache
@@ -73,3 +77,36 @@ def migrated(url: str, readers: int = 4) -> Database:
         _migrated.add(url)
     _first.setdefault(database.url.drivername, database.writer)
     return database
+
+
+_filled: dict[str, tuple[object, dict[Table, list[dict[str, Any]]]]] = {}
+
+
+def filled(database: Database, name: str, fill: Callable[[], T]) -> T:
+    """Have `fill` put its records into a new registry; a second time, what it put there the first.
+
+    Gives back what `fill` did. It is known by `name`, and does the same at whatever time. Where
+    something was done already, it adds to that.
+    """
+    with database.read() as connection:
+        if connection.execute(select(audit.c.id).limit(1)).first() is not None:
+            return fill()
+    sort = f"{name} on {database.url.drivername}"
+    if sort not in _filled:
+        done = fill()
+        with database.read() as connection:
+            rows = {
+                table: [dict(row) for row in connection.execute(select(table)).mappings()]
+                for table in metadata.sorted_tables
+            }
+        _filled[sort] = (done, rows)
+        return done
+    done, rows = _filled[sort]  # type: ignore[assignment]
+    with database.write() as connection:
+        for table, some in rows.items():
+            if table is log_head:  # the epoch is the new database's own
+                (head,) = some
+                connection.execute(update(table).values(head | {"epoch": table.c.epoch}))
+            elif some:
+                connection.execute(insert(table), some)
+    return done

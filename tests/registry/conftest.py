@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp_jinja2
+import jinja2
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
+from jinja2.bccache import Bucket
 from multidict import CIMultiDictProxy
 from sqlalchemy import text
 from yarl import URL
@@ -27,7 +30,7 @@ from gate.registry.schema import metadata
 from gate.registry.service import CONNECTIONS, RegistryService
 from gate.registry.verifying import verify
 from gate.settings import RegistrySettings
-from tests.harness.new_registry import migrated
+from tests.harness.new_registry import filled, migrated
 from tests.harness.postgres import PostgresServer, running_server
 
 
@@ -166,24 +169,48 @@ class Api:
         return outcome
 
 
+class _Templates(jinja2.BytecodeCache):
+    """The console's pages as they were compiled for the first test that looked at them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_TEMPLATES = _Templates()
+
+
 @asynccontextmanager
 async def serving(url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """Serve a registry in this event loop."""
     database = migrated(url, CONNECTIONS)
     made_settings = RegistrySettings(**settings)
     registry = Registry(database, policy=OrderPolicy.of(made_settings.orders))
-    made = {
-        role: registry.tokens.create(
-            name=role.value,
-            role=role,
-            actor=LOCAL,
-            account="a1" if role is Role.OWNER else None,
-        )[1]
-        for role in Role
-    }
+
+    def tokens() -> dict[Role, str]:
+        return {
+            role: registry.tokens.create(
+                name=role.value,
+                role=role,
+                actor=LOCAL,
+                account="a1" if role is Role.OWNER else None,
+            )[1]
+            for role in Role
+        }
+
+    made = filled(database, "a token for each role", tokens)
     places = Places(url, folder / "keys", folder / "work")
     service = RegistryService(registry, made_settings, places)
-    server = TestServer(make_app(service))
+    app = make_app(service)
+    for part in app._subapps:
+        aiohttp_jinja2.get_env(part).bytecode_cache = _TEMPLATES
+    server = TestServer(app)
     async with server, ClientSession() as session:
         yield Api(service, server, made, session)
         service.feed.stop()

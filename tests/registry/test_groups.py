@@ -16,7 +16,7 @@ from gate.registry.registry import LOCAL, Registry, Request
 from gate.registry.schema import audit
 from gate.registry.verifying import verify
 from tests.harness.examples import some
-from tests.harness.new_registry import migrated
+from tests.harness.new_registry import filled, migrated
 from tests.registry.filings import first_filing
 
 
@@ -25,11 +25,16 @@ def registry(database_url: str) -> Iterator[Registry]:
     """A registry with three names on record, and three applications that wait."""
     database = migrated(database_url)
     registry = Registry(database, clock=lambda: 1_800_000_000.0)
-    for number in range(6):
-        filed = registry.perform(first_filing(f"d{number}.cn", account=f"a{number}"), actor=LOCAL)
-        if number < 3:
-            approve = Approve(application=filed[0].application or 0, generate=True)
-            registry.perform(approve, actor=LOCAL)
+
+    def file() -> None:
+        for number in range(6):
+            command = first_filing(f"d{number}.cn", account=f"a{number}")
+            filed, _ = registry.perform(command, actor=LOCAL)
+            if number < 3:
+                approve = Approve(application=filed.application or 0, generate=True)
+                registry.perform(approve, actor=LOCAL)
+
+    filled(database, "three names on record, and three that wait", file)
     yield registry
     database.close()
 

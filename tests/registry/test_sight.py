@@ -27,6 +27,7 @@ from gate.registry.history import history
 from gate.registry.queries import AuditFilter, FilingQuery, filing, find_audit, find_filings
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.tokens import Actor
+from tests.harness import new_registry
 from tests.harness.registry_process import RegistryProcess
 from tests.registry.conftest import Clock
 from tests.registry.test_cli import good, invoke
@@ -55,8 +56,11 @@ def put(registry: Registry, account: str, name: str, *domains: str) -> None:
 
 @pytest.fixture
 def filled(registry: Registry) -> Registry:
-    put(registry, "a1", "示例公司", "example.com", "example.com.cn", "shop.cn", "deep.shop.cn")
-    put(registry, "a2", "Example 商行", "other.cn", "例子.cn", "examples.cn")
+    def file() -> None:
+        put(registry, "a1", "示例公司", "example.com", "example.com.cn", "shop.cn", "deep.shop.cn")
+        put(registry, "a2", "Example 商行", "other.cn", "例子.cn", "examples.cn")
+
+    new_registry.filled(registry.database, "what is looked for", file)
     return registry
 
 
