@@ -46,7 +46,7 @@ from gate.ipc.messages import Message
 from gate.ipc.scoreboard import Board, ProcessRow
 from gate.net.certificate_expiry import Certificates
 from gate.replica import Replica, ReplicaError, open_or_replace, put_aside
-from gate.settings import NONE, Settings, Sync
+from gate.settings import NONE, AdminTls, ClientTls, ServerTls, Settings, Sync
 
 _log = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ def preload(settings: Settings) -> None:
     """Load what a control process needs beyond this module, before it is forked."""
     import concurrent.futures.thread  # noqa: F401 - loaded, and taken by those who use it
 
-    import cryptography.x509  # noqa: F401 - as above
-
+    if any(_files_of_tls(settings).values()):
+        import cryptography.x509  # noqa: F401 - as above
     if settings.sync.registry != NONE:
         _load_sync(settings.sync)
 
@@ -176,14 +176,7 @@ class _Control:
         self._audit = AuditLog(state_dir / "audit.jsonl")
         self._note_exception()
         self._overrides = Overrides(replica, self._workers, self._audit)
-        self._certificates = Certificates(
-            {
-                "admin.tls": settings.admin.tls,
-                "sync.tls": sync.tls,
-                "sync.push.tls": sync.push.tls if sync.push else None,
-                "sync.nats.tls": sync.nats.tls if sync.nats else None,
-            }
-        )
+        self._certificates = Certificates(_files_of_tls(settings))
         self._pulse = Pulse()
         self._turned_away = Counter(
             {"admin": 0} | ({"notice": 0} if settings.notice.listen else {})
@@ -350,6 +343,17 @@ class _Control:
 
     def _certificate_samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         yield metrics.CERTIFICATES, [((name,), end) for name, end in self._certificates.ends()]
+
+
+def _files_of_tls(settings: Settings) -> dict[str, ClientTls | ServerTls | AdminTls | None]:
+    """Return the files of each section on TLS, None for one that is not there."""
+    sync = settings.sync
+    return {
+        "admin.tls": settings.admin.tls,
+        "sync.tls": sync.tls,
+        "sync.push.tls": sync.push.tls if sync.push else None,
+        "sync.nats.tls": sync.nats.tls if sync.nats else None,
+    }
 
 
 async def _end(following: asyncio.Task[None], path: Path) -> int:

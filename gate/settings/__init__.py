@@ -3,11 +3,7 @@
 A leaf: nothing here imports anything else of the project's.
 """
 
-import os
-
-# Pydantic looks through every installed distribution for a plug-in, and nothing here wants one.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
+import gate.settings.no_plugins  # noqa: F401 - before pydantic is loaded
 from gate.settings.base import Address
 from gate.settings.limits import Limits
 from gate.settings.listeners import Destination, Listener, Mode, special

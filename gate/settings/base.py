@@ -13,9 +13,13 @@ restart: dict[str, Any] = {"restart": True}
 
 
 class Section(BaseModel):
-    """A part of the settings: immutable, and an unknown key is an error."""
+    """A part of the settings: immutable, and an unknown key is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    Pydantic builds what validates one when that is used first: the settings as a whole at a start,
+    no section by itself. So a section that is a default is constructed, not validated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Address(Section):

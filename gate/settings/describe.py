@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -35,53 +36,57 @@ GATE_POLICY__IP_HOSTS=allow sets policy.ip_hosts.
 `gate config check --config FILE` checks a file. Written by `make docs`: change the model
 (gate/settings/), not this file.
 """
-_EXAMPLES: dict[type[BaseModel], BaseModel] = {
-    Route: Route(
-        match=".shop.example.cn",
-        upstream=UpstreamPool(
-            http=(Address(host="10.0.0.10", port=80), Address(host="10.0.0.11", port=80)),
-            tls=(Address(host="10.0.0.10", port=443),),
+
+
+@cache
+def _examples() -> dict[type[BaseModel], BaseModel]:
+    """Return what a section that is empty by default may hold."""
+    return {
+        Route: Route(
+            match=".shop.example.cn",
+            upstream=UpstreamPool(
+                http=(Address(host="10.0.0.10", port=80), Address(host="10.0.0.11", port=80)),
+                tls=(Address(host="10.0.0.10", port=443),),
+            ),
         ),
-    ),
-    Destination: Destination(network="203.0.113.0/24"),
-    AdminTls: AdminTls(
-        certificate=Path("certs/admin.pem"),
-        key=Path("certs/admin.key"),
-        client_ca=Path("certs/ca.pem"),
-    ),
-    RegistryTls: RegistryTls(
-        certificate=Path("certs/registry.pem"),
-        key=Path("certs/registry.key"),
-        client_ca=Path("certs/ca.pem"),
-    ),
-    ClientTls: ClientTls(
-        ca=Path("certs/ca.pem"),
-        certificate=Path("certs/gate-client.pem"),
-        key=Path("certs/gate-client.key"),
-    ),
-    Nats: Nats(servers=("nats://10.0.0.20:4222",)),
-    Push: Push(
-        listen=Address(host="0.0.0.0", port=9466),
-        tls=ServerTls(
-            certificate=Path("certs/gate.pem"),
-            key=Path("certs/gate.key"),
+        Destination: Destination(network="203.0.113.0/24"),
+        AdminTls: AdminTls(
+            certificate=Path("certs/admin.pem"),
+            key=Path("certs/admin.key"),
             client_ca=Path("certs/ca.pem"),
         ),
-    ),
-    PushTarget: PushTarget(name="edge-1", url="https://10.0.0.31:9466"),
-    WebhookSettings: WebhookSettings(
-        url="https://notices.example.cn/gate", secret_file=Path("certs/webhook.secret")
-    ),
-    SmtpSettings: SmtpSettings(
-        host="mail.example.cn",
-        ca=Path("certs/ca.pem"),
-        user="gate",
-        password_file=Path("certs/smtp.password"),
-        sender="beian@example.cn",
-        to="{account}@example.cn",
-    ),
-}
-"""What a section that is empty by default may hold."""
+        RegistryTls: RegistryTls(
+            certificate=Path("certs/registry.pem"),
+            key=Path("certs/registry.key"),
+            client_ca=Path("certs/ca.pem"),
+        ),
+        ClientTls: ClientTls(
+            ca=Path("certs/ca.pem"),
+            certificate=Path("certs/gate-client.pem"),
+            key=Path("certs/gate-client.key"),
+        ),
+        Nats: Nats(servers=("nats://10.0.0.20:4222",)),
+        Push: Push(
+            listen=Address(host="0.0.0.0", port=9466),
+            tls=ServerTls(
+                certificate=Path("certs/gate.pem"),
+                key=Path("certs/gate.key"),
+                client_ca=Path("certs/ca.pem"),
+            ),
+        ),
+        PushTarget: PushTarget(name="edge-1", url="https://10.0.0.31:9466"),
+        WebhookSettings: WebhookSettings(
+            url="https://notices.example.cn/gate", secret_file=Path("certs/webhook.secret")
+        ),
+        SmtpSettings: SmtpSettings(
+            host="mail.example.cn",
+            ca=Path("certs/ca.pem"),
+            user="gate",
+            password_file=Path("certs/smtp.password"),
+            sender="beian@example.cn",
+            to="{account}@example.cn",
+        ),
+    }
 
 
 def path_text(path: tuple[Key, ...]) -> str:
@@ -154,7 +159,7 @@ def _field(name: str, info: FieldInfo, value: Any, indent: str, depth: int) -> I
     below = section(info)
     if below is None or not value:
         yield f"{indent}{name}: {_inline(value)}"
-        example = _EXAMPLES.get(below) if below else None
+        example = _examples().get(below) if below else None
         if example is not None:
             shown = (example,) if value == () else example
             yield f"{indent}# for example:"

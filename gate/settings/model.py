@@ -75,7 +75,7 @@ class Upstreams(Section):
     """Where allowed traffic goes."""
 
     default: UpstreamPool = Field(
-        UpstreamPool(), description="The pool for every name that no route matches."
+        UpstreamPool.model_construct(), description="The pool for every name that no route matches."
     )
     routes: tuple[Route, ...] = Field(
         (), description="Pools for single domains; the most specific match wins. No two are alike."
@@ -170,7 +170,7 @@ class Notice(Section):
         description="Telephone number that owners may call, as the page shows it.",
     )
     listen: AddressText | None = Field(
-        Address(host="127.0.0.1", port=8081),
+        Address.model_construct(host="127.0.0.1", port=8081),
         description="HOST:PORT where the gate serves its own notice page; null for none (then url "
         "is a page of yours).",
         json_schema_extra=restart,
@@ -279,33 +279,43 @@ class Settings(Section):
         description="Data-plane ports. Addresses, transparent and client_source change on a "
         "restart only; mode, destinations and trusted networks on a reload.",
     )
-    upstreams: Upstreams = Field(Upstreams(), description="Where allowed traffic goes.")
+    upstreams: Upstreams = Field(
+        Upstreams.model_construct(), description="Where allowed traffic goes."
+    )
     policy: PolicySettings = Field(
-        PolicySettings(), description="What is decided where the filings alone do not say."
+        PolicySettings.model_construct(),
+        description="What is decided where the filings alone do not say.",
     )
     limits: Limits = Field(
-        Limits(), description="Bounds on what one client, one connection and one worker may take."
+        Limits.model_construct(),
+        description="Bounds on what one client, one connection and one worker may take.",
     )
-    notice: Notice = Field(Notice(), description="Where unfiled HTTP visitors are sent.")
+    notice: Notice = Field(
+        Notice.model_construct(), description="Where unfiled HTTP visitors are sent."
+    )
     admin: Admin = Field(
-        Admin(), description="The port for health checks, metrics and the admin API."
+        Admin.model_construct(),
+        description="The port for health checks, metrics and the admin API.",
     )
     process: Process = Field(
-        Process(), description="The process family: privileges, limits, start and stop."
+        Process.model_construct(),
+        description="The process family: privileges, limits, start and stop.",
     )
-    sync: Sync = Field(Sync(), description="Where the filings come from.")
+    sync: Sync = Field(Sync.model_construct(), description="Where the filings come from.")
     registry: RegistrySettings = Field(
-        RegistrySettings(),
+        RegistrySettings.model_construct(),
         description="The filing registry that this machine runs, if it runs one.",
     )
     unfiled: Unfiled = Field(
-        Unfiled(), description="The table of blocked names that are asked for."
+        Unfiled.model_construct(), description="The table of blocked names that are asked for."
     )
     traffic_report: TrafficReportSettings = Field(
-        TrafficReportSettings(),
+        TrafficReportSettings.model_construct(),
         description="Whether the registry is told which filed domains had traffic.",
     )
-    log: LogSettings = Field(LogSettings(), description="What is written to standard error.")
+    log: LogSettings = Field(
+        LogSettings.model_construct(), description="What is written to standard error."
+    )
 
     @model_validator(mode="after")
     def _listeners_differ(self) -> Self:

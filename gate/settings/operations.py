@@ -36,7 +36,7 @@ class Admin(Section):
     """The port for health checks, metrics and the admin API."""
 
     listen: AddressText = Field(
-        Address(host="127.0.0.1", port=9464),
+        Address.model_construct(host="127.0.0.1", port=9464),
         description="HOST:PORT of the admin API, the status page, /healthz, /readyz and /metrics. "
         "Keep it off public networks.",
         json_schema_extra=restart,
@@ -106,7 +106,7 @@ class LogSettings(Section):
     format: Literal["console", "json"] = Field(
         "console", description="console for people, json for machines (one object a line)."
     )
-    access: AccessLog = Field(AccessLog(), description="Lines on single decisions.")
+    access: AccessLog = Field(AccessLog.model_construct(), description="Lines on single decisions.")
 
 
 class ReportSettings(Section):
@@ -159,5 +159,5 @@ class Unfiled(Section):
         30.0, gt=0, description="Days after which a name that nobody has asked for is forgotten."
     )
     report: ReportSettings = Field(
-        ReportSettings(), description="Whether the registry is told of them."
+        ReportSettings.model_construct(), description="Whether the registry is told of them."
     )

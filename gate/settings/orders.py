@@ -232,10 +232,15 @@ class OrderSettings(Section):
         "`years: {2027: {holidays: [...], workdays: [...]}}`.",
         json_schema_extra=restart,
     )
-    rules: RuleSettings = Field(RuleSettings(), description="The rules that orders are checked by.")
-    notices: NoticeSettings = Field(NoticeSettings(), description="What owners are told, and how.")
+    rules: RuleSettings = Field(
+        RuleSettings.model_construct(), description="The rules that orders are checked by."
+    )
+    notices: NoticeSettings = Field(
+        NoticeSettings.model_construct(), description="What owners are told, and how."
+    )
     sightings: SightingSettings = Field(
-        SightingSettings(), description="What gates have seen: whom to remind of what."
+        SightingSettings.model_construct(),
+        description="What gates have seen: whom to remind of what.",
     )
     sweep_seconds: Seconds = Field(
         10.0,

@@ -25,7 +25,7 @@ class RegistrySettings(Section):
     """The filing registry that this machine runs, if it runs one."""
 
     listen: AddressText = Field(
-        Address(host="127.0.0.1", port=9465),
+        Address.model_construct(host="127.0.0.1", port=9465),
         description="HOST:PORT of the registry's API.",
         json_schema_extra=restart,
     )
@@ -106,6 +106,6 @@ class RegistrySettings(Section):
         json_schema_extra=restart,
     )
     orders: OrderSettings = Field(
-        OrderSettings(),
+        OrderSettings.model_construct(),
         description="The filing workflow; see gate/docs/filing.md.",
     )

@@ -22,8 +22,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from gate.control.api.problems import Refusal
 from gate.settings import Admin
@@ -150,6 +148,10 @@ def _certificate(request: web.Request) -> str:
     der = tls.getpeercert(binary_form=True)
     if der is None:
         return ""
+    # They take long to load, and most settings name no certificate.
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     certificate = x509.load_der_x509_certificate(der)
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else f"number {certificate.serial_number:x}"
