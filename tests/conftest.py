@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import examples, filings, planes, prefork, programs
+from tests.harness import examples, filings, long_tests, planes, prefork, programs
 from tests.harness.certificates import Certificates, make_certificates
 from tests.harness.planes import PLANES, Plane
 from tests.harness.stage import Stage, Stages, fresh_path
@@ -47,8 +47,9 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     programs.mark(items)
+    long_tests.begin_with_them(config, items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,6 +89,7 @@ def acknowledged(gate: Gate) -> int:
     return int(row["revision"] or 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jumps", [(YEAR, -YEAR), (-YEAR, YEAR)], ids=["ahead", "behind"])
 def test_service_and_sync_go_on_over_every_jump(
     gate: Gate, clock: WallClock, jumps: tuple[int, ...]
@@ -134,6 +135,7 @@ def set_override(gate: Gate, kind: str, domain: str, *more: str) -> None:
     run_gate(kind, domain, "--config", str(gate.config), "--reason", "a test", *more)
 
 
+@pytest.mark.long
 def test_overrides_end_by_the_clock_and_not_before(gate: Gate, clock: WallClock) -> None:
     set_override(gate, "exempt", UNFILED, "--for", "1h")
     set_override(gate, "suspend", FILED, "--for", "1h")
@@ -176,6 +178,7 @@ def ask_for_blocked(gate: Gate, name: str) -> None:
     wait_for(lambda: listed(gate, name)["count"] == count, "the gate's count", 30)
 
 
+@pytest.mark.long
 def test_blocked_names_are_counted_and_reported_over_every_jump(
     gate: Gate, clock: WallClock
 ) -> None:

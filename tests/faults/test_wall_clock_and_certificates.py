@@ -43,6 +43,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return {path.name: str(path) for path in folder.iterdir()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("off", "said"),
     [(YEARS, "certificate has expired"), (-YEARS, "certificate is not yet valid")],

@@ -92,7 +92,7 @@ class Ring(RuleBasedStateMachine):
             assert sum(self.ring.seconds.counts) == sum(self.reference.seconds.counts)
 
 
-TestRing = Ring.TestCase
+TestRing = pytest.mark.long(Ring.TestCase)
 TestRing.settings = settings(max_examples=examples(300), stateful_step_count=40, deadline=None)
 
 

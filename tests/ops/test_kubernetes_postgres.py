@@ -121,6 +121,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Node, Node, Path]]:
         assert "Traceback" not in logs
 
 
+@pytest.mark.long
 def test_both_have_the_same_filings_and_one_goes_on_without_the_other(
     two: tuple[Node, Node, Path],
 ) -> None:

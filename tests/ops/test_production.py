@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.harness.machine import Machine
 from tests.ops.conftest import COPIED
 
@@ -23,6 +25,7 @@ def blocks(heading: str) -> str:
     return "\n".join(re.findall(r"^```sh\n(.*?)^```$", section, flags=re.M | re.S))
 
 
+@pytest.mark.long
 def test_the_walk_from_nothing_to_a_gate_in_front_of_a_host(
     tmp_path: Path, installed: Path
 ) -> None:

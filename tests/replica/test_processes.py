@@ -64,6 +64,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "replica"
 
 
+@pytest.mark.long
 def test_kill_9_between_and_within_batches_loses_no_acknowledged_one(path: Path) -> None:
     rng = random.Random(9)
     acknowledged = 0
@@ -87,6 +88,7 @@ def test_kill_9_between_and_within_batches_loses_no_acknowledged_one(path: Path)
     assert acknowledged > 15
 
 
+@pytest.mark.long
 def test_kill_9_in_a_bulk_load_leaves_the_old_set_or_the_new_one(path: Path) -> None:
     rng = random.Random(10)
     acknowledged = 0
@@ -157,6 +159,7 @@ def test_readers_follow_a_map_that_another_process_grew(path: Path) -> None:
             assert said(reader) == "n000000.com filed"
 
 
+@pytest.mark.long
 def test_a_killed_reader_holds_no_pages_back(path: Path) -> None:
     with Replica.open(path, writable=True) as replica:
         replica.load(child.loaded_set(0), epoch="e", revision=0)

@@ -59,6 +59,7 @@ def test_systemd_is_told_ready_watchdog_reload_and_stop(
         assert hears("STOPPING=1")
 
 
+@pytest.mark.long
 def test_the_watchdog_speaks_for_every_process(
     tmp_path: Path, origin: HttpOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -466,6 +467,7 @@ def _passes(name: str, said: dict[str, str]) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_whatever_happens_on_the_way_an_acknowledged_change_is_in_force() -> None:
     run_state_machine_as_test(
         Sync,

@@ -113,6 +113,7 @@ def told(found: dict[str, list[str]]) -> str:
     return "\n".join(f"{name}: {fault}" for name, faults in found.items() for fault in faults)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", PEOPLE)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_can_be_read_and_used(
@@ -131,6 +132,7 @@ async def test_every_page_can_be_read_and_used(
     assert found == {}, told(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", PEOPLE)
 @pytest.mark.parametrize("width", [1280, 360])
 async def test_every_page_is_walked_by_keyboard(
@@ -147,6 +149,7 @@ async def test_every_page_is_walked_by_keyboard(
     assert found == {}, told(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", PEOPLE)
 async def test_no_page_is_wider_than_its_window(busy: Api, tmp_path: Path, role: Role) -> None:
     """At 360 pixels, at 320 (400 % of 1280), and at 200 % of 1280 and of 720."""
