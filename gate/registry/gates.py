@@ -103,7 +103,12 @@ def rename_pushed(connection: Connection, old: str, new: str) -> None:
 
 
 def forget_positions(connection: Connection, now: int) -> None:
-    """Drop what is too old to be asked for."""
+    """Drop what is too old to be asked for.
+
+    What a clock that was ahead has put down counts as heard now: else no other gate would be known.
+    """
+    ahead = gate_standings.c.seen_at > now
+    connection.execute(update(gate_standings).where(ahead).values(seen_at=now))
     old = now - KEEP_SECONDS
     connection.execute(delete(gate_standings).where(gate_standings.c.seen_at < old))
     connection.execute(delete(gate_positions).where(gate_positions.c.at < old))

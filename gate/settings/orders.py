@@ -118,7 +118,9 @@ class SmtpSettings(Section):
     password_file: Path | None = Field(None, description="File with the user's password.")
     sender: str = Field(pattern=r"@", description="The sender's address.")
     to: str = Field(
-        pattern=r"@", description="The receiver's; `{account}` in it is the order's account."
+        pattern=r"@",
+        description="The receiver's, or several with commas between; `{account}` in it is the "
+        "order's account.",
     )
 
 

@@ -297,6 +297,8 @@ def approve(
     click.echo(f"in force on {len(there)} of {known} gates", err=as_json)
     for gate in there:
         click.echo(f"  {gate.gate} since {china_time(gate.since)}", err=as_json)
+    if not known:
+        raise Refused(f"no gate has told what it enforces within {wait:g} s: none is known")
     if len(there) < known:
         raise Refused(f"not in force on {known - len(there)} gates after {wait:g} s")
 

@@ -31,6 +31,7 @@ from aiohttp_session.cookie_storage import EncryptedCookieStorage
 from gate.files import draft
 from gate.registry.commands import Role
 from gate.registry.console import entering, pages, sighted
+from gate.registry.console.forms import FORM, read_form
 from gate.registry.console.naming import field_name
 from gate.registry.console.pages import ACTOR, CSRF, SERVICE
 from gate.registry.errors import RegistryError
@@ -44,7 +45,6 @@ _log = logging.getLogger(__name__)
 PREFIX: Final = "/console"
 _HERE: Final = Path(__file__).parent
 _SESSION_SECONDS: Final = 8 * 3_600
-_BODY_BYTES: Final = 65_536
 _KEY_FILE: Final = "console.key"
 _KEY_BYTES: Final = 32
 _STATIC: Final = {"console.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -69,7 +69,7 @@ def make_console(service: RegistryService, *, secure: bool) -> web.Application:
     """
     # aiohttp-session keeps its things under plain names, which aiohttp would rather not see.
     warnings.filterwarnings("ignore", category=web.NotAppKeyWarning, module="aiohttp_session")
-    app = web.Application(client_max_size=_BODY_BYTES)
+    app = web.Application()
     storage = EncryptedCookieStorage(
         _key([service.keys_dir, service.folder]),
         cookie_name="gate_console",
@@ -107,8 +107,8 @@ async def login_page(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.StreamResponse:
     """Sign in by token."""
     service = request.app[SERVICE]
-    form = await request.post()
-    text = str(form.get("token", "")).strip()
+    form = await read_form(request)
+    text = form.get("token", "").strip()
     try:
         actor = await service.read(authenticate, text, now=service.registry.now())
     except RegistryError as error:
@@ -150,6 +150,8 @@ def _guarded() -> Middleware:
             response = _render("refused.html", request, {"error": error}, status=error.status)
         except web.HTTPException as error:
             refusal = RegistryError("path_unknown")
+            if isinstance(error, web.HTTPMethodNotAllowed):
+                refusal = RegistryError("method_refused", method=request.method)
             response = _render("refused.html", request, {"error": refusal}, status=error.status)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
@@ -184,10 +186,11 @@ async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
     request[CSRF] = str(session["csrf"])
     _refuse_nul(request.query)
     if request.method == "POST":
-        form = await request.post()
+        form = await read_form(request)
         _refuse_nul(form)
-        if not hmac.compare_digest(str(form.get("csrf", "")), request[CSRF]):
+        if not hmac.compare_digest(form.get("csrf", "").encode(), request[CSRF].encode()):
             raise RegistryError("form_foreign")
+        request[FORM] = form
     return await handler(request)
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gate.licence import PROVINCES, ServiceKind
 from gate.registry.commands import Grant, Role, SubjectKind
+from gate.registry.console.forms import FORM
 from gate.registry.console.pages import ACTOR, SERVICE, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder, Step, UpdateOrder
@@ -93,7 +94,7 @@ async def change_order(request: web.Request) -> web.StreamResponse:
 
 
 async def _take(request: web.Request, number: int | None) -> web.StreamResponse:
-    sent = {name: str(value) for name, value in (await request.post()).items()}
+    sent = request[FORM]
     form = OrderForm(sent, _rows(sent))
     if "more" in sent:  # room for one service more; nothing is kept yet
         form.items = min(form.items + 1, MOST_ITEMS)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from gate.registry import queries
 from gate.registry.commands import Grant, Role
 from gate.registry.console.explaining import explain_name
+from gate.registry.console.forms import FORM
 from gate.registry.errors import RegistryError
 from gate.registry.fields import clean_text
 from gate.registry.orders.commands import (
@@ -98,7 +99,7 @@ async def take_step(request: web.Request) -> web.StreamResponse:
     step = _STEP_OF.get(request.match_info["way"])
     if step is None:
         raise RegistryError("path_unknown")
-    form = {name: str(value) for name, value in (await request.post()).items()}
+    form = request[FORM]
     try:
         outcome, _ = await service.perform(_command(step, number, form), actor, None)
     except RegistryError as error:

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from gate.registry.commands import Grant, Role
+from gate.registry.console.forms import FORM
 from gate.registry.console.pages import ACTOR, PAGE, SERVICE, redirect, render
 from gate.registry.errors import RegistryError
 from gate.registry.orders.commands import NewOrder
@@ -27,7 +28,7 @@ async def blocked(request: web.Request) -> web.Response:
 async def make_draft(request: web.Request) -> web.StreamResponse:
     """Make the order that a blocked domain lacks, as a draft."""
     service, actor = request.app[SERVICE], request[ACTOR]
-    form = await request.post()
+    form = request[FORM]
     domain, account = str(form.get("domain", "")), str(form.get("account", ""))
     wanted = actor.account or "" if actor.role is Role.OWNER else account
     match = await service.read(match_of, domain, account=wanted)

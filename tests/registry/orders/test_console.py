@@ -69,6 +69,12 @@ class Person:
         async with self._session.post(self._url(path), data=form, headers=headers) as answer:
             return answer.status, await answer.text()
 
+    async def send(self, path: str, content: bytes, media_type: str) -> tuple[int, str]:
+        """Something that a page would not send."""
+        headers = {"Content-Type": media_type}
+        async with self._session.post(self._url(path), data=content, headers=headers) as answer:
+            return answer.status, await answer.text()
+
     def _url(self, path: str) -> URL:
         return self._api.server.make_url(f"/console{path}")
 
@@ -202,6 +208,39 @@ async def test_a_form_of_another_site_is_refused(
         assert (status, "表单不是由本页面提交的" in text) == (403, True)
     found = await api.call("GET", "/v1/orders/1")
     assert found.json()["state"] == "provider_review"
+
+
+# What is sent as a form and is none, and the refusal.
+NO_FORMS = [
+    ("application/x-www-form-urlencoded; charset=nope", b"a=b", 400),
+    ("multipart/form-data", b"a=b", 400),
+    ("multipart/form-data; boundary=", b"a=b", 400),
+    ("multipart/form-data; boundary=x", b"--y\r\n\r\n", 400),
+    ("application/x-www-form-urlencoded; charset=ascii", b"a=%ff&b=\xff", 400),
+    ("application/x-www-form-urlencoded", b"a=" + b"x" * 300_000, 413),
+    (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="reason"; filename="a"\r\n\r\nb\r\n--x--\r\n',
+        422,
+    ),
+    ("application/json", b'{"csrf": 1}', 403),
+    ("application/x-www-form-urlencoded", "csrf=é".encode(), 403),
+]
+
+
+@pytest.mark.parametrize(("media_type", "content", "status"), NO_FORMS)
+@pytest.mark.parametrize("path", ["/orders/1/return", "/orders/new", "/blocked", "/login"])
+async def test_what_is_no_form_is_refused(
+    people: dict[Role, Person], path: str, media_type: str, content: bytes, status: int
+) -> None:
+    answered, text = await people[Role.ADMIN].send(path, content, media_type)
+    assert answered == (401 if path == "/login" and status == 403 else status)
+    assert "refusal" in text
+
+
+async def test_a_way_that_is_not_offered_is_told_as_such(people: dict[Role, Person]) -> None:
+    status, text = await people[Role.ADMIN].get("/orders/1/return")
+    assert (status, "GET" in text) == (405, True)
 
 
 async def test_a_token_that_is_revoked_is_out_at_once(api: Api, people: dict[Role, Person]) -> None:

@@ -63,6 +63,20 @@ def test_a_gate_that_is_gone_is_neither_among_those_in_force_nor_among_those_kno
     assert where(registry, 5) == ([("edge-1", int(clock.now))], 1)
 
 
+def test_a_clock_that_was_ahead_makes_no_gate_the_only_one_known(
+    registry: Registry, clock: Clock
+) -> None:
+    told = GatePosition(epoch=registry.head().epoch, revision=0, channel="pull")
+    clock.now += 400 * 86_400
+    registry.take_positions({"gone": told})
+    clock.now -= 400 * 86_400
+    registry.take_positions({"here": told})
+    registry.tidy(keep=1_000)
+    with registry.database.read() as connection:
+        there, known = in_force(connection, 0, told.epoch)
+    assert ([gate.gate for gate in there], known) == (["gone", "here"], 2)
+
+
 def test_a_gate_that_falls_back_enforces_no_more_what_it_did(
     registry: Registry, clock: Clock
 ) -> None:

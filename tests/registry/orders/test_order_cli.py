@@ -75,6 +75,21 @@ def test_from_draft_to_done(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     assert json.loads(shown)["revision"] == 1
 
 
+def test_waiting_for_gates_of_which_none_is_known_is_no_success(run: Run) -> None:
+    good(run(*NEW))
+    for args in (
+        ("submit", "1"),
+        ("pass", "1"),
+        ("verify", "1", "--person", "1", "--reported", "verified"),
+    ):
+        good(run(*args))
+    result = run("approve", "1", "--generate", "--wait", "0.3")
+    assert result.exit_code != 0
+    assert "in force on 0 of 0 gates" in result.output
+    assert "none is known" in result.output
+    assert "完成" in good(run("show", "1"))
+
+
 def test_codes_come_by_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     good(run(*NEW))
     good(run("submit", "1"))
