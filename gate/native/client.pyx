@@ -1,8 +1,8 @@
 """A client's HTTP connection with plain requests, one after the other.
 
-A request that is not plain, or does not come whole and alone in one read, is handed over to the
-Python plane, with its connection, before anything of it was acted upon. A response always stays
-here (response.pyx).
+A request that is not plain, or whose head does not come whole and with nothing behind the request
+in one read, is handed over to the Python plane, with its connection, before anything of it was acted
+upon. Its body (uploading.pyx) and the response (response.pyx) always stay here.
 """
 
 cimport cython
@@ -13,13 +13,13 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
 from gate.native.client_side cimport (
-    BUSY, CONNECTING, FLUSH, GONE, IDLE, LINGER, LISTENING, READ_BYTES, RESPONDING, SENDING, WAITING,
+    BUSY, CONNECTING, FLUSH, GONE, IDLE, LINGER, READ_BYTES, READING, RESPONDING, SENDING, WAITING,
 )
 from gate.native.dialling cimport EXHAUSTED, SLOW, Missed
 from gate.native.engine cimport Engine
 from gate.native.flow cimport Flow, is_blocked
 from gate.native.libc cimport (
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_NOSIGNAL, recv, send,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_NOSIGNAL, recv, send,
 )
 from gate.native.listening cimport Listening
 from gate.native.plane cimport (
@@ -27,14 +27,14 @@ from gate.native.plane cimport (
     NativePlane, Target, TargetPool,
 )
 from gate.native.request_head cimport RequestHead, read_request
-from gate.native.response cimport Responding
+from gate.native.uploading cimport Uploading
 from gate.native.upstream cimport Upstream, new_upstream, take_idle
 from gate.native.verdicts cimport HeldVerdict
 
 
 @cython.final
 @cython.no_gc
-cdef class Client(Responding):
+cdef class Client(Uploading):
     """One client's connection. It has been admitted, and ends by itself."""
 
     # What the Python plane looks at.
@@ -55,8 +55,8 @@ cdef class Client(Responding):
 
     @property
     def blocked(self):
-        """Whether bytes wait for the client."""
-        return bool(is_blocked(&self._down))
+        """Whether bytes wait for either side."""
+        return bool(is_blocked(&self._up) or is_blocked(&self._down))
 
     def __str__(self):
         return self.plane.name(self.listening.listener, self.number)
@@ -81,11 +81,18 @@ cdef class Client(Responding):
             return self.on_dialled(events)
         if events & EPOLLRDHUP:
             self._hung_up = True
+        if events & EPOLLPRI:
+            self._urgent = True
         if self._state == IDLE:
             return self._read()
         if events & EPOLLERR or (self._state == FLUSH and events & EPOLLHUP):
             return self._end(PEER_RESET, True)
-        if events & (EPOLLIN | EPOLLRDHUP):
+        if self._uploading:
+            if events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP) and not is_blocked(&self._up):
+                self._pump_up()
+                if self._state == GONE:
+                    return 0
+        elif events & (EPOLLIN | EPOLLRDHUP):
             self._unread = True
             if self._state == LINGER:
                 return self._discard()
@@ -95,7 +102,10 @@ cdef class Client(Responding):
 
     cdef int on_upstream(self, uint32_t events) except -1:
         if events & EPOLLOUT and self._upstream.wants_out:
-            self._send_rest()
+            if self._uploading:
+                self._pump_up()
+            else:
+                self._send_rest()
         if self._upstream is None or not events & ~<uint32_t>EPOLLOUT:
             return 0
         if self._phase == RESPONDING:
@@ -112,6 +122,9 @@ cdef class Client(Responding):
             self.dial_timed_out()
             if self.dialled >= 0:
                 self.deadline = engine.now + self.plane.connect_seconds
+        elif self._uploading and not is_blocked(&self._up):
+            self._drop_upstream()       # it is the client that is waited for
+            self._fail("body_timeout")
         else:
             if self._upstream is not None:
                 self._upstream.target.failed(self.plane)
@@ -124,14 +137,16 @@ cdef class Client(Responding):
 
     # Requests.
 
-    cdef int begin(self, const uint8_t* buf, RequestHead* head, TargetPool pool) except -1:
+    cdef int begin(
+        self, const uint8_t* buf, Py_ssize_t size, RequestHead* head, TargetPool pool
+    ) except -1:
         """Begin with a request that is let through; the socket is not watched yet."""
         self._down.sink = self.fd
         self._wait(self.plane.waiting_seconds)
         self._settle_in()
-        if not head.close:
+        if not head.close or head.size + head.length > size:
             self._watch(False)
-        return self._forward(buf, head, pool)
+        return self._forward(buf, size, head, pool)
 
     cdef int _read(self) except -1:
         """Between requests: a head, or the end."""
@@ -154,7 +169,7 @@ cdef class Client(Responding):
         cdef bytes host
         if not read_request(buf, size, &self.onward.limits, &head):
             return self._hand_over(buf, size)
-        if head.size + (head.length if head.length > 0 else 0) != size:
+        if head.size + max(head.length, 0) < size:
             return self._hand_over(buf, size)
         host = PyBytes_FromStringAndSize(<const char*>buf + head.host.at, head.host.size)
         judged = plane.ring.look_up(host)
@@ -164,7 +179,7 @@ cdef class Client(Responding):
         verdict = judged
         if not verdict.allowed and self.listening.enforces():
             path_size = plane.path_told(buf, &head)
-            if path_size < 0 or plane.is_own_name(verdict):
+            if path_size < 0 or head.length >= 0 or plane.is_own_name(verdict):
                 plane.leave_to_python(host, judged)
                 return self._hand_over(buf, size)
             plane.requests += 1
@@ -177,7 +192,7 @@ cdef class Client(Responding):
             return self._hand_over(buf, size)
         self.verdict = verdict
         self.listening.passes(HTTP, verdict, self._address, self.number)
-        return self._forward(buf, &head, pool)
+        return self._forward(buf, size, &head, pool)
 
     cdef int _turn_away(self, const uint8_t* path, Py_ssize_t path_size, bint full) except -1:
         """Send a visitor to the notice page, and close.
@@ -236,9 +251,12 @@ cdef class Client(Responding):
 
     # Asking an upstream.
 
-    cdef int _forward(self, const uint8_t* buf, RequestHead* head, TargetPool pool) except -1:
+    cdef int _forward(
+        self, const uint8_t* buf, Py_ssize_t came, RequestHead* head, TargetPool pool
+    ) except -1:
+        """Ask for a request, of which `came` bytes are there."""
         cdef NativePlane plane = self.plane
-        cdef Py_ssize_t size = head.method.size
+        cdef Py_ssize_t size = head.method.size, body = came - head.size
         plane.requests += 1
         self._state = BUSY
         self._closes = head.close or plane.draining
@@ -248,6 +266,9 @@ cdef class Client(Responding):
         self._heard = None
         self._chunks = None
         self._tail_size = 0
+        self._left = max(head.length, 0) - body
+        self._whole = self._left == 0
+        self._unsure = False
         self._to_head = size == 4 and memcmp(buf, b"HEAD", 4) == 0
         self._idempotent = (            # RFC 9110 9.2.2
             self._to_head
@@ -255,17 +276,19 @@ cdef class Client(Responding):
             or (size == 7 and memcmp(buf, b"OPTIONS", 7) == 0)
             or (size == 6 and memcmp(buf, b"DELETE", 6) == 0)
         )
-        self._serialise(buf, head)
+        # What has been sent of a request that is not all there cannot be sent again.
+        self._idempotent = self._idempotent and self._whole
+        self._serialise(buf, body, head)
         self.pool = pool
         return self._ask(pool.pick(plane.engine.now))
 
-    cdef int _serialise(self, const uint8_t* buf, RequestHead* head) except -1:
+    cdef int _serialise(self, const uint8_t* buf, Py_ssize_t body, RequestHead* head) except -1:
         """Write the request as the upstream is to get it."""
         if self._told is None:
             self._told = self.onward.fields_of(self._address)
         self._forget_request()
         self._request = self.onward.serialise(
-            buf, head, self._address, self._told, &self._request_size
+            buf, head, body, self._address, self._told, &self._request_size
         )
         self._request_sent = 0
         return 0
@@ -319,6 +342,8 @@ cdef class Client(Responding):
     cdef int _sent(self, Py_ssize_t sent) except -1:
         """The upstream has taken so much of the request."""
         cdef Upstream upstream = self._upstream
+        if not self._whole:
+            return self._upload(self._request + sent, self._request_size - sent)
         self._request_sent = sent
         if sent == self._request_size:
             self._phase = WAITING
@@ -326,7 +351,7 @@ cdef class Client(Responding):
         self._phase = SENDING
         self._wait(self.plane.sending_seconds)
         upstream.wants_out = True
-        return self.plane.engine.rewatch(upstream.fd, LISTENING | EPOLLOUT)
+        return self.plane.engine.rewatch(upstream.fd, READING | EPOLLOUT)
 
     cdef int _send_rest(self) except -1:
         """The upstream takes more of the request."""
@@ -372,6 +397,9 @@ cdef class Client(Responding):
         """The response is with the client, or held for it."""
         cdef Upstream upstream = self._upstream
         self._upstream = None
+        if self._uploading:
+            self._stop_upload()
+            self._usable = False
         self._forget_request()
         self._chunks = None
         if upstream is not None:
@@ -393,9 +421,9 @@ cdef class Client(Responding):
             return self._next_request()
         # A close on unread bytes is a reset, which may cost the client the response. A client that
         # is not watched may have sent some.
-        if not self._unread and not self._watched:
+        if not self._unread and (not self._watched or self._unsure):
             self._unread = recv(self.fd, self.plane.engine.incoming, READ_BYTES, 0) > 0
-        return self._linger() if self._unread else self._end(CLOSED, False)
+        return self._linger() if self._unread or not self._whole else self._end(CLOSED, False)
 
     cdef int _next_request(self) except -1:
         if self._own is not None:
@@ -404,7 +432,7 @@ cdef class Client(Responding):
         self._wait(self.plane.drain_seconds if self.plane.draining else self.plane.idle_seconds)
         if not self._watched:
             self._watch(False)          # what is there already is reported
-        elif self._unread:
+        elif self._unread or self._unsure:
             return self._read()
         return 0
 

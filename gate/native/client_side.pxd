@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from gate.native.flow cimport Flow
 from gate.native.libc cimport EPOLLET, EPOLLIN, EPOLLPRI, EPOLLRDHUP
@@ -19,8 +19,7 @@ cdef enum Phase:
     RESPONDING
 
 cdef enum:
-    READING = EPOLLIN | EPOLLRDHUP | EPOLLET
-    LISTENING = READING | EPOLLPRI      # to an upstream
+    READING = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET
     READ_BYTES = 16384          # of a request, as gate.proxy.admission has it
     TURNS = 16                  # reads before other connections have their turn
 
@@ -35,6 +34,12 @@ cdef class ClientSide(Exchanging):
     cdef uint8_t* _request              # as it is sent; kept until the response begins
     cdef object _chunks                 # gate.wire.http1.ChunkedBody, for an odd body
     cdef Flow _down
+    cdef Flow _up                       # what is left of the request's body
+    cdef int64_t _left                  # bytes of it that have not come with the head
+    cdef bint _uploading                # what the client sends now goes there
+    cdef bint _whole                    # all of the request has come
+    cdef bint _unsure                   # whether something is behind the body is not known
+    cdef bint _urgent                   # a read of the client may stop before what there is
     cdef bint _watched, _wants_out
     cdef bint _unread                   # there is something to read, or there was
     cdef bint _hung_up                  # the client has said that it sends no more
@@ -48,6 +53,7 @@ cdef class ClientSide(Exchanging):
     cdef int _refuse(self, int status, str detail) except -1
     cdef int _fail(self, str failure) except -1
     cdef int _drop_upstream(self) except -1
+    cdef void _stop_upload(self) noexcept
     cdef int _wait(self, double seconds) except -1
     cdef int _settle_in(self) except -1
     cdef void _forget_request(self) noexcept

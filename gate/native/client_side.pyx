@@ -28,10 +28,12 @@ cdef class ClientSide(Exchanging):
     def __cinit__(self):
         self.fd = -1
         open_flow(&self._down, -1, -1, 0)
+        open_flow(&self._up, -1, -1, 0)
 
     def __dealloc__(self):
         PyMem_Free(self._request)
         close_flow(&self._down)
+        close_flow(&self._up)
 
     cdef int _wait(self, double seconds) except -1:
         self.deadline = self.plane.engine.now + seconds
@@ -129,9 +131,15 @@ cdef class ClientSide(Exchanging):
         """Cut the upstream connection, so that half a request is never taken for a whole one."""
         cdef Upstream upstream = self._upstream
         self._upstream = None
+        self._stop_upload()
         if upstream is not None:
             upstream.close(True)
         return 0
+
+    cdef void _stop_upload(self) noexcept:
+        """Relay no more of the request; what the client sends yet stays in the kernel."""
+        self._uploading = False
+        close_flow(&self._up)
 
     cdef void _forget_request(self) noexcept:
         PyMem_Free(self._request)

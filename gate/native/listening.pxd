@@ -37,8 +37,8 @@ cdef class Listening(Ready):
         self, int fd, const sockaddr_storage* peer, const uint8_t* buf, Py_ssize_t size, Hello* hello
     ) except -1
     cdef int _take_http(
-        self, int fd, const sockaddr_storage* peer, const uint8_t* buf, RequestHead* head,
-        Onward onward,
+        self, int fd, const sockaddr_storage* peer, const uint8_t* buf, Py_ssize_t size,
+        RequestHead* head, Onward onward,
     ) except -1
     cdef long count_accepted(self) except -1
     cdef Listening _door(self, int fd, const sockaddr_storage* peer)

@@ -1,7 +1,7 @@
 """Where native connections come in: one listening socket.
 
 It does what gate/proxy/accept.py does with a connection, as long as its first read brings a whole
-ClientHello, or a whole request and nothing else, that the parsers here take. Every other connection
+ClientHello, or a request's whole head and nothing behind the request, that the parsers here take. Every other connection
 is given to the Python entry as it is, with what was read of it; nothing was decided on it then.
 
 A tls listener's sockets are born to reset on close (see gate/proxy/accept.py).
@@ -159,12 +159,12 @@ cdef class Listening(Ready):
                 onward = self._onward_of(peer)
                 if (
                     read_request(buf, size, &onward.limits, &head)
-                    and head.size + (head.length if head.length > 0 else 0) == size
+                    and head.size + max(head.length, 0) >= size
                 ):
                     door = self._door(fd, peer)
                     if door is not None:
                         try:
-                            taken = door._take_http(fd, peer, buf, &head, onward)
+                            taken = door._take_http(fd, peer, buf, size, &head, onward)
                         finally:
                             if door.host is not None:
                                 plane.leave_host(door.host)
@@ -310,8 +310,8 @@ cdef class Listening(Ready):
         return 1
 
     cdef int _take_http(
-        self, int fd, const sockaddr_storage* peer, const uint8_t* buf, RequestHead* head,
-        Onward onward,
+        self, int fd, const sockaddr_storage* peer, const uint8_t* buf, Py_ssize_t size,
+        RequestHead* head, Onward onward,
     ) except -1:
         cdef NativePlane plane = self.plane
         cdef HeldVerdict verdict
@@ -332,7 +332,7 @@ cdef class Listening(Ready):
                 return plane.leave_to_python(host, judged)
         else:
             path_size = plane.path_told(buf, head)
-            if path_size < 0 or head.length > 0 or plane.is_own_name(verdict):
+            if path_size < 0 or head.length >= 0 or plane.is_own_name(verdict):
                 # Some want more than to be sent to the notice page; what one sends behind its body
                 # decides how to close; the page is no way out of itself.
                 return plane.leave_to_python(host, judged)
@@ -357,7 +357,7 @@ cdef class Listening(Ready):
             plane.enter_host(self.host)
             client._host = self.host
         try:
-            client.begin(buf, head, pool)
+            client.begin(buf, size, head, pool)
         except Exception:
             plane.engine._failed(client)
         return 1

@@ -10,6 +10,6 @@ cdef class Onward:
 
     cdef bytes fields_of(self, str address)
     cdef uint8_t* serialise(
-        self, const uint8_t* buf, const RequestHead* head, str address, bytes fields,
-        Py_ssize_t* size
+        self, const uint8_t* buf, const RequestHead* head, Py_ssize_t body, str address,
+        bytes fields, Py_ssize_t* size
     ) except NULL

@@ -7,7 +7,7 @@ is in front of it, without and with a length.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from gate.native.grammar cimport same_word
@@ -40,16 +40,15 @@ cdef class Onward:
         return address.encode("ascii") if self._fields is None else self._fields(address)
 
     cdef uint8_t* serialise(
-        self, const uint8_t* buf, const RequestHead* head, str address, bytes fields,
-        Py_ssize_t* size
+        self, const uint8_t* buf, const RequestHead* head, Py_ssize_t body, str address,
+        bytes fields, Py_ssize_t* size
     ) except NULL:
-        """Return the request as the upstream is to get it, with its body; to be freed.
+        """Return the request as the upstream is to get it, with what came of its body; to be freed.
 
-        `fields` are what `fields_of` gives for the address.
+        `body` is how many bytes of that there are, `fields` are what `fields_of` gives for the address.
         """
         cdef Template template = self._templates[2 * head.claims + (head.length >= 0)]
         cdef bytes node = b""
-        cdef int64_t length = max(head.length, 0)
         cdef uint8_t* out
         cdef uint8_t* at
         cdef const Span* claimed
@@ -59,7 +58,7 @@ cdef class Onward:
         # No part of the head comes more than twice (Host), and no number is longer than MOST_DIGITS.
         out = at = <uint8_t*>PyMem_Malloc(
             template.fixed + head.size + template.count * (head.host.size + MOST_DIGITS)
-            + PyBytes_GET_SIZE(fields) + PyBytes_GET_SIZE(node) + length
+            + PyBytes_GET_SIZE(fields) + PyBytes_GET_SIZE(node) + body
         )
         if at == NULL:
             raise MemoryError
@@ -83,8 +82,8 @@ cdef class Onward:
             elif template.slots[i] >= CLAIMED:
                 claimed = &head.claimed[<int>template.slots[i] - <int>CLAIMED]
                 at = put(at, buf + claimed.at, claimed.size)
-        memcpy(at, buf + head.size, length)
-        size[0] = at + length - out
+        memcpy(at, buf + head.size, body)
+        size[0] = at + body - out
         return out
 
     def write(self, bytes data not None, str address not None):
@@ -95,7 +94,9 @@ cdef class Onward:
         cdef uint8_t* out
         if not read_request(buf, size, &self.limits, &head) or head.size + head.length > size:
             return None
-        out = self.serialise(buf, &head, address, self.fields_of(address), &size)
+        out = self.serialise(
+            buf, &head, max(head.length, 0), address, self.fields_of(address), &size
+        )
         try:
             return PyBytes_FromStringAndSize(<const char*>out, size)
         finally:

@@ -17,6 +17,7 @@ cdef enum Cause:                # of a connection's end; CAUSES has their names
     UPSTREAM_FAILED
     UPSTREAM_TIMEOUT
     DIAL_EXHAUSTED
+    TRUNCATED
     CAUSE_COUNT
 
 cdef enum Scheme:

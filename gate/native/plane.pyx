@@ -26,7 +26,7 @@ from gate.native.template cimport DATE, NAME, PATH, Template, put
 
 CAUSES = (
     "answered", "closed", "peer_reset", "idle", "drained", "timeout", "broken_response",
-    "upstream_failed", "upstream_timeout", "dial_exhausted",
+    "upstream_failed", "upstream_timeout", "dial_exhausted", "truncated",
 )
 assert len(CAUSES) == CAUSE_COUNT
 cdef str _CLOSED = "closed"

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from gate.native.body cimport (
     CHUNKED, CLOSE, DONE, LENGTH, ODD, Framing, Progress, begin_body, take_body,
 )
-from gate.native.client_side cimport LISTENING, READ_BYTES, RESPONDING, TURNS, ClientSide
+from gate.native.client_side cimport READ_BYTES, READING, RESPONDING, TURNS, ClientSide
 from gate.native.engine cimport BUFFER, HEADROOM, Engine
 from gate.native.flow cimport (
     AGAIN, BLOCKED, ENDED, SINK_BROKE, SOURCE_BROKE, STARVED, Flow, Moved, pump,
@@ -122,8 +122,8 @@ cdef class Responding(ClientSide):
             odd = PyBytes_FromStringAndSize(<const char*>buf, size)
             return self._odd_response(odd, 0, full)
         plane.respond(head.status)
-        self._closes = self._closes or head.framing == CLOSE
-        self._usable = self._usable and head.keep_alive
+        self._closes = self._closes or head.framing == CLOSE or not self._whole
+        self._usable = self._usable and head.keep_alive and self._whole
         head_size = self._write_head(out, buf, head, self._closes)
         if head_size <= head.size + HEADROOM:
             memcpy(rest - head_size, out, head_size)        # in front of the body, where it lies
@@ -176,7 +176,8 @@ cdef class Responding(ClientSide):
                     return self._refuse_response("bad_switch")
                 if head.status >= 200:
                     part = plane.first_of_response(
-                        head, data[head.consumed :], 1, close=bool(self._closes), whole=True
+                        head, data[head.consumed :], 1, close=bool(self._closes),
+                        whole=bool(self._whole),
                     )
                     break
             except plane.refused as bad:
@@ -256,7 +257,7 @@ cdef class Responding(ClientSide):
         if progress == BLOCKED:
             return self._watch(True)
         if progress == AGAIN or (progress == STARVED and behind and not turns):
-            return engine.rewatch(upstream.fd, LISTENING)   # reported anew, after others
+            return engine.rewatch(upstream.fd, READING)   # reported anew, after others
         return 0
 
     cdef int _relay_chunks(self) except -1:
@@ -310,7 +311,7 @@ cdef class Responding(ClientSide):
                 self._give(buf, taken, False)
             if count < BUFFER and not (self._upstream.end_in_sight or self._upstream.urgent):
                 return 0
-        return engine.rewatch(self._upstream.fd, LISTENING)
+        return engine.rewatch(self._upstream.fd, READING)
 
     cdef int _feed_odd(self, bytes data, ssize_t count, bint* done) except -1:
         """Have the Python reader read on in a chunked body; 1 if that was the connection's end.

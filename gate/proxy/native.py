@@ -385,6 +385,7 @@ def _failures() -> dict[str, tuple[int, str]]:
         "exhausted": failure.EXHAUSTED,
         "broke_off": failure.BROKE_OFF,
         "no_response": failure.NO_RESPONSE,
+        "body_timeout": failure.BODY_TIMEOUT,
     }
     return {name: (what.status, what.detail) for name, what in named.items()}
 

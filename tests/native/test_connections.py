@@ -83,6 +83,48 @@ SCRIPTS = {
     "requests ahead, one not filed": script(get() + get(host=b"unfiled.cn"), OK),
     "a body": script(POST + b"hi", OK),
     "a body in parts": script(POST + b"h", NOTHING, b"i", OK),
+    "a body in parts, and the next request behind it": script(
+        POST + b"h", NOTHING, b"i" + get(), OK, NOTHING, OK
+    ),
+    "a body in parts, and the last request": script(
+        get(CLOSE + b"Content-Length: 2\r\n", method=b"POST") + b"h", NOTHING, b"i", OK
+    ),
+    "a body in parts and more than that": script(
+        get(CLOSE + b"Content-Length: 2\r\n", method=b"POST") + b"h", NOTHING, b"i!", OK
+    ),
+    "a body in parts on a kept connection": script(get(), OK, POST + b"h", NOTHING, b"i", OK),
+    "a body in parts whose kept connection ends": script(
+        get(), OK, get(b"Content-Length: 2\r\n", method=b"PUT") + b"h", b"", b"i"
+    ),
+    "a body that does not come to its end": script(POST + b"h", NOTHING, b""),
+    "a body whose client ends at once": script(POST + b"h" + END),
+    "a body whose client ends behind it": script(POST + b"h", NOTHING, b"i" + END, OK),
+    "an answer before the body": script(POST + b"h", OK, b"i", NOTHING, get(), OK),
+    "an answer before the body, in two parts": script(
+        POST + b"h", PART, b"i", b"cdefghi", get(), OK
+    ),
+    "an answer before the body, chunked": script(POST, CHUNKS, b"hi", b"cde\r\n0\r\n\r\n"),
+    "an answer before the body, and the end": script(POST, OK + END, b"hi"),
+    "an answer before the body, to the end": script(POST, answer(b"", b"all") + END, b"h"),
+    "an answer that has to be mended before the body": script(
+        POST, b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", b"hi"
+    ),
+    "a bad response before the body": script(POST, b"no\r\n\r\n", b"hi"),
+    "an origin that ends before the body": script(POST, b"", b"hi"),
+    "a large body that the origin does not want": script(
+        get(SIZE, method=b"POST") + b"x", b"", LARGE[:1], NOTHING, LARGE[:1]
+    ),
+    "a large body that is answered early": script(
+        get(SIZE, method=b"POST") + b"x", OK, LARGE, NOTHING, get()
+    ),
+    "interim responses to a body": script(POST, CONTINUE, b"h", CONTINUE + CONTINUE, b"i", OK),
+    "a form without a body": script(get(b"Content-Length: 0\r\n", host=b"unfiled.cn")),
+    "a form without a body, later": script(
+        get(), OK, get(b"Content-Length: 0\r\n", host=b"unfiled.cn")
+    ),
+    "a form to a name that is not filed, later": script(
+        get(), OK, get(b"Content-Length: 2\r\n", host=b"unfiled.cn") + b"h", NOTHING, b"i"
+    ),
     "half a head": script(get()[:9], b""),
     "a head in parts": script(get()[:9], NOTHING, get()[9:], OK),
     "no host": script(b"GET / HTTP/1.1\r\n\r\n"),
