@@ -114,7 +114,7 @@ SCRIPTS = {
     "a large body that the origin does not want": script(
         get(SIZE, method=b"POST") + b"x", b"", LARGE[:1], NOTHING, LARGE[:1]
     ),
-    "a large body that is answered early": script(
+    "a large body that comes behind its answer": script(
         get(SIZE, method=b"POST") + b"x", OK, LARGE, NOTHING, get()
     ),
     "interim responses to a body": script(POST, CONTINUE, b"h", CONTINUE + CONTINUE, b"i", OK),
