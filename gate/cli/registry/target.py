@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
+from gate.cli.failure import in_utf8
 from gate.cli.options import TlsFiles, tls_options
 from gate.cli.registry.profile import Profile, ProfileError, read_profile
 from gate.registry.client import Remote, RemoteError
@@ -83,6 +84,7 @@ def target_options(
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
+        _check_texts(click.get_current_context())
         with refusals():
             url, db = _as_given(url, db)
             target = find_target(url, token, files, db, provider, state_dir)
@@ -92,6 +94,15 @@ def target_options(
                 target.close()
 
     return wrapped
+
+
+def _check_texts(context: click.Context) -> None:
+    """Fail for an argument or option whose bytes are not UTF-8; --db may be any path."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name != "db":
+            for text in value if isinstance(value, tuple) else (value,):
+                in_utf8(context, parameter, text if isinstance(text, str) else None)
 
 
 def _as_given(url: str | None, db: str | None) -> tuple[str | None, str | None]:

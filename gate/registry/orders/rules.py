@@ -95,6 +95,8 @@ class Facts:
     """Services on record of the subject."""
     known: bool = False
     """The subject is on record."""
+    owned: bool = False
+    """And is the account's."""
     app_names: frozenset[str] = frozenset()
     websites: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """Of the items that change a website on record: its domains as they are."""
@@ -124,6 +126,8 @@ class Checker:
         yield from self._count(entry, person)
         yield from self._whole(kind, facts)
         if kind not in FILINGS | ACCESSES:
+            if not facts.owned:  # on record without an account: who says that it is theirs?
+                yield from self._account(entry, facts, person)
             yield from self._names(entry, facts)
             yield from self._changes(entry, facts)
             return

@@ -145,6 +145,7 @@ def facts_of(work: Work, account: str, entry: OrderEntry, records: Records) -> F
         province=province_of(entry, records),
         services=count,
         known=subject is not None,
+        owned=subject is not None and subject.account == account,
         app_names=apps,
         websites={
             place: frozenset(work.domains_of(service))

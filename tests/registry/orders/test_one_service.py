@@ -9,20 +9,23 @@ from sqlalchemy import update
 
 from gate.licence import ServiceKind
 from gate.registry.bulk.importing import import_file
-from gate.registry.orders.commands import ApproveOrder, NewOrder
+from gate.registry.orders.commands import ApproveOrder, NewOrder, SubmitOrder
 from gate.registry.orders.entries import ItemEntry
 from gate.registry.orders.kinds import Purpose
 from gate.registry.registry import LOCAL, Registry
 from gate.registry.schema import orders
+from gate.registry.workflow.facts import AccountFacts, put_account
 from tests.registry.filings import status
 from tests.registry.orders.steps import (
     AUTHORITY,
     at_authority,
     change,
+    draft,
     filing,
     owner,
     refused,
     site,
+    take,
 )
 
 MINE, OTHERS = "鲁ICP备09090609号", "京ICP备12345678号"
@@ -94,3 +97,41 @@ def test_an_order_from_before_the_check_reaches_nobody_elses_service(two: Regist
         )
     assert refused(two, ApproveOrder(order=number), AUTHORITY).code == "licence_differs"
     assert status(two, "others.cn") == "filed"
+
+
+@pytest.mark.parametrize(
+    ("item", "purpose"),
+    [
+        (site("theirs.cn"), Purpose.CANCEL),
+        (site("theirs.cn"), Purpose.END_ACCESS),
+        (site("theirs.cn", name="被改名的商城"), Purpose.CHANGE),
+    ],
+)
+@pytest.mark.parametrize(
+    ("verified", "refuses"), [("路人乙", True), ("老主体公司", False), (None, False)]
+)
+def test_what_is_on_record_without_an_account_is_ended_by_who_was_verified_as_its_subject(
+    registry: Registry,
+    tmp_path: Path,
+    item: ItemEntry,
+    purpose: Purpose,
+    verified: str | None,
+    refuses: bool,
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"domain,licence,subject\ntheirs.cn,{MINE}-1,老主体公司\n")
+    list(import_file(registry, path, actor=LOCAL))
+    if verified is not None:
+        known = AccountFacts(name=verified, verified_at=0)
+        with registry.database.write() as connection:
+            put_account(connection, "a1", known, now=registry.now())
+    entry = change(item, purpose=purpose, licence=MINE)
+    number = draft(registry, entry)
+    submit = SubmitOrder(order=number)
+    if refuses:
+        error = refused(registry, submit, owner())
+        assert error.code == "rules_broken"
+        assert "路人乙" in error.zh
+        return
+    faults = [fault.code for fault in take(registry, submit, owner()).faults]
+    assert ("account_unverified" in faults) == (verified is None)

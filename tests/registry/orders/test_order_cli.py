@@ -90,6 +90,22 @@ def test_waiting_for_gates_of_which_none_is_known_is_no_success(run: Run) -> Non
     assert "完成" in good(run("show", "1"))
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("list", "--account", "\udcff"),
+        ("show", "1", "--token", "\udcff"),
+        ("return", "1", "--reason", "\udcff"),
+        ("approve", "1", "--number", "鲁ICP备09090609号-2", "--number", "\udcff"),
+        (*NEW[:1], "\udcff.cn", *NEW[2:]),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(run: Run, args: tuple[str, ...]) -> None:
+    result = run(*args)
+    assert (result.exit_code, result.exception.__class__) == (2, SystemExit)
+    assert "is not UTF-8" in result.output
+
+
 def test_codes_come_by_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     good(run(*NEW))
     good(run("submit", "1"))
