@@ -39,7 +39,7 @@ _first: dict[str, Engine] = {}
 """For each sort of database, an engine that has connected."""
 
 
-def _share_statements(database: Database) -> None:
+def share_statements(database: Database) -> None:
     """Have a statement compiled once for all databases of a sort, and not for each test again.
 
     An engine keeps what it has compiled for itself, by its dialect.
@@ -65,7 +65,7 @@ def migrated(url: str, readers: int = 4) -> Database:
         Path(url).touch(0o600)
         Path(url).write_bytes(_new_sqlite())
     database = Database(url, readers=readers)
-    _share_statements(database)
+    share_statements(database)
     if database.embedded:
         for engine in (database.writer, database.readers):
             event.listen(engine, "connect", _sync_never)

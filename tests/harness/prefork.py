@@ -7,8 +7,9 @@ folder that an executed program would have, and goes on into the same `main`. Fr
 the program: it forks its own children, is signalled and killed, and leaves an exit status.
 
 What a copy cannot show: that the program can be executed at all, its own command line in /proc, how
-much memory it takes without what it may need later, and what it loads by itself. Whoever tests that
-executes it (`executing`, or the fixture `executed`), as `pytest --executed` does everywhere.
+much memory it takes without what it may need later, what it loads by itself, and how it is taken
+apart at the end. Whoever tests that executes it (`executing`, or the fixture `executed`), as
+`pytest --executed` does everywhere.
 
 A script that starts the program by its name does so with a `gate` of `program_folder`, which asks
 for a copy, hands signals on, and ends as the copy does.
@@ -18,6 +19,7 @@ The first part of this module runs in the process of the tests, `main` in the on
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -320,4 +322,27 @@ def _be_the_program(request: dict[str, Any]) -> NoReturn:
     sys.orig_argv = [sys.executable, *sys.argv]
     from gate.cli import main as program
 
-    sys.exit(program())
+    try:
+        program()
+    except SystemExit as end:
+        _end(end.code)
+    _end(0)
+
+
+def _end(code: int | str | None) -> NoReturn:
+    """End as the interpreter does, but for freeing all that is loaded, one object after another.
+
+    In a copy each must first be copied itself, so that would take longer than most commands do.
+    """
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    status = code if isinstance(code, int) else int(code is not None)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        status = 120
+    os._exit(status & 255)

@@ -80,7 +80,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         registry.start()
     gate = make_gate(
         folder / "gate",
-        follow(registry),
+        follow(registry, poll_seconds=1),  # so that it soon sees its token refused
         admin={"listen": f"127.0.0.1:{free_port()}", "token": ADMIN},
         log={"level": "debug", "access": {"sample": 1.0}},
         registry={"database": f"postgresql://gate:{PASSWORD}@127.0.0.1:{free_port()}/filings"},

@@ -60,6 +60,7 @@ from gate.replica import Replica
 from gate.settings import RegistrySettings
 from gate.sync.applier import Applier
 from tests.harness.examples import examples
+from tests.harness.new_registry import migrated, share_statements
 from tests.registry.filings import first_filing, new_service
 from tests.sync.fleet import CachingFleet
 
@@ -132,7 +133,10 @@ class Sync(RuleBasedStateMachine):
     # The registry
 
     def open_registry(self) -> None:
+        if not Path(self.places.database).exists():
+            migrated(self.places.database).close()
         self.registry: Registry = open_registry(self.places, self.registry_settings)
+        share_statements(self.registry.database)
         self.sealer = Sealer(self.places.keys_dir)
         self.snapshots = Snapshots(
             self.registry, self.folder / "snapshots", seconds=300.0, keep=1_000, max_shrink=1.0
