@@ -18,6 +18,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from typing import Final, Protocol
 
@@ -34,6 +35,8 @@ _SECONDS: Final = 15.0
 _MAIL_SECONDS: Final = 45.0
 """For a mail as a whole: a server may take its time with each line."""
 _LEAVE_SECONDS: Final = 2.0
+_MAILS: Final = 4
+"""At a time."""
 
 _Refused = dict[str, tuple[int, bytes]]
 
@@ -106,6 +109,9 @@ class SmtpChannel:
         self._settings = settings
         self._left: dict[str, list[str]] = {}
         """Who is still to get a notice that others have."""
+        # Of its own: a server that hangs keeps no one else from a thread, nor mails from theirs.
+        self._threads = ThreadPoolExecutor(_MAILS, "registry-mail")
+        self._turns = asyncio.Semaphore(_MAILS)
         file = settings.password_file
         self._password = (
             None if file is None else file.read_text(encoding="utf-8", errors="replace").strip()
@@ -120,18 +126,20 @@ class SmtpChannel:
         made = mail(notice, self._settings)
         left = self._left.get(notice.id)
         clients: list[_Client] = []
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_MAIL_SECONDS):
-                refused = await asyncio.to_thread(self._send, made, left, clients)
+            async with self._turns, asyncio.timeout(_MAIL_SECONDS):
+                refused = await loop.run_in_executor(self._threads, self._send, made, left, clients)
         except smtplib.SMTPRecipientsRefused as error:
             if left is None:
                 raise NotTaken(f"{self._settings.host}: {error}") from error
             refused = error.recipients
         except (OSError, smtplib.SMTPException) as error:  # TimeoutError, too
-            for client in clients:
-                client.hang_up()
             why = error if str(error) else type(error).__name__
             raise NotTaken(f"{self._settings.host}: {why}") from error
+        finally:
+            for client in clients:  # one that is still at it, for its time is over
+                client.hang_up()
         self._left.pop(notice.id, None)
         later = [address for address, (code, _) in refused.items() if code < 500]
         for address in refused.keys() - set(later):

@@ -363,6 +363,7 @@ class OddMailServer:
 
     answers: dict[str, list[str]] = field(default_factory=dict)
     hangs_at: str = ""
+    slow_seconds: float = 0.0
     mails: list[list[str]] = field(default_factory=list)
     """The recipients of each."""
 
@@ -382,6 +383,7 @@ class OddMailServer:
             elif word == "DATA":
                 writer.write(b"354 go on\r\n")
                 await reader.readuntil(b"\r\n.\r\n")
+                await asyncio.sleep(self.slow_seconds)
                 self.mails.append(accepted)
                 accepted = []
                 writer.write(b"250 taken\r\n")
@@ -443,6 +445,18 @@ async def test_a_mail_server_that_hangs_is_left(
         with pytest.raises(NotTaken, match="TimeoutError"):
             await channel.send(a_notice(lite), 0)
     assert server.mails == []
+
+
+async def test_a_slow_mail_server_has_its_time_for_each_mail(
+    lite: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve mails of 0.3 s each, four at a time, and no more than 0.8 s for one."""
+    monkeypatch.setattr("gate.registry.workflow.channels._MAIL_SECONDS", 0.8)
+    notice = a_notice(lite)
+    server = OddMailServer(slow_seconds=0.3)
+    async with odd(server, "{account}@owners.test") as channel:
+        await asyncio.gather(*(channel.send(notice, 0) for _ in range(12)))
+    assert len(server.mails) == 12
 
 
 async def test_a_channel_that_hangs_keeps_no_other_one_waiting(tmp_path: Path) -> None:
