@@ -83,13 +83,16 @@ def run_control(
         return 1
 
 
-def preload(settings: Settings) -> None:
-    """Load what a control process needs beyond this module, before it is forked."""
+def preload(settings: Settings, *, follows: bool) -> None:
+    """Load what a control process needs beyond this module, before it is forked.
+
+    `follows` says that the gate is to follow a registry.
+    """
     import concurrent.futures.thread  # noqa: F401 - loaded, and taken by those who use it
 
     if any(_files_of_tls(settings).values()):
         import cryptography.x509  # noqa: F401 - as above
-    if settings.sync.registry != NONE:
+    if follows:
         _load_sync(settings.sync)
 
 

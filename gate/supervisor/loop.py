@@ -29,6 +29,7 @@ from gate import logs
 from gate.ipc.scoreboard import Board
 from gate.loading import loading
 from gate.settings import Process
+from gate.supervisor import code_pages
 from gate.supervisor.child import TAKEN
 from gate.supervisor.children import Children, Ended
 from gate.supervisor.notify import Notifier
@@ -201,6 +202,7 @@ class Supervisor:
         with loading():
             self._load()
             gc.collect()
+        code_pages.give_back()
         self._children.start_missing()
 
     def _retire_predecessors(self) -> None:

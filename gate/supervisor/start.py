@@ -19,7 +19,7 @@ from gate.net.descriptors import raise_limit
 from gate.net.local_addresses import LocalAddresses
 from gate.proxy.native import why_python
 from gate.registry.embedded import load as load_registry
-from gate.settings import Process, Settings
+from gate.settings import EMBEDDED, NONE, Process, Settings
 from gate.settings.advice import advice
 from gate.settings.reload import merge
 from gate.supervisor import privileges
@@ -185,13 +185,15 @@ def _bind(settings: Settings, workers: int) -> Ports:
 
 def _preload(settings: Settings) -> None:
     """Load in this process what its children will need; those that lack it then say so."""
+    inside = EmbeddedRegistry.is_wanted(settings)
+    follows = inside or settings.sync.registry not in (NONE, EMBEDDED)
     try:
         from gate.control.process import preload
 
-        preload(settings)
+        preload(settings, follows=follows)
         if any(listener.kind == "quic" for listener in settings.listeners):
             import gate.proxy.udp.plane  # noqa: F401 - loaded, and taken by those who use it
-        if EmbeddedRegistry.is_wanted(settings):
+        if inside:
             load_registry()
     except ImportError:
         _log.exception("a part of the program cannot be loaded; install it again")

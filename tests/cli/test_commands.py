@@ -588,4 +588,13 @@ def test_the_workers_of_a_gate_wait_for_nothing_that_only_others_need() -> None:
     """What the supervisor loads before it forks them is in the way of the first answer."""
     others = ("gate.control.process", "gate.control.workers", "gate.sync", "gate.registry.server")
     libraries = ("aiohttp", "cryptography", "jinja2", "prometheus_client", "sqlalchemy")
-    assert not loaded("import gate.cli.serve", *others, *libraries)
+    looking_for_plugins = ("importlib.metadata", "zipfile")  # see gate/settings/no_plugins.py
+    assert not loaded("import gate.cli.serve", *others, *libraries, *looking_for_plugins)
+
+
+def test_a_control_process_loads_nothing_that_its_settings_do_not_ask_for() -> None:
+    code = (
+        "from gate.control.process import preload; from gate.settings import Settings; "
+        "preload(Settings(), follows=False)"
+    )
+    assert not loaded(code, "cryptography", "gate.sync.agent", "sqlalchemy", "nats")
