@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
+from tests.harness import prefork
 from tests.harness.client import Client, get
+from tests.harness.gate_process import GATE as PROGRAM
 from tests.harness.http_origin import HttpOrigin
 from tests.harness.machine import Machine
 from tests.harness.namespaces import GATE, HOST, HOST_SIDE, InnerNetworks
@@ -72,12 +74,13 @@ class Cluster:
         (tools / "kubectl").chmod(0o755)
         page = (ROOT / "gate" / "docs" / "kubernetes.md").read_text()
         script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, flags=re.M | re.S))
-        environ = {
-            **os.environ,
-            "PATH": f"{tools}:{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
-            "CLUSTER": str(self._folder),
-        }
-        subprocess.run(["bash", "-e", "-c", script], cwd=self._folder, env=environ, check=True)
+        with prefork.program_folder(PROGRAM) as programs:
+            environ = {
+                **os.environ,
+                "PATH": f"{tools}:{programs}:{os.environ['PATH']}",
+                "CLUSTER": str(self._folder),
+            }
+            subprocess.run(["bash", "-e", "-c", script], cwd=self._folder, env=environ, check=True)
 
     def _volumes(self, pod: dict[str, Any], user: int) -> dict[str, Path]:
         found = {}
