@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     case,
+    false,
     text,
 )
 from sqlalchemy.sql.elements import Grouping
@@ -121,7 +122,7 @@ accesses = Table(
     Column("since", BigInteger, nullable=False),
 )
 
-# One row for each domain that is or ever was filed: the state that gates hold.
+# One row for each domain that is or ever was filed, or decided on: the state that gates hold.
 domains = Table(
     "domains",
     metadata,
@@ -134,6 +135,8 @@ domains = Table(
     Column("service_id", Id, ForeignKey("services.id")),
     # The midnight (China) that began the last day with traffic that gates told of; 0 for none.
     Column("seen_at", BigInteger, nullable=False, server_default="0"),
+    # Here only because an operator decided on it (see `overrides`): no list can be too old for it.
+    Column("never_filed", Boolean, nullable=False, server_default=false()),
     CheckConstraint("status IN ('filed', 'filed_elsewhere', 'suspended', 'absent')", name="status"),
     CheckConstraint("(status = 'absent') = (service_id IS NULL)", name="holder"),
     Index("ix_domains_service_id", "service_id"),

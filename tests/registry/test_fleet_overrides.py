@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from gate.registry.schema import audit
 from gate.registry.tokens import Actor
 from gate.replica.endings import Ending
 from tests.registry.conftest import Clock
-from tests.registry.filings import file_first
+from tests.registry.filings import file_first, status
 
 HOUR = 3_600
 LICENCE = "鲁ICP备09090609号-1"
@@ -133,6 +134,33 @@ def test_what_was_filed_meanwhile_stays_filed_when_an_exemption_ends(
     clock.now += HOUR
     registry.sweep()
     assert told(registry, at) == [("a.com", "filed", LICENCE)]
+
+
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize("decided", [exempt, suspend])
+def test_what_was_only_decided_on_was_never_cancelled(
+    registry: Registry,
+    clock: Clock,
+    tmp_path: Path,
+    over: bool,
+    decided: Callable[[str], Command],
+) -> None:
+    """A list that files it is taken, during and after; once it is cancelled, an old one is not."""
+    path = tmp_path / "list.csv"
+    path.write_text("domain,licence,subject\na.com,京ICP备12345678号-1,甲公司\n")
+    do(registry, decided("a.com"))
+    if over:
+        clock.now += HOUR
+        registry.sweep()
+    *_, state = import_file(registry, path, actor=LOCAL)
+    assert (state.accepted, state.refused) == (1, 0)
+    clock.now += HOUR
+    registry.sweep()
+    assert status(registry, "a.com") == "filed"
+    do(registry, CancelService(domain="a.com"))
+    do(registry, decided("a.com"))
+    *_, state = import_file(registry, path, actor=LOCAL)
+    assert (state.accepted, state.refused) == (0, 1)
 
 
 def test_an_import_does_not_undo_a_suspension(registry: Registry, tmp_path: Path) -> None:

@@ -251,6 +251,7 @@ class Chunk:
                     licence=bindparam("new_licence"),
                     revision=bindparam("new_revision"),
                     service_id=bindparam("service"),
+                    never_filed=False,
                     changed_at=work.now,
                 ),
                 changed,
@@ -380,13 +381,20 @@ class Chunk:
         """Read the records that these filings could touch."""
         names = {record.domain for record in records}
         held = self._select(
-            domains.c.domain, names, domains.c.licence, domains.c.service_id, domains.c.changed_at
+            domains.c.domain,
+            names,
+            domains.c.licence,
+            domains.c.service_id,
+            domains.c.changed_at,
+            domains.c.never_filed,
         )
         waiting = self._select(reservations.c.domain, names, reservations.c.order_id)
         self._reserved = dict(tuple(row) for row in waiting)
         self._read_owners(records)
         sites = {site.id: site for owner in self._owners.values() for site in owner.sites.values()}
-        for domain, licence, service, changed_at in held:
+        for domain, licence, service, changed_at, never_filed in held:
+            if never_filed:
+                continue
             if service is None:
                 self._cancelled[domain] = changed_at
             else:

@@ -161,7 +161,8 @@ def _tell(work: Work, domain: str) -> str:
     service = None if held is None else held.service
     told = HeldDomain(status.value, licence, service, work.now, revision)
     if held is None:
-        work.connection.execute(insert(domains), told.values() | {"domain": domain})
+        row = told.values() | {"domain": domain, "never_filed": True}
+        work.connection.execute(insert(domains), row)
     else:
         work.connection.execute(
             update(domains).where(domains.c.domain == domain).values(**told.values())

@@ -97,7 +97,8 @@ class Work:
         else:
             self.changes.append(Change(domain, status, licence, self.now))
         put = HeldDomain(status.value, licence, service, changed_at, revision)
-        self.transaction.put_domain(domain, put.values(), new=before is None)
+        values = put.values() | {"never_filed": False}
+        self.transaction.put_domain(domain, values, new=before is None)
         self.transaction.know(DOMAIN, domain, put)
 
     def drop_domains(self, names: Sequence[str]) -> None:
