@@ -450,13 +450,13 @@ async def test_a_mail_server_that_hangs_is_left(
 async def test_a_slow_mail_server_has_its_time_for_each_mail(
     lite: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twelve mails of 0.3 s each, four at a time, and no more than 0.8 s for one."""
-    monkeypatch.setattr("gate.registry.workflow.channels._MAIL_SECONDS", 0.8)
+    """32 mails of half a second each, four at a time, and no more than 3 s for one."""
+    monkeypatch.setattr("gate.registry.workflow.channels._MAIL_SECONDS", 3.0)
     notice = a_notice(lite)
-    server = OddMailServer(slow_seconds=0.3)
+    server = OddMailServer(slow_seconds=0.5)
     async with odd(server, "{account}@owners.test") as channel:
-        await asyncio.gather(*(channel.send(notice, 0) for _ in range(12)))
-    assert len(server.mails) == 12
+        await asyncio.gather(*(channel.send(notice, 0) for _ in range(32)))
+    assert len(server.mails) == 32
 
 
 async def test_a_channel_that_hangs_keeps_no_other_one_waiting(tmp_path: Path) -> None:
