@@ -209,8 +209,11 @@ cdef class Bare:
         self._table[fd].kind = NOTHING
         close(fd)
 
-    cdef bint _move(self, int fd, bint last) except -1:
-        """Move on what comes from `fd` as far as that goes; whether nothing more will come."""
+    cdef bint _move(self, int fd, bint behind, bint last) except -1:
+        """Move on what comes from `fd` as far as that goes; whether nothing more will come.
+
+        There may be something `behind` a short read, or it is the `last` one.
+        """
         cdef Flow* flow = &self._table[fd].flow
         cdef Moved moved = AGAIN
         cdef int64_t before
@@ -219,7 +222,7 @@ cdef class Bare:
         for turns in range(TURNS):
             before, bulk = flow.moved, flow.bulk
             moved = pump(flow, self._buf, last, MSG_MORE if flow.limit < 0 else 0)
-            if moved == STARVED and last and (bulk or flow.moved != before):
+            if moved == STARVED and behind and (bulk or flow.moved != before):
                 flow.bulk = False       # a splice may find nothing where a read finds something
             elif moved != AGAIN:
                 break
@@ -290,10 +293,11 @@ cdef class Bare:
     cdef int _relay(self, int fd, Side* side, uint32_t events) except -1:
         """A side of a tunnel is ready: the source of one flow, the sink of the other."""
         cdef int peer = side.peer
-        if events & EPOLLOUT and is_blocked(&self._table[peer].flow) and self._move(peer, True):
-            self._end_of(peer)
+        if events & EPOLLOUT and is_blocked(&self._table[peer].flow):
+            if self._move(peer, True, False):
+                self._end_of(peer)
         if side.kind == TUNNEL and events & HEARD and not side.ended and not is_blocked(&side.flow):
-            if self._move(fd, events & EPOLLRDHUP):
+            if self._move(fd, events & EPOLLRDHUP, events & EPOLLRDHUP):
                 self._end_of(fd)
         return 0
 
@@ -312,23 +316,23 @@ cdef class Bare:
     cdef int _hear_client(self, int fd, Side* side, uint32_t events) except -1:
         cdef int upstream = side.peer
         if events & EPOLLOUT and upstream >= 0 and is_blocked(&self._table[upstream].flow):
-            if self._move(upstream, False):
+            if self._move(upstream, True, False):
                 self._answered(upstream)
         if events & HEARD:
             if side.flow.limit == 0:
                 return self._ask(fd, recv(fd, self._buf, FIRST_READ, 0), True)
             if not is_blocked(&side.flow):
-                self._move(fd, False)
+                self._move(fd, False, False)
         return 0
 
     cdef int _hear_upstream(self, int fd, Side* side, uint32_t events) except -1:
         cdef int client = side.peer
         if events & EPOLLOUT and client >= 0 and is_blocked(&self._table[client].flow):
-            self._move(client, False)
+            self._move(client, True, False)
         if events & HEARD:
             if side.flow.limit == 0:
                 return self._respond(fd, side)
-            if not is_blocked(&side.flow) and self._move(fd, False):
+            if not is_blocked(&side.flow) and self._move(fd, False, False):
                 self._answered(fd)
         return 0
 
@@ -388,7 +392,7 @@ cdef class Bare:
         self._table[fd].peer = -1 if closes else upstream
         if end != NULL:
             open_flow(&self._table[fd].flow, fd, upstream, end + 4 - self._buf + self._posted - size)
-            self._move(fd, False)
+            self._move(fd, False, False)
         return 0
 
     cdef int _respond(self, int fd, Side* side) except -1:
@@ -413,7 +417,7 @@ cdef class Bare:
             if 0 <= sent < count:
                 hold(&side.flow, self._buf + sent, count - sent)
                 self._rewatch(client)
-            elif count == BUFFER and self._move(fd, False):
+            elif count == BUFFER and self._move(fd, False, False):
                 self._answered(fd)
             return 0
         self._answered(fd)
