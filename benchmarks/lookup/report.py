@@ -6,10 +6,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .memory import VERDICTS
+
 FIRST_MISS_TARGET = 4000
 SECOND_MISS_TARGET = 5000
 HIT_TARGET = 0.9
 MEMORY_TARGET = 1 << 30
+VERDICT_TARGET = 250
 INTERPRETED = "interpreted"
 """In the name of what runs without anything compiled."""
 
@@ -75,6 +78,11 @@ def _sizes(results: Mapping[str, Any]) -> str:
             "a worker's own memory with 100,000 cached verdicts, MiB",
             _mib(max(worker["private"] for worker in workers) * 1024),
             "",
+        ),
+        (
+            "a cached verdict, bytes of a worker",
+            f"{max(worker['cached'] for worker in workers) * 1024 / VERDICTS:.0f}",
+            f"<= {VERDICT_TARGET}",
         ),
     ]
     if "set_bytes" in results:
