@@ -25,7 +25,13 @@ from gate.registry.commands import (
 )
 from gate.registry.errors import RegistryError
 from gate.registry.import_modes import ImportMode
-from gate.registry.orders.commands import ApproveOrder, PassOrder, ReturnOrder, SubmitOrder
+from gate.registry.orders.commands import (
+    ApproveOrder,
+    PassOrder,
+    ReturnOrder,
+    SubmitOrder,
+    WithdrawOrder,
+)
 from gate.registry.orders.kinds import OrderType, Purpose
 from gate.registry.orders.provider_terms import OrderPolicy
 from gate.registry.orders.rule_texts import Finding
@@ -289,6 +295,19 @@ def test_an_order_takes_one_name_off_a_website(legacy: Registry) -> None:
     number = draft(legacy, change(site(licence=NUMBER, new_domains=THREE)))
     error = step_refused(legacy, SubmitOrder(order=number), owner())
     assert [found.code for found in findings(error)] == ["domain_replaced"]
+
+
+def test_a_list_adds_no_domain_to_a_website_whose_names_an_open_order_sets(
+    legacy: Registry, folder: Path
+) -> None:
+    order = submitted(legacy, change(site(licence=NUMBER, new_domains=("a.cn", "c.cn"))))
+    added = listed(legacy, folder, row("e.cn"), row("b.cn"), row("f.cn", number=NUMBER[:-1] + "3"))
+    assert (added.accepted, added.unchanged, added.refused) == (1, 1, 1)
+    ((line, code),) = [(r.line, r.code) for r in refusals(legacy, added)]
+    assert (line, code) == (2, "website_changing")
+    take(legacy, ReturnOrder(order=order, reason="x"), REVIEWER)
+    take(legacy, WithdrawOrder(order=order), owner())
+    assert listed(legacy, folder, row("e.cn")).further == 1
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,16 @@ from gate.registry.errors import RegistryError
 from gate.registry.fields import check_count, domain_status, folded
 from gate.registry.operations import Work
 from gate.registry.operations.hollowing import hollow_no_more
-from gate.registry.schema import accesses, domains, reservations, services, subjects
+from gate.registry.orders.kinds import OrderType
+from gate.registry.schema import (
+    accesses,
+    domains,
+    order_items,
+    orders,
+    reservations,
+    services,
+    subjects,
+)
 
 _SUBJECT: Final = (
     *("id", "licence", "province", "name", "folded", "kind", "account", "certificate"),
@@ -102,6 +111,8 @@ class Chunk:
         # Domains that are held: the number, and the service if it is known here.
         self._holders: dict[str, tuple[str, _Site | None]] = {}
         self._reserved: dict[str, int] = {}
+        # Websites whose names an open order sets: the number, and the order.
+        self._changing: dict[str, int] = {}
         self._read(records)
         self._next_subject = work.new_id(subjects)
         self._next_service = work.new_id(services)
@@ -146,6 +157,13 @@ class Chunk:
         further = site is not None and site.number.kind is ServiceKind.WEBSITE
         if site is not None:
             self._check_fits(record, site)
+            if str(number) in self._changing:  # it would take off whatever it does not know of
+                raise RegistryError(
+                    "website_changing",
+                    field="licence",
+                    licence=number,
+                    application=self._changing[str(number)],
+                )
         if owner is None:
             owner = self._new_owner(record, licence)
         else:
@@ -390,6 +408,21 @@ class Chunk:
         )
         waiting = self._select(reservations.c.domain, names, reservations.c.order_id)
         self._reserved = dict(tuple(row) for row in waiting)
+        changing = self._select(
+            order_items.c.target,
+            {str(record.number) for record in records},
+            order_items.c.order_id,
+            where=(
+                select(orders.c.id)
+                .join(reservations, reservations.c.order_id == orders.c.id)
+                .where(
+                    orders.c.id == order_items.c.order_id,
+                    orders.c.type == OrderType.CHANGE_SERVICE,
+                )
+                .exists()
+            ),
+        )
+        self._changing = dict(tuple(row) for row in changing)
         self._read_owners(records)
         sites = {site.id: site for owner in self._owners.values() for site in owner.sites.values()}
         for domain, licence, service, changed_at, never_filed in held:

@@ -63,6 +63,13 @@ IMPORTS: Final = {
         "domain {domain} is filed under {licence}, the website of {other}: several domains are "
         "what only websites from before 2019 have",
     ),
+    "website_changing": Wording(
+        CONFLICT,
+        "网站 {licence} 有未完成的变更订单（编号 {application}），办结后按订单登记域名；"
+        "请待其办结后再导入该行",
+        "an open order, number {application}, sets the domains of the website {licence}; one that "
+        "it does not know of would be taken off when it is done: import this line after it",
+    ),
     "service_name_differs": Wording(
         CONFLICT,
         "备案号 {licence} 登记的服务名称为“{name}”，与该行不一致；一个备案号只有一个网站或 App，"
