@@ -119,8 +119,7 @@ class SmtpSettings(Section):
     sender: str = Field(pattern=r"@", description="The sender's address.")
     to: str = Field(
         pattern=r"@",
-        description="The receiver's, or several with commas between; `{account}` in it is the "
-        "order's account.",
+        description="The receivers, with commas; `{account}` in it is the order's account.",
     )
 
 

@@ -31,6 +31,10 @@ _TOO_WIDE = """
 """
 
 
+class NavigatedError(Exception):
+    """The page that was asked is not there any more: another one is coming."""
+
+
 class Page:
     """One page of the browser."""
 
@@ -47,6 +51,8 @@ class Page:
         while True:
             message = await self._socket.receive_json(timeout=SECONDS)
             if message.get("id") == self._calls:
+                if "navigated" in str(message.get("error", "")):
+                    raise NavigatedError(message)
                 assert "result" in message, message
                 return dict(message["result"])
             if message.get("method") == "Log.entryAdded":
@@ -83,8 +89,14 @@ class Page:
     async def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true."""
         async with asyncio.timeout(SECONDS):
-            while not await self.value(expression):  # noqa: ASYNC110 - nothing tells of it
+            while not await self._is_true(expression):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.05)
+
+    async def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(await self.value(expression))
+        except NavigatedError:
+            return False
 
     async def text(self) -> str:
         """The text that can be seen."""

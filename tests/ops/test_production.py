@@ -48,7 +48,7 @@ def test_the_walk_from_nothing_to_a_gate_in_front_of_a_host(
                 "systemctl show gate gate-registry --property=ActiveState,NRestarts,User",
                 "ls -l /var/lib/gate /var/lib/gate-registry",
                 blocks("Upgrade, and away again").split("config/install.sh", 1)[0],
-                "sleep 1; gate status",
+                "timeout 60 sh -c 'until gate status; do sleep 0.2; done'",
                 "config/install.sh --uninstall --purge",
                 "ls -d /opt/gate /etc/gate /var/lib/gate /usr/local/bin/gate || true",
                 "id gate || true",
