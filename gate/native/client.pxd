@@ -14,7 +14,6 @@ cdef class Client(Uploading):
     cdef readonly long number
     cdef bytes _told                    # what an upstream is told of the client
     cdef Py_ssize_t _request_size
-    cdef Py_ssize_t _request_sent
     cdef bint _idempotent
 
     cdef int begin(
@@ -32,7 +31,6 @@ cdef class Client(Uploading):
     cdef int _ask(self, Target target) except -1
     cdef int _ask_anew(self, Target target) except -1
     cdef int _sent(self, Py_ssize_t sent) except -1
-    cdef int _send_rest(self) except -1
     cdef int _done(self) except -1
     cdef int _next_request(self) except -1
     cdef int _flush(self) except -1

@@ -13,7 +13,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
 from gate.native.client_side cimport (
-    BUSY, CONNECTING, FLUSH, GONE, IDLE, LINGER, READ_BYTES, READING, RESPONDING, SENDING, WAITING,
+    BUSY, CONNECTING, FLUSH, GONE, IDLE, LINGER, READ_BYTES, READING, RESPONDING, WAITING,
 )
 from gate.native.dialling cimport EXHAUSTED, SLOW, Missed
 from gate.native.engine cimport Engine
@@ -101,11 +101,8 @@ cdef class Client(Uploading):
         return 0
 
     cdef int on_upstream(self, uint32_t events) except -1:
-        if events & EPOLLOUT and self._upstream.wants_out:
-            if self._uploading:
-                self._pump_up()
-            else:
-                self._send_rest()
+        if events & EPOLLOUT and self._uploading:
+            self._pump_up()
         if self._upstream is None or not events & ~<uint32_t>EPOLLOUT:
             return 0
         if self._phase == RESPONDING:
@@ -290,7 +287,6 @@ cdef class Client(Uploading):
         self._request = self.onward.serialise(
             buf, head, body, self._address, self._told, &self._request_size
         )
-        self._request_sent = 0
         return 0
 
     cdef int _ask(self, Target target) except -1:
@@ -340,37 +336,9 @@ cdef class Client(Uploading):
         return self._fail("connect_timeout" if missed == SLOW else "unreachable")
 
     cdef int _sent(self, Py_ssize_t sent) except -1:
-        """The upstream has taken so much of the request."""
-        cdef Upstream upstream = self._upstream
-        if not self._whole:
+        """The upstream has taken so much of the request's first part."""
+        if sent < self._request_size or not self._whole:
             return self._upload(self._request + sent, self._request_size - sent)
-        self._request_sent = sent
-        if sent == self._request_size:
-            self._phase = WAITING
-            return self._wait(self.plane.waiting_seconds)
-        self._phase = SENDING
-        self._wait(self.plane.sending_seconds)
-        upstream.wants_out = True
-        return self.plane.engine.rewatch(upstream.fd, READING | EPOLLOUT)
-
-    cdef int _send_rest(self) except -1:
-        """The upstream takes more of the request."""
-        cdef ssize_t sent
-        if self._phase != SENDING:
-            return 0
-        sent = send(
-            self._upstream.fd, self._request + self._request_sent,
-            self._request_size - self._request_sent, MSG_NOSIGNAL,
-        )
-        if sent < 0:
-            if errno != EAGAIN:
-                self._usable = False    # it may have answered already: its response counts
-                self._closes = True
-            return 0
-        self._request_sent += sent
-        if self._request_sent < self._request_size:
-            return self._wait(self.plane.sending_seconds)
-        self._upstream.wants_out = False
         self._phase = WAITING
         return self._wait(self.plane.waiting_seconds)
 

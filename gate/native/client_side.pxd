@@ -38,7 +38,7 @@ cdef class ClientSide(Exchanging):
     cdef int64_t _left                  # bytes of it that have not come with the head
     cdef bint _uploading                # what the client sends now goes there
     cdef bint _whole                    # all of the request has come
-    cdef bint _unsure                   # whether something is behind the body is not known
+    cdef bint _unsure                   # whether something is behind the request is not known
     cdef bint _urgent                   # a read of the client may stop before what there is
     cdef bint _watched, _wants_out
     cdef bint _unread                   # there is something to read, or there was

@@ -1,6 +1,6 @@
-"""Requests' bodies that do not come whole with their head: relayed to the upstream as they come.
+"""What is left of a request once its first part is sent: the rest of that, and of its body.
 
-Only those of a known length; a chunked one is the Python plane's. What happens in which order is
+Only bodies of a known length; a chunked one is the Python plane's. What happens in which order is
 what gate/proxy/http/exchange.py and relay.py do.
 """
 
@@ -24,11 +24,11 @@ cdef class Uploading(Responding):
     """A client's connection that may have more of a request to come."""
 
     cdef int _upload(self, const uint8_t* unsent, Py_ssize_t size) except -1:
-        """Relay what is left of the body, behind what the upstream did not take of the first part."""
+        """Relay what the upstream did not take of the first part, and what is left of the body."""
         cdef Upstream upstream = self._upstream
         open_flow(&self._up, self.fd, upstream.fd, self._left)
         self._phase = SENDING
-        self._uploading = True
+        self._uploading = self._unsure = True
         self._wait(self.plane.sending_seconds)
         if size == 0:
             return self._pump_up()
@@ -71,7 +71,7 @@ cdef class Uploading(Responding):
     cdef int _uploaded(self) except -1:
         """The upstream has all of the request."""
         self._stop_upload()
-        self._whole = self._unsure = True
+        self._whole = True
         self._upstream.wants_out = False
         if self._phase == SENDING:
             self._phase = WAITING
